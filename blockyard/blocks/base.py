@@ -1,0 +1,76 @@
+"""The contract that every block keeps."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+
+class Block(nn.Module, ABC):
+    """A shape-preserving module for feature maps of rank 1 (audio), 2 (images) or 3 (video).
+
+    A subclass implements :meth:`transform`; calling the block checks the input first. The first two
+    arguments of every block are ``channels`` and ``spatial_dims``, so that a class, or a
+    ``functools.partial`` of it, can be handed to :func:`blockyard.plug`.
+
+    Args:
+        channels: Channels C of the feature map.
+        spatial_dims: Rank of S in ``(B, C, *S)``: 1, 2 or 3.
+
+    Raises:
+        ValueError: If ``channels`` is not positive or the block does not exist for ``spatial_dims``.
+    """
+
+    identity_at_init: ClassVar[bool] = True
+    """Whether a fresh block returns its input bit for bit."""
+    ranks: ClassVar[tuple[int, ...]] = (1, 2, 3)
+    """The values of ``spatial_dims`` that the block exists for."""
+    paper: ClassVar[str] = ""
+    """First author, title, venue and year."""
+
+    def __init__(self, channels: int, spatial_dims: int = 2) -> None:
+        super().__init__()
+        if channels < 1:
+            raise ValueError(f"{type(self).__name__}: channels must be at least 1, got {channels}")
+        if spatial_dims not in self.ranks:
+            raise ValueError(f"{type(self).__name__}: spatial_dims must be one of {self.ranks}, got {spatial_dims}")
+        self.channels = channels
+        self.spatial_dims = spatial_dims
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the block.
+
+        Args:
+            x: Feature map, ``(B, C, *S)``.
+
+        Returns:
+            A map of the same shape, safe to modify in place.
+
+        Raises:
+            ValueError: If the rank or the channels differ from what the block was made for.
+        """
+        if x.dim() != self.spatial_dims + 2:
+            raise ValueError(
+                f"{type(self).__name__} expects (B, C, *S) with {self.spatial_dims} spatial dimensions, "
+                f"got shape {tuple(x.shape)}"
+            )
+        if x.shape[1] != self.channels:
+            raise ValueError(f"{type(self).__name__} expects {self.channels} channels, got shape {tuple(x.shape)}")
+        return self.transform(x)
+
+    @abstractmethod
+    def transform(self, x: Tensor) -> Tensor:
+        """Map ``(B, C, *S)`` to the same shape; the input is already checked."""
+
+
+def divide(channels: int, reduction: int, name: str) -> int:
+    """Inner channels C / reduction.
+
+    Raises:
+        ValueError: If ``reduction`` does not divide ``channels``.
+    """
+    if reduction < 1 or channels % reduction:
+        raise ValueError(f"{name}: {channels} channels are not divisible by reduction={reduction}")
+    return channels // reduction

@@ -1,0 +1,3 @@
+"""Version, importable without torch."""
+
+__version__ = "0.1.0"
