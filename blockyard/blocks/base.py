@@ -23,7 +23,7 @@ class Block(nn.Module, ABC):
         ValueError: If ``channels`` is not positive or the block does not exist for ``spatial_dims``.
     """
 
-    identity_at_init: ClassVar[bool] = True
+    identity_at_init: bool = True
     """Whether a fresh block returns its input bit for bit."""
     ranks: ClassVar[tuple[int, ...]] = (1, 2, 3)
     """The values of ``spatial_dims`` that the block exists for."""
@@ -65,12 +65,12 @@ class Block(nn.Module, ABC):
         """Map ``(B, C, *S)`` to the same shape; the input is already checked."""
 
 
-def divide(channels: int, reduction: int, name: str) -> int:
-    """Inner channels C / reduction.
+def divide(channels: int, divisor: int, block: str, option: str = "reduction") -> int:
+    """Return ``channels / divisor``.
 
     Raises:
-        ValueError: If ``reduction`` does not divide ``channels``.
+        ValueError: If the option does not divide the channels.
     """
-    if reduction < 1 or channels % reduction:
-        raise ValueError(f"{name}: {channels} channels are not divisible by reduction={reduction}")
-    return channels // reduction
+    if divisor < 1 or channels % divisor:
+        raise ValueError(f"{block}: {channels} channels are not divisible by {option}={divisor}")
+    return channels // divisor

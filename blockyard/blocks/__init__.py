@@ -1,0 +1,54 @@
+"""Blocks that can be plugged into any network: one family a file, torch alone."""
+
+from __future__ import annotations
+
+import inspect
+from fnmatch import fnmatchcase
+
+from blockyard.blocks.asymmetric import AsymmetricNonlocal
+from blockyard.blocks.base import Block
+from blockyard.blocks.compact import CompactNonlocal
+from blockyard.blocks.criss_cross import CrissCross
+from blockyard.blocks.disentangled import DisentangledNonlocal
+from blockyard.blocks.double_attention import DoubleAttention
+from blockyard.blocks.dual_attention import ChannelAttention, PositionAttention
+from blockyard.blocks.global_context import GlobalContext
+from blockyard.blocks.pairwise import Nonlocal, NonlocalStage
+from blockyard.blocks.spectral import SpectralNonlocal
+
+__all__ = [
+    "AsymmetricNonlocal",
+    "Block",
+    "ChannelAttention",
+    "CompactNonlocal",
+    "CrissCross",
+    "DisentangledNonlocal",
+    "DoubleAttention",
+    "GlobalContext",
+    "Nonlocal",
+    "NonlocalStage",
+    "PositionAttention",
+    "SpectralNonlocal",
+    "list_blocks",
+]
+
+
+def list_blocks(pattern: str = "*") -> list[type[Block]]:
+    """Return every block whose class name matches the glob, in alphabetical order.
+
+    A block is a subclass of :class:`Block` that can be made from channels and spatial dimensions alone; those of
+    other packages are found too, once they are imported.
+    """
+
+    def subclasses(cls: type[Block]) -> set[type[Block]]:
+        return {cls}.union(*map(subclasses, cls.__subclasses__()))
+
+    def is_made_from_channels(cls: type[Block]) -> bool:
+        try:
+            inspect.signature(cls).bind(64, 2)
+        except TypeError:
+            return False
+        return not inspect.isabstract(cls)
+
+    found = [cls for cls in subclasses(Block) if fnmatchcase(cls.__name__, pattern) and is_made_from_channels(cls)]
+    return sorted(found, key=lambda cls: cls.__name__)

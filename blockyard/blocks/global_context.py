@@ -1,0 +1,59 @@
+"""Global context block (GC): one query-independent attention map."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from blockyard.blocks.affinities import Projection
+from blockyard.blocks.base import Block, divide
+
+
+class GlobalContext(Block):
+    """Y = X + MLP(Σ_j a_j x_j), a = softmax over positions: the nonlocal block whose A = 1 aᵀ has rank one.
+
+    Args:
+        channels: Channels C.
+        spatial_dims: Rank of S in ``(B, C, *S)``.
+        reduction: C over the hidden channels of the bottleneck.
+        fusion: ``add`` the transformed context, or ``mul``, x · σ(context). The last layer starts at zero, so
+            ``add`` starts as the identity and ``mul`` as x / 2.
+
+    Raises:
+        ValueError: If ``reduction`` does not divide ``channels``.
+    """
+
+    paper: ClassVar[str] = (
+        "Cao et al., GCNet: Non-local Networks Meet Squeeze-Excitation Networks and Beyond, ICCVW 2019"
+    )
+
+    def __init__(
+        self,
+        channels: int,
+        spatial_dims: int = 2,
+        *,
+        reduction: int = 16,
+        fusion: Literal["add", "mul"] = "add",
+    ) -> None:
+        super().__init__(channels, spatial_dims)
+        hidden = divide(channels, reduction, "GlobalContext")
+        self.mask = Projection(channels, 1, spatial_dims, bias=True)
+        self.bottleneck = nn.Sequential(
+            nn.Linear(channels, hidden),
+            nn.LayerNorm(hidden),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden, channels),
+        )
+        for parameter in self.bottleneck[-1].parameters():
+            nn.init.zeros_(parameter)
+        self.fusion = fusion
+        self.identity_at_init = fusion == "add"
+
+    def transform(self, x: Tensor) -> Tensor:
+        """Map ``(B, C, *S)`` to the same shape."""
+        attention = self.mask(x).softmax(2).to(x.dtype)
+        pooled = torch.bmm(x.flatten(2), attention.transpose(1, 2)).squeeze(2)
+        context = self.bottleneck(pooled)[(...,) + (None,) * self.spatial_dims]
+        return x + context if self.fusion == "add" else x * context.sigmoid()

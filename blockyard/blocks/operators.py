@@ -1,0 +1,300 @@
+"""Linear maps over the vertices of a graph: what an affinity produces and a filter applies.
+
+An operator A has shape (N, M): N vertices receive, M vertices send (M < N where keys are pooled). Signals are
+channels first, ``z: (B, C, M)``; ``apply`` returns ``(B, C, N)`` with row i = Σ_j A_ij z_j. Only ``dense`` builds
+the N×M matrix; every ``apply`` is exact, so both give the same result up to rounding.
+
+Operators are plain values: they hold tensors, own no parameters, and one of them can serve many filters.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+Evaluation = Literal["auto", "dense", "associative"]
+"""``dense`` builds the matrix; ``associative`` never does (reordered products, fused attention, or tiles
+recomputed in the backward pass: whichever the kernel allows); ``auto`` takes the cheaper one for the shape."""
+
+
+class Operator(ABC):
+    """A linear map A from M to N vertices, batched."""
+
+    @abstractmethod
+    def apply(self, z: Tensor) -> Tensor:
+        """Return A z, ``(B, C, N)``, for ``z: (B, C, M)``."""
+
+    @abstractmethod
+    def dense(self) -> Tensor:
+        """Return the matrix, ``(B, N, M)``."""
+
+
+@dataclass(frozen=True)
+class Dense(Operator):
+    """A given matrix ``(B, N, M)``."""
+
+    matrix: Tensor
+
+    def apply(self, z: Tensor) -> Tensor:
+        """Return A z with one product."""
+        return torch.bmm(z, self.matrix.transpose(1, 2).to(z.dtype))
+
+    def dense(self) -> Tensor:
+        """Return the matrix itself."""
+        return self.matrix
+
+    def degrees(self) -> Tensor:
+        """Return the row sums, ``(B, 1, N)``, in at least float32."""
+        return at_least_float32(self.matrix).sum(2).unsqueeze(1)
+
+
+@dataclass(frozen=True)
+class LowRank(Operator):
+    """A = scatterᵀ · gather with ``scatter: (B, r, N)`` and ``gather: (B, r, M)``, applied in O((N + M) r C)."""
+
+    scatter: Tensor
+    gather: Tensor
+
+    def apply(self, z: Tensor) -> Tensor:
+        """Gather into r slots, then scatter."""
+        return torch.bmm(torch.bmm(z, self.gather.transpose(1, 2)), self.scatter)
+
+    def dense(self) -> Tensor:
+        """Multiply the factors."""
+        return torch.bmm(self.scatter.transpose(1, 2), self.gather)
+
+
+@dataclass(frozen=True)
+class SymmetricProduct(Operator):
+    """S = (T Pᵀ + P Tᵀ) / 2 with ``t, p: (B, r, N)``, applied in O(N r C): the affinity of the spectral block."""
+
+    t: Tensor
+    p: Tensor
+
+    def apply(self, z: Tensor) -> Tensor:
+        """Return S z by four skinny products."""
+        along_t = torch.bmm(torch.bmm(z, self.p.transpose(1, 2)), self.t)
+        return torch.baddbmm(along_t, torch.bmm(z, self.t.transpose(1, 2)), self.p, beta=0.5, alpha=0.5)
+
+    def dense(self) -> Tensor:
+        """Build S, ``(B, N, N)``."""
+        product = torch.bmm(self.t.transpose(1, 2), self.p)
+        return (product + product.transpose(1, 2)) * 0.5
+
+    def degrees(self) -> Tensor:
+        """Return S 1, ``(B, 1, N)``, in at least float32 and in O(N r)."""
+        # Elementwise on purpose: autocast would run a matrix product in half precision, and a degree grows with N.
+        t, p = at_least_float32(self.t), at_least_float32(self.p)
+        return (t * p.sum(2, keepdim=True) + p * t.sum(2, keepdim=True)).sum(1, keepdim=True) * 0.5
+
+
+@dataclass(frozen=True)
+class Scaled(Operator):
+    """diag(s) A diag(s) for square A and ``scale: (B, 1, N)``; with s = D^-1/2, the symmetric normalisation."""
+
+    operator: Operator
+    scale: Tensor
+
+    def apply(self, z: Tensor) -> Tensor:
+        """Scale, apply, scale."""
+        return (self.operator.apply((z * self.scale).to(z.dtype)) * self.scale).to(z.dtype)
+
+    def dense(self) -> Tensor:
+        """Scale rows and columns of the matrix."""
+        return self.operator.dense() * self.scale * self.scale.transpose(1, 2)
+
+
+@dataclass(frozen=True)
+class Sum(Operator):
+    """A + B."""
+
+    first: Operator
+    second: Operator
+
+    def apply(self, z: Tensor) -> Tensor:
+        """Apply both and add."""
+        return self.first.apply(z) + self.second.apply(z)
+
+    def dense(self) -> Tensor:
+        """Add the matrices."""
+        return self.first.dense() + self.second.dense()
+
+
+@dataclass(frozen=True)
+class Grouped(Operator):
+    """One operator a group of channels; the inner operator's batch is B · groups."""
+
+    operator: Operator
+    groups: int
+
+    def apply(self, z: Tensor) -> Tensor:
+        """Apply every group's operator to its own channels."""
+        split = z.unflatten(1, (self.groups, z.shape[1] // self.groups)).flatten(0, 1)
+        return self.operator.apply(split).unflatten(0, (z.shape[0], self.groups)).flatten(1, 2)
+
+    def dense(self) -> Tensor:
+        """Build all matrices, ``(B · groups, N, M)``."""
+        return self.operator.dense()
+
+
+@dataclass(frozen=True)
+class Softmax(Operator):
+    """Row-softmax of scale · QᵀK, ``query: (B, c, N)``, ``key: (B, c, M)``, applied by fused attention."""
+
+    query: Tensor
+    key: Tensor
+    scale: float
+
+    def apply(self, z: Tensor) -> Tensor:
+        """Attend without storing the N×M weights."""
+        q, k, v = (a.transpose(1, 2).unsqueeze(1).contiguous() for a in (self.query, self.key, z))
+        if q.shape[-1] != v.shape[-1] and not q.is_cuda:
+            # The CPU kernel is fused only for equal head sizes; zeros change neither the scores nor the kept values.
+            width = max(q.shape[-1], v.shape[-1])
+            q, k, v = (F.pad(a, (0, width - a.shape[-1])) for a in (q, k, v))
+        out = F.scaled_dot_product_attention(q, k, v, scale=self.scale)
+        return out[..., : z.shape[1]].squeeze(1).transpose(1, 2)
+
+    def dense(self) -> Tensor:
+        """Build the attention matrix."""
+        return (torch.bmm(self.query.transpose(1, 2), self.key) * self.scale).softmax(2)
+
+
+@dataclass(frozen=True)
+class ReluOfSum(Operator):
+    """A_ij = relu(a_i + b_j) / M with ``a: (B, N)``, ``b: (B, M)``, applied in O(N log M + (N + M) C).
+
+    The keys with b_j > −a_i are a prefix once b is sorted, so every row is a_i Σ z_j + Σ b_j z_j over a prefix.
+    """
+
+    a: Tensor
+    b: Tensor
+
+    def apply(self, z: Tensor) -> Tensor:
+        """Sort the keys once, then look every row up in two prefix sums."""
+        negative, order = torch.sort(-at_least_float32(self.b), dim=1)
+        z_sorted = at_least_float32(z).gather(2, order.unsqueeze(1).expand_as(z))
+        signal = torch.stack([z_sorted, -negative.unsqueeze(1) * z_sorted], 1)
+        prefix = F.pad(signal.cumsum(3), (1, 0))  # (B, 2, C, M + 1)
+        a = at_least_float32(self.a)
+        count = torch.searchsorted(negative.detach(), a.detach())
+        picked = prefix.gather(3, count[:, None, None, :].expand(-1, 2, z.shape[1], -1))
+        return ((a.unsqueeze(1) * picked[:, 0] + picked[:, 1]) / z.shape[2]).to(z.dtype)
+
+    def dense(self) -> Tensor:
+        """Build the matrix."""
+        return (self.a.unsqueeze(2) + self.b.unsqueeze(1)).relu() / self.b.shape[1]
+
+
+@dataclass(frozen=True)
+class SymmetricTiles(Operator):
+    """(M + Mᵀ) / 2 with M = f(TᵀP) elementwise, streamed in row tiles that the backward pass computes again.
+
+    For kernels f without a finite factorisation: O(N² C) time, O(tile · N) memory. ``t, p: (B, r, N)``.
+    """
+
+    t: Tensor
+    p: Tensor
+    kernel: Callable[[Tensor], Tensor]
+    tile: int = 256
+
+    def apply(self, z: Tensor) -> Tensor:
+        """Accumulate M z and Mᵀ z over row tiles."""
+        rows, columns = [], torch.zeros_like(z)
+        for t_tile, z_tile in zip(self.t.split(self.tile, 2), z.split(self.tile, 2), strict=True):
+            row, column = checkpoint(self._tile, t_tile, z_tile, z, use_reentrant=False)
+            rows.append(row)
+            columns = columns + column
+        return (torch.cat(rows, 2) + columns) * 0.5
+
+    def _tile(self, t_tile: Tensor, z_tile: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        weights = self.kernel(full_precision_product(t_tile, self.p)).to(z.dtype)
+        return torch.bmm(z, weights.transpose(1, 2)), torch.bmm(z_tile, weights)
+
+    def dense(self) -> Tensor:
+        """Build the matrix."""
+        weights = self.kernel(full_precision_product(self.t, self.p))
+        return (weights + weights.transpose(1, 2)) * 0.5
+
+    def degrees(self) -> Tensor:
+        """Return the row sums, ``(B, 1, N)``, in at least float32."""
+        return self.apply(torch.ones_like(at_least_float32(self.t[:, :1])))
+
+    def log_normalised(self) -> SymmetricTiles:
+        """Return D^-1/2 A D^-1/2 for ``kernel=torch.exp``, with no exponential that can overflow.
+
+        The logarithms of the degrees join the embeddings as two more channels, so that every exponent is
+        t_i·p_j − (log d_i + log d_j) / 2, at most log 2.
+        """
+        half_log = -0.5 * self._log_degrees()
+        one = torch.ones_like(half_log)
+        t, p = at_least_float32(self.t), at_least_float32(self.p)
+        return replace(self, t=torch.cat([t, half_log, one], 1), p=torch.cat([p, one, half_log], 1))
+
+    def _log_degrees(self) -> Tensor:
+        def log_sums(t_tile: Tensor) -> tuple[Tensor, Tensor]:
+            scores = full_precision_product(t_tile, self.p)
+            return scores.logsumexp(2), scores.logsumexp(1)
+
+        rows, columns = zip(
+            *(checkpoint(log_sums, t_tile, use_reentrant=False) for t_tile in self.t.split(self.tile, 2)),
+            strict=True,
+        )
+        total = torch.logaddexp(torch.cat(rows, 1), torch.logsumexp(torch.stack(columns), 0))
+        return (total - math.log(2)).unsqueeze(1)
+
+
+def spectral_normalisation(affinity: Dense | SymmetricProduct | SymmetricTiles) -> Operator:
+    """Return D^-1/2 S D^-1/2 of a symmetric S with entries ≥ 0, D = diag(S 1).
+
+    The eigenvalues lie in [−1, 1]. A vertex of degree zero is isolated: its row and column stay zero.
+    """
+    degrees = affinity.degrees()
+    # d^-3/2, the derivative, must not overflow either: below this floor a vertex counts as isolated.
+    connected = degrees > torch.finfo(degrees.dtype).tiny ** (2 / 3)
+    # `where` twice: the branch that is not taken must not put a NaN into the gradient.
+    safe = torch.where(connected, degrees, torch.ones_like(degrees))
+    return Scaled(affinity, torch.where(connected, safe.rsqrt(), torch.zeros_like(degrees)))
+
+
+OperatorT = TypeVar("OperatorT", bound=Operator)
+
+
+def densify(
+    operator: OperatorT, evaluation: Evaluation, *, vertices: int, below: float, exported: bool = False
+) -> OperatorT | Dense:
+    """Return the operator as :class:`Dense` where that is asked for or cheaper.
+
+    Args:
+        operator: The operator in its matrix-free form.
+        evaluation: ``auto`` takes the matrix if there are fewer than ``below`` vertices.
+        vertices: Number of vertices that send, M.
+        below: Where the costs of both forms cross.
+        exported: What ``auto`` takes while a graph is exported or M is symbolic, when a choice by shape would
+            bake a guard into the graph: the matrix (True) or the matrix-free form.
+    """
+    if evaluation == "auto":
+        symbolic = torch.compiler.is_exporting() or isinstance(vertices, torch.SymInt)
+        dense = exported if symbolic else vertices < below
+    else:
+        dense = evaluation == "dense"
+    return Dense(operator.dense()) if dense else operator
+
+
+def full_precision_product(a: Tensor, b: Tensor) -> Tensor:
+    """Return aᵀ b, ``(B, N, M)``, in at least float32, whatever autocast says: exponents must not be rounded."""
+    with torch.autocast(a.device.type, enabled=False):
+        return torch.bmm(at_least_float32(a).transpose(1, 2), at_least_float32(b))
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """Return x in float32, or in float64 if it already is."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
