@@ -1,0 +1,185 @@
+"""What every data module shares."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from abc import ABC, abstractmethod
+
+from lightning.pytorch import LightningDataModule
+from lightning.pytorch.trainer.states import TrainerFn
+from torch.utils.data import DataLoader
+from torch.utils.data.distributed import DistributedSampler
+
+from blockyard.datamodules.loading import (
+    EvaluationSampler,
+    Key,
+    SeededSplit,
+    Split,
+    TrainSampler,
+    divide_batch,
+    make_loader,
+)
+
+SPLITS = ("train", "val", "test", "predict")
+
+
+class DataError(ValueError):
+    """A data set is missing, damaged or not what it should be; the message is one line."""
+
+    def __init__(self, message: str) -> None:
+        # A DataLoader worker wraps the message in its traceback: people need the last line alone.
+        super().__init__(message.rstrip().rpartition("DataError: ")[2])
+
+
+class DataModule(LightningDataModule, ABC):
+    """A data set behind the loader contract of :mod:`blockyard.datamodules.loading`.
+
+    Batches are dictionaries: ``input``, float ``(B, C, *S)``; ``target``, long ``(B,)``, not in ``predict``; ``index``,
+    long ``(B,)``, the position of each sample in its split. All ranks get the same number of batches; in evaluation the
+    last one of a rank may be empty, B = 0.
+
+    A subclass implements :meth:`load` and the four properties, and calls ``save_hyperparameters()``.
+
+    Args:
+        batch_size: *Global* batch size: it is divided among the processes.
+        num_workers: Worker processes a process; results do not depend on it.
+        seed: Seed of order and augmentation. None takes the one of ``seed_everything``, or 0 where that was not called:
+            order and augmentation are functions of that number and not of the generators' state, so that runs with one
+            seed see the same data in the same order whatever network they train.
+
+    Raises:
+        ValueError: If a number is out of range.
+    """
+
+    def __init__(self, batch_size: int, num_workers: int, seed: int | None) -> None:
+        super().__init__()
+        divide_batch(batch_size, 1)
+        if num_workers < 0 or (seed is not None and seed < 0):
+            raise ValueError(f"num_workers={num_workers} and seed={seed} must not be negative")
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self._given_seed = seed
+        self._resumed: dict[str, int] = {}
+        self._sampler: TrainSampler | None = None
+        self._splits: dict[str, Split] = {}
+
+    @property
+    @abstractmethod
+    def classes(self) -> list[str]:
+        """Names of the classes, in the order of their labels."""
+
+    @property
+    @abstractmethod
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape ``(C, *S)`` of one input."""
+
+    @abstractmethod
+    def load(self, split: str) -> Split:
+        """Read one of ``train``, ``val``, ``test`` and ``predict``.
+
+        Raises:
+            DataError: If something is missing or damaged.
+        """
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.classes)
+
+    @property
+    def in_channels(self) -> int:
+        """Channels C of an input."""
+        return self.input_shape[0]
+
+    @property
+    def seed(self) -> int:
+        """Seed of order and augmentation: given, of the resumed run, of ``seed_everything``, or 0."""
+        if self._given_seed is not None:
+            return self._given_seed
+        return self._resumed.get("seed", int(os.environ.get("PL_GLOBAL_SEED", 0)))
+
+    def split(self, name: str) -> Split:
+        """A split, read on first use.
+
+        Raises:
+            ValueError: If there is no split of that name.
+            DataError: If something is missing or damaged.
+        """
+        if name not in SPLITS:
+            near = difflib.get_close_matches(name, SPLITS, n=1)
+            raise ValueError(f"no split {name!r}; {f'did you mean {near[0]!r}?' if near else f'there are {SPLITS}'}")
+        if name not in self._splits:
+            self._splits[name] = self.load(name)
+        return self._splits[name]
+
+    def names(self, split: str) -> list[str]:
+        """One name a sample, in the order of ``index``."""
+        return list(self.split(split).names)
+
+    def setup(self, stage: str) -> None:
+        """Read what a stage needs, so that missing data is reported before anything starts."""
+        for name in {"fit": ("train", "val"), "validate": ("val",)}.get(stage, (stage,)):
+            self.split(name)
+
+    def train_dataloader(self) -> DataLoader:
+        """Shuffled and augmented; starts where a resumed run stopped.
+
+        Raises:
+            ValueError: If the ranks do not divide the batch, or if a checkpoint from the middle of an epoch meets
+                another order of the data.
+        """
+        samples = len(self.split("train"))
+        epoch, batch = self._start(samples)
+        self._sampler = TrainSampler(samples, self.batch_size, self.seed, *self._place(), epoch, batch)
+        return self._loader("train", self._sampler)
+
+    def val_dataloader(self) -> DataLoader | list[DataLoader]:
+        """In order, each sample once over all ranks; nothing if the split is empty."""
+        return self._evaluation_loader("val") if len(self.split("val")) else []
+
+    def test_dataloader(self) -> DataLoader:
+        """In order, each sample once over all ranks."""
+        return self._evaluation_loader("test")
+
+    def predict_dataloader(self) -> DataLoader:
+        """In order, each sample once over all ranks, without targets."""
+        return self._evaluation_loader("predict")
+
+    def state_dict(self) -> dict[str, int]:
+        """Position of the training in the data: the batch that comes next, and what makes it that batch."""
+        if self.trainer is None or self._sampler is None:
+            return {}
+        epoch, progress = self._sampler.epoch, self.trainer.fit_loop.epoch_loop.batch_progress
+        batch: int = progress.current.state_dict()["processed"]
+        if progress.is_last_batch or batch >= self.trainer.num_training_batches:
+            epoch, batch = epoch + 1, 0
+        return {"epoch": epoch, "batch": batch, **self._order(self._sampler.samples)}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Start the next training where the checkpoint stopped; other stages have no position."""
+        if self.trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
+            self._resumed = dict(state_dict)
+
+    def _start(self, samples: int) -> tuple[int, int]:
+        if "epoch" not in self._resumed:
+            return (self.trainer.current_epoch if self.trainer else 0), 0
+        then, now = self._resumed, self._order(samples)
+        changed = [f"{name}={then[name]} then and {now[name]} now" for name in now if now[name] != then[name]]
+        if changed and then["batch"]:
+            raise ValueError(f"the checkpoint is from the middle of an epoch, which can't go on: {', '.join(changed)}")
+        self._resumed = {"seed": then["seed"]}
+        return then["epoch"], then["batch"]
+
+    def _order(self, samples: int) -> dict[str, int]:
+        return {"seed": self.seed, "batch_size": self.batch_size, "samples": samples}
+
+    def _evaluation_loader(self, name: str) -> DataLoader:
+        return self._loader(name, EvaluationSampler(len(self.split(name)), *self._place()))
+
+    def _loader(self, name: str, sampler: DistributedSampler[Key]) -> DataLoader:
+        local_batch_size = divide_batch(self.batch_size, sampler.num_replicas)
+        return make_loader(SeededSplit(self.split(name), self.seed), sampler, local_batch_size, self.num_workers)
+
+    def _place(self) -> tuple[int, int]:
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
