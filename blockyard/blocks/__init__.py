@@ -36,19 +36,12 @@ __all__ = [
 def list_blocks(pattern: str = "*") -> list[type[Block]]:
     """Return every block whose class name matches the glob, in alphabetical order.
 
-    A block is a subclass of :class:`Block` that can be made from channels and spatial dimensions alone; those of
-    other packages are found too, once they are imported.
+    A block is a subclass of :class:`Block`; those of other packages are found too, once they are imported.
     """
 
     def subclasses(cls: type[Block]) -> set[type[Block]]:
         return {cls}.union(*map(subclasses, cls.__subclasses__()))
 
-    def is_made_from_channels(cls: type[Block]) -> bool:
-        try:
-            inspect.signature(cls).bind(64, 2)
-        except TypeError:
-            return False
-        return not inspect.isabstract(cls)
-
-    found = [cls for cls in subclasses(Block) if fnmatchcase(cls.__name__, pattern) and is_made_from_channels(cls)]
+    every = subclasses(Block)  # type: ignore[type-abstract]
+    found = [cls for cls in every if fnmatchcase(cls.__name__, pattern) and not inspect.isabstract(cls)]
     return sorted(found, key=lambda cls: cls.__name__)

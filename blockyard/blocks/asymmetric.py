@@ -56,4 +56,4 @@ class AsymmetricNonlocal(Block):
     def pyramid(self, x: Tensor) -> Tensor:
         """Average-pool ``(B, c, *S)`` to every level's cells, ``(B, c, Σ bins^rank)``."""
         pool = (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)[self.spatial_dims - 1]
-        return torch.cat([pool(x, (cells,) * self.spatial_dims).flatten(2) for cells in self.bins], 2)
+        return torch.cat([pool(x, cells).flatten(2) for cells in self.bins], 2)

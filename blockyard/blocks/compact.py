@@ -6,6 +6,7 @@ import math
 from typing import ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from blockyard.blocks.affinities import Projection
@@ -61,7 +62,9 @@ class CompactNonlocal(Block):
         # A is not normalised: its sums over N c / G vertices overflow half precision.
         with torch.autocast(x.device.type, enabled=False):
             signal = self.affinity(theta, phi).apply(self._vertices(z)).reshape(z.shape)
-            increment = self.norm(torch.conv1d(signal, at_least_float32(self.out.weight), groups=self.groups))
+            mixed = F.conv1d(signal, at_least_float32(self.out.weight), groups=self.groups)
+            weight, bias = at_least_float32(self.norm.weight), at_least_float32(self.norm.bias)
+            increment = F.group_norm(mixed, self.groups, weight, bias, self.norm.eps)
         return x + increment.to(z.dtype).reshape(x.shape)
 
     def affinity(self, theta: Tensor, phi: Tensor) -> LowRank:

@@ -64,7 +64,8 @@ class DisentangledNonlocal(GraphFilterBlock):
         temperature: float = 1.0,
         evaluation: Evaluation = "auto",
     ) -> None:
+        super().__init__(channels, spatial_dims)
         inner = divide(channels, reduction, "DisentangledNonlocal")
-        affinity = DisentangledAffinity(channels, inner, spatial_dims, temperature, evaluation)
+        self.affinity = DisentangledAffinity(channels, inner, spatial_dims, temperature, evaluation)
         value = Projection(channels, inner, spatial_dims)
-        super().__init__(channels, spatial_dims, affinity, [PolynomialFilter(channels, value, inner, tying="nonlocal")])
+        self.filters = nn.ModuleList([PolynomialFilter(channels, value, inner, tying="nonlocal")])

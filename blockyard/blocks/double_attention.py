@@ -61,8 +61,9 @@ class DoubleAttention(GraphFilterBlock):
         heads: int = 1,
         evaluation: Evaluation = "auto",
     ) -> None:
+        super().__init__(channels, spatial_dims)
         inner = divide(channels, reduction, "DoubleAttention")
         divide(inner, heads, "DoubleAttention", "heads")
-        affinity = DoubleSoftmaxAffinity(channels, inner, spatial_dims, heads, evaluation)
+        self.affinity = DoubleSoftmaxAffinity(channels, inner, spatial_dims, heads, evaluation)
         value = Projection(channels, inner, spatial_dims)
-        super().__init__(channels, spatial_dims, affinity, [PolynomialFilter(channels, value, inner, tying="nonlocal")])
+        self.filters = nn.ModuleList([PolynomialFilter(channels, value, inner, tying="nonlocal")])

@@ -11,6 +11,7 @@ sign goes into Θ_k.) An affinity is computed once and can serve several filters
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Literal
 
 import torch
@@ -97,14 +98,27 @@ class PolynomialFilter(nn.Module):
 
 
 class GraphFilterBlock(Block):
-    """An affinity and the filters that share it: X ← X + filter(A, X), A from the block's input only."""
+    """X ← X + filter(A, X) for every filter in turn, with one A, computed from the block's input.
 
-    def __init__(self, channels: int, spatial_dims: int, affinity: nn.Module, filters: list[PolynomialFilter]) -> None:
+    A subclass sets both modules in its ``__init__``.
+
+    Args:
+        channels: Channels C of the feature map.
+        spatial_dims: Rank of S in ``(B, C, *S)``.
+        steps: Number of filters.
+
+    Raises:
+        ValueError: As :class:`Block`, and if ``steps`` is less than 1.
+    """
+
+    affinity: nn.Module
+    filters: nn.ModuleList
+
+    @abstractmethod
+    def __init__(self, channels: int, spatial_dims: int = 2, steps: int = 1) -> None:
         super().__init__(channels, spatial_dims)
-        if not filters:
-            raise ValueError(f"{type(self).__name__}: steps must be at least 1")
-        self.affinity = affinity
-        self.filters = nn.ModuleList(filters)
+        if steps < 1:
+            raise ValueError(f"{type(self).__name__}: steps must be at least 1, got {steps}")
 
     def transform(self, x: Tensor) -> Tensor:
         """Map ``(B, C, *S)`` to the same shape."""

@@ -185,7 +185,7 @@ class ReluOfSum(Operator):
         signal = torch.stack([z_sorted, -negative.unsqueeze(1) * z_sorted], 1)
         prefix = F.pad(signal.cumsum(3), (1, 0))  # (B, 2, C, M + 1)
         a = at_least_float32(self.a)
-        count = torch.searchsorted(negative.detach(), a.detach())
+        count = torch.searchsorted(negative.detach(), a.detach().contiguous())
         picked = prefix.gather(3, count[:, None, None, :].expand(-1, 2, z.shape[1], -1))
         return ((a.unsqueeze(1) * picked[:, 0] + picked[:, 1]) / z.shape[2]).to(z.dtype)
 

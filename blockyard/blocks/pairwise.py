@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from torch import nn
+
 from blockyard.blocks.affinities import PairwiseAffinity, PairwiseKernel, Pooling, Projection
 from blockyard.blocks.base import divide
 from blockyard.blocks.filters import GraphFilterBlock, PolynomialFilter
@@ -42,8 +44,9 @@ class Nonlocal(GraphFilterBlock):
         bias: bool = False,
         evaluation: Evaluation = "auto",
     ) -> None:
+        super().__init__(channels, spatial_dims)
         inner = divide(channels, reduction, "Nonlocal")
-        affinity = PairwiseAffinity(
+        self.affinity = PairwiseAffinity(
             channels,
             inner,
             spatial_dims,
@@ -54,7 +57,7 @@ class Nonlocal(GraphFilterBlock):
             evaluation=evaluation,
         )
         value = Projection(channels, inner, spatial_dims, bias=bias, pool=pool)
-        super().__init__(channels, spatial_dims, affinity, [PolynomialFilter(channels, value, inner, tying="nonlocal")])
+        self.filters = nn.ModuleList([PolynomialFilter(channels, value, inner, tying="nonlocal")])
 
 
 class NonlocalStage(GraphFilterBlock):
@@ -84,10 +87,10 @@ class NonlocalStage(GraphFilterBlock):
         steps: int = 1,
         evaluation: Evaluation = "auto",
     ) -> None:
+        super().__init__(channels, spatial_dims, steps)
         inner = divide(channels, reduction, "NonlocalStage")
-        affinity = PairwiseAffinity(channels, inner, spatial_dims, evaluation=evaluation)
-        filters = [
+        self.affinity = PairwiseAffinity(channels, inner, spatial_dims, evaluation=evaluation)
+        self.filters = nn.ModuleList(
             PolynomialFilter(channels, Projection(channels, inner, spatial_dims), inner, tying="laplacian")
             for _ in range(steps)
-        ]
-        super().__init__(channels, spatial_dims, affinity, filters)
+        )

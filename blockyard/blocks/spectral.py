@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from torch import nn
+
 from blockyard.blocks.affinities import Projection, SymmetricAffinity, SymmetricKernel
 from blockyard.blocks.base import divide
 from blockyard.blocks.filters import Basis, GraphFilterBlock, PolynomialFilter
@@ -44,12 +46,12 @@ class SpectralNonlocal(GraphFilterBlock):
         steps: int = 1,
         evaluation: Evaluation = "auto",
     ) -> None:
+        super().__init__(channels, spatial_dims, steps)
         inner = divide(channels, reduction, "SpectralNonlocal")
-        affinity = SymmetricAffinity(
+        self.affinity = SymmetricAffinity(
             channels, inner, spatial_dims, kernel=kernel, products=order * steps, evaluation=evaluation
         )
-        filters = [
+        self.filters = nn.ModuleList(
             PolynomialFilter(channels, Projection(channels, inner, spatial_dims), inner, order=order, basis=basis)
             for _ in range(steps)
-        ]
-        super().__init__(channels, spatial_dims, affinity, filters)
+        )

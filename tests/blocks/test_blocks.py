@@ -1,0 +1,247 @@
+"""The contract that every block keeps, for every rank."""
+
+from __future__ import annotations
+
+import copy
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from blockyard.blocks import (
+    AsymmetricNonlocal,
+    Block,
+    ChannelAttention,
+    CompactNonlocal,
+    CrissCross,
+    DisentangledNonlocal,
+    DoubleAttention,
+    GlobalContext,
+    Nonlocal,
+    NonlocalStage,
+    PositionAttention,
+    SpectralNonlocal,
+    list_blocks,
+)
+
+VARIANTS = {cls.__name__: cls for cls in list_blocks()} | {
+    "Nonlocal gaussian": partial(Nonlocal, kernel="gaussian"),
+    "Nonlocal dot_product": partial(Nonlocal, kernel="dot_product"),
+    "Nonlocal concatenation": partial(Nonlocal, kernel="concatenation"),
+    "Nonlocal pooled": partial(Nonlocal, pool="after"),
+    "NonlocalStage of 3": partial(NonlocalStage, steps=3),
+    "gSNL": partial(SpectralNonlocal, order=3),
+    "SpectralNonlocal exp": partial(SpectralNonlocal, kernel="exp"),
+    "SpectralNonlocal relu": partial(SpectralNonlocal, kernel="relu"),
+    "SpectralNonlocal sigmoid": partial(SpectralNonlocal, kernel="sigmoid"),
+    "CGNLx": partial(CompactNonlocal, kernel="rbf"),
+    "efficient attention": partial(DoubleAttention, heads=4),
+    "GlobalContext mul": partial(GlobalContext, fusion="mul"),
+}
+SIZE = (4, 6, 5)
+every_block = pytest.mark.parametrize("make", VARIANTS.values(), ids=VARIANTS.keys())
+every_rank = pytest.mark.parametrize("rank", [1, 2, 3])
+
+
+def draw(batch: int, rank: int, channels: int = 32, dtype: torch.dtype = torch.float32) -> Tensor:
+    generator = torch.Generator().manual_seed(rank)
+    return torch.randn(batch, channels, *SIZE[:rank], generator=generator, dtype=dtype)
+
+
+def awake(block: Block) -> Block:
+    """Set every gate that starts at zero to one half, so that the block does something."""
+    for name, parameter in block.named_parameters():
+        if not parameter.any():
+            nn.init.constant_(parameter, 0.5 if name.endswith(("weight", "gamma")) else 0.1)
+    return block
+
+
+@every_rank
+@every_block
+def test_a_residual_block_is_the_identity_at_init_bit_for_bit(make, rank):
+    block, x = make(32, rank), draw(3, rank)
+    for training in (True, False):
+        assert torch.equal(block.train(training)(x), x) == block.identity_at_init
+    if not block.identity_at_init:
+        assert torch.equal(block(x), x / 2), "a multiplicative gate starts at one half"
+
+
+@every_rank
+@every_block
+def test_a_gradient_reaches_every_parameter_by_the_second_step(make, rank):
+    torch.manual_seed(0)
+    block, x = make(32, rank), draw(3, rank)
+    optimizer = torch.optim.SGD(block.parameters(), lr=0.1)
+    for _ in range(2):
+        optimizer.zero_grad()
+        (block(x) - x.flip(0)).square().sum().backward()
+        optimizer.step()
+    assert not [name for name, p in block.named_parameters() if p.grad is None or not p.grad.any()]
+
+
+@every_rank
+@every_block
+def test_autocast_and_half_precision_stay_close_to_float32(make, rank):
+    block, x = awake(make(32, rank)).eval(), draw(3, rank)
+    expected = block(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = block(x)
+    pure = copy.deepcopy(block).bfloat16()(x.bfloat16())
+    assert mixed.dtype == torch.float32
+    assert pure.dtype == torch.bfloat16
+    for result in (mixed, pure):
+        # 2^-8 is bfloat16's rounding; a handful of them relative to the largest entry.
+        assert (result.float() - expected).abs().max() < 0.05 * expected.abs().max()
+
+
+@every_block
+def test_the_output_may_be_modified_in_place(make):
+    block, x = awake(make(32)), draw(2, 2).requires_grad_()
+    block(x).add_(1).relu_().sum().backward()
+
+
+@every_block
+def test_a_sample_does_not_depend_on_the_rest_of_the_batch(make):
+    block, x = awake(make(32)).eval().double(), draw(3, 2, dtype=torch.float64)
+    torch.testing.assert_close(block(x)[1:2], block(x[1:2]))
+
+
+@every_block
+def test_memory_format_does_not_matter(make):
+    block, x = awake(make(32)).eval().double(), draw(2, 2, dtype=torch.float64)
+    torch.testing.assert_close(block(x.contiguous(memory_format=torch.channels_last)), block(x))
+    torch.testing.assert_close(block(x.transpose(2, 3)), block(x.transpose(2, 3).contiguous()))
+
+
+@every_block
+def test_one_state_dict_serves_every_rank(make):
+    """3-D with T = 1 is 2-D, 2-D with H = 1 is 1-D. Pools see other cells there, so the pyramid is left out."""
+    one, two, three = (awake(make(32, rank)).double().eval() for rank in (1, 2, 3))
+    two.load_state_dict(one.state_dict())
+    three.load_state_dict(one.state_dict())
+    if isinstance(one, AsymmetricNonlocal):
+        return
+    x = draw(2, 2, dtype=torch.float64)
+    torch.testing.assert_close(three(x.unsqueeze(2)).squeeze(2), two(x))
+    row = x[:, :, :1]
+    torch.testing.assert_close(two(row).squeeze(2), one(row.squeeze(2)))
+
+
+@every_block
+def test_positions_have_no_order(make):
+    """Full-support blocks commute with every permutation, criss-cross with permutations of rows and columns."""
+    block, x = awake(make(32)).eval().double(), draw(2, 2, dtype=torch.float64)
+    rows, columns = torch.randperm(SIZE[0]), torch.randperm(SIZE[1])
+    positions = torch.randperm(SIZE[0] * SIZE[1])
+
+    def shuffle(m: Tensor) -> Tensor:
+        return m.flatten(2)[:, :, positions].reshape(m.shape)
+
+    def shuffle_lines(m: Tensor) -> Tensor:
+        return m[:, :, rows][:, :, :, columns]
+
+    pooled = isinstance(block, AsymmetricNonlocal) or (
+        isinstance(block, Nonlocal) and block.affinity.phi.pool != "none"
+    )
+    if pooled or isinstance(block, CrissCross):
+        assert not torch.allclose(block(shuffle(x)), shuffle(block(x)))
+    else:
+        torch.testing.assert_close(block(shuffle(x)), shuffle(block(x)))
+    if isinstance(block, CrissCross):
+        torch.testing.assert_close(block(shuffle_lines(x)), shuffle_lines(block(x)))
+
+
+@every_block
+def test_compiles_to_one_graph(make):
+    block, x = awake(make(32)), draw(2, 2)
+    torch._dynamo.reset()
+    compiled = torch.compile(copy.deepcopy(block), fullgraph=True, backend="aot_eager")
+    # The same kernels in another order.
+    torch.testing.assert_close(compiled(x), block(x), rtol=1e-4, atol=1e-5)
+
+
+@every_block
+def test_exports_with_dynamic_height_and_width(make):
+    """Exported at 16×16, run at 4×4 and 5×9: no choice by shape is baked in."""
+    block = awake(make(32)).eval().double()
+    dynamic = {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
+    x = torch.randn(2, 32, 16, 16, dtype=torch.float64)
+    program = torch.export.export(block, (x,), dynamic_shapes=(dynamic,)).module()
+    for size in ((4, 4), (5, 9), (16, 16)):
+        x = torch.randn(2, 32, *size, dtype=torch.float64)
+        torch.testing.assert_close(program(x), block(x))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [Nonlocal, SpectralNonlocal, CrissCross, CompactNonlocal])
+def test_inductor_gives_the_same_result(make):
+    block, x = awake(make(32)).eval(), draw(2, 2)
+    torch.testing.assert_close(torch.compile(block, fullgraph=True)(x), block(x), rtol=1e-4, atol=1e-5)
+
+
+@every_block
+def test_finite_on_constant_and_zero_input(make):
+    for x in (torch.zeros(2, 32, 4, 4), torch.full((2, 32, 4, 4), 3.0)):
+        block = awake(make(32))
+        x.requires_grad_()
+        y = block(x)
+        y.sum().backward()
+        gradients = [x.grad, *(p.grad for p in block.parameters() if p.grad is not None)]
+        assert all(t.isfinite().all() for t in (y, *gradients))
+
+
+PUBLISHED_COUNTS = {  # C = 1024, c = 512 where the block has such channels
+    Nonlocal: 2_099_200,
+    NonlocalStage: 2_099_200,
+    DoubleAttention: 2_099_200,
+    SpectralNonlocal: 2_623_488,
+    partial(SpectralNonlocal, order=2): 3_147_776,
+    CompactNonlocal: 1_640_448,
+    partial(CompactNonlocal, kernel="rbf", order=2, groups=1): 2_099_200,
+    DisentangledNonlocal: 2_100_224,
+    partial(CrissCross, reduction=2): 2_099_201,
+    AsymmetricNonlocal: 1_575_936,
+}
+
+
+@pytest.mark.parametrize(("make", "count"), PUBLISHED_COUNTS.items(), ids=str)
+def test_parameter_counts_are_the_published_ones(make, count):
+    assert sum(p.numel() for p in make(1024).parameters()) == count
+
+
+@pytest.mark.parametrize("cls", list_blocks())
+def test_bad_input_is_answered_in_one_line(cls):
+    block = cls(32, 2)
+    with pytest.raises(ValueError, match=r"expects 32 channels, got shape \(2, 16, 4, 4\)"):
+        block(torch.zeros(2, 16, 4, 4))
+    with pytest.raises(ValueError, match=r"2 spatial dimensions, got shape \(2, 32, 4\)"):
+        block(torch.zeros(2, 32, 4))
+    with pytest.raises(ValueError, match="spatial_dims must be one of"):
+        cls(32, 4)
+    with pytest.raises(ValueError, match="channels must be at least 1"):
+        cls(0)
+
+
+@pytest.mark.parametrize("cls", [c for c in list_blocks() if c is not ChannelAttention])
+def test_channels_that_do_not_divide_are_refused(cls):
+    with pytest.raises(ValueError, match=rf"{cls.__name__}: 30 channels are not divisible by reduction=7"):
+        cls(30, reduction=7)
+
+
+def test_list_blocks_finds_by_glob_and_every_block_names_its_paper():
+    assert list_blocks("*Spectral*") == [SpectralNonlocal]
+    assert list_blocks("nothing*") == []
+    assert PositionAttention in list_blocks()
+    assert all(cls.paper and cls.__doc__ for cls in list_blocks())
+
+
+def test_a_block_of_another_package_is_listed():
+    class Halve(Block):
+        identity_at_init = False
+
+        def transform(self, x: Tensor) -> Tensor:
+            return x / 2
+
+    assert Halve in list_blocks()
+    del Halve
