@@ -1,0 +1,34 @@
+"""The resolved configuration of a run, beside its results and inside its checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from blockyard.composition import CONFIG_KEY
+from blockyard.leaderboard import atomic
+
+
+class RunConfig(Callback):
+    """Writes ``config.yaml`` when training starts and stores the same values in every checkpoint.
+
+    Args:
+        config: The resolved configuration, plain values only.
+        directory: Directory of the run.
+    """
+
+    def __init__(self, config: dict[str, Any], directory: Path) -> None:
+        self.config = config
+        self.directory = directory
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the file."""
+        if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            atomic.write(self.directory / "config.yaml", yaml.safe_dump(self.config, sort_keys=False).encode())
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Add the configuration to the checkpoint."""
+        checkpoint[CONFIG_KEY] = self.config

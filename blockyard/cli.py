@@ -1,0 +1,98 @@
+"""The command line. It imports no torch: each verb imports what it needs."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+import traceback
+from collections.abc import Callable
+
+from blockyard.version import __version__
+
+VERBS = {
+    "fit": "train a network",
+    "validate": "evaluate a checkpoint on the validation split",
+    "test": "evaluate a checkpoint on the test split and write the record of the run",
+    "predict": "write the most probable classes of each sample as CSV",
+    "study": "train and test a grid of plugs and seeds, then print the leaderboard",
+    "leaderboard": "compare the runs on record",
+    "blocks": "list the blocks with paper, parameters and costs",
+    "describe": "show where blocks can go in a network, and what they would add",
+}
+HELP = """usage: blockyard VERB [options]
+
+{verbs}
+
+  blockyard fit --config image_classification/digits.yaml --model.block SpectralNonlocal --model.at stage2.1
+  blockyard test --ckpt_path runs/…/checkpoints/best.ckpt
+  blockyard VERB --help shows the options of a verb; blockyard --version the version.
+
+Configurations may name classes of this package, torch.optim and Lightning. To use your own, name their package
+in the environment: BLOCKYARD_ALLOW=mypkg blockyard fit … --model.block mypkg.MyBlock"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: Arguments, by default those of the process.
+
+    Returns:
+        The exit code: 0, 2 after a mistake in the arguments or the data, 1 after a training that diverged.
+    """
+    arguments = sys.argv[1:] if argv is None else argv
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(HELP.format(verbs="\n".join(f"  {verb:<12} {what}" for verb, what in VERBS.items())))
+        return 0
+    if arguments[0] == "--version":
+        print(f"blockyard {__version__}")
+        return 0
+    try:
+        return _carry_out(arguments[0], arguments[1:])
+    except SystemExit as done:  # argparse ends --help and --print_config so
+        return done.code if isinstance(done.code, int) else 0
+    except Exception as error:
+        mistake = _mistake(error)
+        if mistake is None:
+            raise
+        print(f"blockyard: {mistake}", file=sys.stderr)
+        return 1 if isinstance(mistake, FloatingPointError) else 2
+
+
+def _carry_out(verb: str, arguments: list[str]) -> int:
+    if verb not in VERBS:
+        close = difflib.get_close_matches(verb, VERBS, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(VERBS)}"
+        raise ValueError(f"no verb {verb}; {hint}")
+    if verb == "leaderboard":
+        from blockyard.leaderboard import main as leaderboard
+
+        return leaderboard(arguments)
+    if verb == "study":
+        from blockyard.study import main as study
+
+        return study(arguments)
+    if verb in ("blocks", "describe"):
+        from blockyard import inspection
+
+        show: Callable[[list[str]], None] = getattr(inspection, verb)
+        show(arguments)
+        return 0
+    from blockyard.training import run
+
+    run(verb, arguments)
+    return 0
+
+
+def _mistake(error: BaseException | None) -> BaseException | None:
+    """What this package raised on purpose, under what others wrapped around it; anything else is a bug."""
+    while error is not None and not (isinstance(error, ValueError | FloatingPointError) and _is_ours(error)):
+        error = error.__cause__
+    return error
+
+
+def _is_ours(error: BaseException) -> bool:
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    # A data error in a DataLoader's worker is raised again by torch: its class says whose it is.
+    places = (type(error).__module__, str(frames[-1].f_globals.get("__name__", "")))
+    return any(place.startswith("blockyard") for place in places)

@@ -1,0 +1,236 @@
+"""One configuration out of YAML files, a checkpoint and a command line; no torch until a checkpoint is read.
+
+jsonargparse merges files and options too, but when the class at a key changes it keeps those options of the
+old class that the new one happens to accept. Here a new class starts clean.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CONFIGS = Path(__file__).parent / "configs"
+CONFIG_KEY = "blockyard_config"
+"""Where a checkpoint keeps the resolved configuration of its run."""
+
+
+@dataclass
+class Composed:
+    """What a command line asks for.
+
+    Attributes:
+        config: The configuration files merged, plain values only.
+        options: The other command line tokens, to be applied on top.
+        checkpoint: The value of ``--ckpt_path``, a path, ``"best"``, ``"last"`` or None.
+        saved: The configuration inside the checkpoint, if ``checkpoint`` is a file.
+    """
+
+    config: dict[str, Any]
+    options: list[str] = field(default_factory=list)
+    checkpoint: str | None = None
+    saved: dict[str, Any] | None = None
+
+    def arguments(self, verb: str | None) -> list[str]:
+        """The command line that says the same to jsonargparse, with or without a verb in front."""
+        config = ["--config", yaml.safe_dump(self.config, sort_keys=False)] if self.config else []
+        checkpoint = ["--ckpt_path", self.checkpoint] if self.checkpoint else []
+        return [*([verb] if verb else []), *config, *checkpoint, *self.options]
+
+
+def compose(arguments: list[str], *, keep_trainer: bool) -> Composed:
+    """Read what ``arguments`` name and merge it: checkpoint, then files in order, then options.
+
+    Args:
+        arguments: Command line tokens after the verb.
+        keep_trainer: Whether the checkpoint also decides the trainer (to continue a run), not only model and data.
+
+    Raises:
+        ValueError: If a file or checkpoint is missing or damaged.
+    """
+    files, checkpoint, options = _split(arguments)
+    saved = read_checkpoint(Path(checkpoint)) if checkpoint and checkpoint not in ("best", "last") else None
+    config = _from_checkpoint(saved, keep_trainer) if saved else {}
+    for file in files:
+        config = merge(config, read_config(file))
+    for key, value in _pairs(options):
+        _start_clean(config, key.split("."), value)
+    return Composed(config, options, checkpoint, saved)
+
+
+def _split(arguments: list[str]) -> tuple[list[str], str | None, list[str]]:
+    """Configuration files, the checkpoint, and everything else."""
+    files: list[str] = []
+    checkpoint: str | None = None
+    options: list[str] = []
+    tokens = iter(arguments)
+    for token in tokens:
+        name, equals, value = token.partition("=")
+        if name not in ("-c", "--config", "--ckpt_path"):
+            options.append(token)
+            continue
+        if not equals and (value := next(tokens, "")).startswith("--"):
+            value = ""
+        if not value:
+            raise ValueError(f"{name} needs a value")
+        if name == "--ckpt_path":
+            checkpoint = None if value == "null" else value
+        else:
+            files.append(value)
+    return files, checkpoint, options
+
+
+def _pairs(options: Iterable[str]) -> list[tuple[str, Any]]:
+    """``--a.b value`` and ``--a.b=value`` as (key, value); a flag without a value has None."""
+    pairs: list[tuple[str, Any]] = []
+    for token in options:
+        if token.startswith("--"):
+            key, _, text = token[2:].partition("=")
+            pairs.append((key, _value(text) if text else None))
+        elif pairs:
+            pairs[-1] = (pairs[-1][0], _value(token))
+    return pairs
+
+
+def _value(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def _start_clean(config: dict[str, Any], path: list[str], value: Any) -> None:
+    """Drop the options of the class at ``path`` if ``value`` names another class."""
+    node = config
+    for name in path[:-1]:
+        child = node.get("init_args", node) if "class_path" in node else node
+        if isinstance(child.get(name), str):
+            child[name] = {"class_path": child[name]}
+        if not isinstance(child.get(name), dict):
+            return
+        node = child[name]
+    holder = node.get("init_args", {}) if "class_path" in node else node
+    old, new = class_path(holder.get(path[-1])), class_path(value)
+    if old and new and not same_class(old, new):
+        holder[path[-1]] = value
+
+
+def merge(base: Any, update: Any) -> Any:
+    """``update`` laid over ``base``: mappings key by key, except that another class replaces all of the old one."""
+    old, new = class_path(base), class_path(update)
+    if not isinstance(base, dict) or not isinstance(update, dict):
+        return update if not (isinstance(base, dict) and old and new and same_class(old, new)) else base
+    if old and new and not same_class(old, new):
+        return update
+    return {**base, **{key: merge(base[key], value) if key in base else value for key, value in update.items()}}
+
+
+def class_path(value: Any) -> str | None:
+    """The class that a configuration value names, if it names one."""
+    if isinstance(value, dict):
+        value = value.get("class_path")
+    return value if isinstance(value, str) else None
+
+
+def same_class(one: str, other: str) -> bool:
+    """Whether two class paths agree, where either may be the bare class name."""
+    return one == other or (("." not in one or "." not in other) and one.split(".")[-1] == other.split(".")[-1])
+
+
+def config_names() -> list[str]:
+    """Short paths of the configurations that ship with the package."""
+    return sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("*.yaml"))
+
+
+def find_config(name: str) -> Path:
+    """A file by path, or a packaged configuration by short path.
+
+    Raises:
+        ValueError: If there is neither.
+    """
+    for path in (Path(name), CONFIGS / name):
+        if path.is_file():
+            return path
+    close = difflib.get_close_matches(name, config_names(), n=3, cutoff=0.4)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"packaged ones: {', '.join(config_names())}"
+    raise ValueError(f"no configuration file {name}; {hint}")
+
+
+def read_config(name: str) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Raises:
+        ValueError: If the file is missing, is not YAML, or holds no mapping.
+    """
+    path = find_config(name)
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ValueError(f"{path}{place}: not YAML: {getattr(error, 'problem', None) or error}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not a text file") from error
+    if not isinstance(config, dict):
+        raise ValueError(f"{path}: expected a mapping such as 'model: ...', got {type(config).__name__}")
+    return config
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The configuration of the run that wrote a checkpoint.
+
+    Raises:
+        ValueError: If the file is missing, damaged, or was not written by ``blockyard fit``.
+    """
+    import torch
+
+    if not path.is_file():
+        raise ValueError(f"no checkpoint {path}")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # torch raises many types for a truncated, foreign or malicious file
+        raise ValueError(f"{path} is not a readable checkpoint: it is damaged, or no checkpoint") from error
+    if not isinstance(checkpoint, dict) or CONFIG_KEY not in checkpoint:
+        raise ValueError(f"{path} holds no configuration: it was not written by 'blockyard fit'")
+    return checkpoint[CONFIG_KEY]
+
+
+def _from_checkpoint(saved: dict[str, Any], keep_trainer: bool) -> dict[str, Any]:
+    """The part of a run's configuration that a later command starts from."""
+    config: dict[str, Any] = {key: saved[key] for key in ("seed_everything", "model", "data") if key in saved}
+    trainer = saved.get("trainer", {})
+    config["trainer"] = trainer if keep_trainer else {k: trainer[k] for k in ("precision",) if k in trainer}
+    return yaml.safe_load(yaml.safe_dump(config))  # a copy without shared nodes
+
+
+def contradiction(saved: dict[str, Any], now: dict[str, Any]) -> str | None:
+    """The first option of ``now`` that would give another network or other data than the checkpoint's.
+
+    Where the data lie and how they are loaded may differ.
+    """
+    free = ("data.root", "data.batch_size", "data.num_workers")
+    before, after = ({k: v for k, v in flatten(c).items() if k.startswith(("model", "data"))} for c in (saved, now))
+    for key in sorted(before.keys() | after.keys()):
+        old, new = before.get(key), after.get(key)
+        if old != new and key not in free:
+            return f"--{key} {new} contradicts the checkpoint, which was trained with {old}"
+    return None
+
+
+def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
+    """A configuration as one level: keys as on the command line, classes by name."""
+    if isinstance(config, list):
+        config = {str(index): value for index, value in enumerate(config)}
+    if not isinstance(config, dict):
+        return {prefix: config}
+    flat: dict[str, Any] = {}
+    if "class_path" in config:
+        flat[prefix] = config["class_path"].split(".")[-1]
+        config = config.get("init_args") or {}
+    for key, value in config.items():
+        flat |= flatten(value, f"{prefix}.{key}" if prefix else key)
+    return flat

@@ -1,0 +1,237 @@
+"""fit, validate, test and predict: LightningCLI with composed configurations and one directory a run."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from argparse import ArgumentError
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+
+import yaml
+from jsonargparse import set_parsing_settings
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+import blockyard.tasks  # noqa: F401 - the short names of classes resolve among what is imported
+from blockyard.callbacks import ClassReport, ExactResume, PredictionsCSV, RunConfig, RunRecord
+from blockyard.composition import Composed, compose, contradiction
+from blockyard.datamodules import DataModule
+from blockyard.leaderboard.identity import canonical, identity
+from blockyard.leaderboard.labels import class_name
+from blockyard.mistakes import explain
+
+RUNS = Path("runs")
+PARSER = {"exit_on_error": False, "allow_abbrev": False}
+ALLOWED = (
+    "blockyard",
+    "torch.optim",
+    "lightning.pytorch.accelerators",
+    "lightning.pytorch.callbacks",
+    "lightning.pytorch.cli.ReduceLROnPlateau",
+    "lightning.pytorch.loggers",
+    "lightning.pytorch.plugins",
+    "lightning.pytorch.profilers",
+    "lightning.pytorch.strategies",
+)
+"""What a configuration may import, besides the packages in the environment variable BLOCKYARD_ALLOW."""
+
+
+def allow_imports() -> None:
+    """Let configurations import from :data:`ALLOWED` and from the packages named in BLOCKYARD_ALLOW, nothing else.
+
+    Raises:
+        ValueError: If BLOCKYARD_ALLOW holds something that is not a comma-separated list of package names.
+    """
+    own = [name.strip() for name in os.environ.get("BLOCKYARD_ALLOW", "").split(",") if name.strip()]
+    if bad := [name for name in own if not all(part.isidentifier() for part in name.split("."))]:
+        raise ValueError(f"BLOCKYARD_ALLOW: {bad[0]!r} is not a package name; separate several by commas")
+    if own and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*ALLOWED, *own])
+
+
+def quiet() -> None:
+    """Silence what Lightning says on every run and nobody can act on."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    for message in (
+        r".*does not have many workers",
+        r".*isinstance\(treespec, LeafSpec\)",
+        r".*Checkpoint directory .* exists and is not empty",
+        r".*The number of training batches .* is smaller than the logging interval",
+        r".*was called before the ``update`` method",
+        r".*Total length of .* across ranks is zero|.*[Ll]ocal rank has zero length",
+        r".*`predict` returned None if it was on an unsupported",
+        r".*Trying to infer the `batch_size`",
+    ):
+        warnings.filterwarnings("ignore", message=message)
+
+
+def prepare() -> None:
+    """What comes before the first configuration is parsed."""
+    allow_imports()
+    quiet()
+
+
+class SuiteCLI(LightningCLI):
+    """LightningCLI whose model learns classes and channels from the data, and whose runs have an identity.
+
+    Args:
+        verb: What to run, or None to parse and build only.
+        composed: The configuration.
+
+    Attributes:
+        run_config: The resolved configuration of the run that trained, or will train, the network.
+        run_directory: Where everything that the run writes goes.
+    """
+
+    def __init__(self, verb: str | None, composed: Composed) -> None:
+        self.verb, self.composed = verb, composed
+        verbs = dict.fromkeys(self.subcommands(), PARSER) if verb else {}
+        super().__init__(
+            LightningModule,
+            DataModule,
+            save_config_callback=None,
+            seed_everything_default=0,
+            trainer_defaults={
+                "use_distributed_sampler": False,  # it repeats samples; the data modules split without
+                "num_sanity_val_steps": 0,
+                "enable_model_summary": False,
+            },
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            parser_kwargs={"prog": "blockyard", **PARSER, **verbs},
+            run=verb is not None,
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Link what the data know to the model."""
+        for name in ("num_classes", "in_channels"):
+            parser.link_arguments("data", f"model.init_args.{name}", attrgetter(name), apply_on="instantiate")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse, without the warning of the base class that ``args`` was given."""
+        try:
+            self.config = parser.parse_args(self.composed.arguments(self.verb))
+        except ArgumentError as error:
+            raise ValueError(explain(str(error))) from error
+
+    def before_instantiate_classes(self) -> None:
+        """Settle which configuration the run has, and refuse one that contradicts its checkpoint."""
+        section = self.config[self.subcommand] if self.subcommand else self.config
+        dump = yaml.safe_load(self._parser(self.subcommand).dump(section, skip_none=False))
+        resolved = {key: short_names(dump[key]) for key in ("seed_everything", "trainer", "model", "data")}
+        saved = self.composed.saved
+        if saved and (problem := contradiction(saved, resolved)):
+            raise ValueError(problem)
+        self.run_config = saved if saved and self.subcommand != "fit" else resolved
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """The trainer with the run's directory, loggers and callbacks, once data and model turned out possible."""
+        self.run_directory = run_directory(self.run_config)
+        if self.subcommand:
+            method = self.config_init[self.subcommand]
+            method.ckpt_path = find_checkpoint(self.subcommand, method.ckpt_path, self.run_directory)
+            method.return_predictions = False  # PredictionsCSV writes them as they come
+        options = self._get(self.config_init, "trainer")
+        if options.logger in (None, True):
+            kwargs["logger"] = self._loggers() if self.subcommand in ("fit", None) else False
+        config = {**options, **kwargs, "default_root_dir": self.run_directory}
+        try:
+            return self._instantiate_trainer(config, self._callbacks())
+        except (ValueError, TypeError, MisconfigurationException) as error:
+            raise ValueError(f"trainer: {error}") from error
+
+    def _loggers(self) -> list[Logger]:
+        # A resumed run adds to the events but starts a new version of the CSV, which knows no appending.
+        place = self.run_directory
+        return [TensorBoardLogger(place, name="", version=""), CSVLogger(place, name="metrics")]
+
+    def _callbacks(self) -> list[Callback]:
+        """What hangs on every trainer; ``best`` is by the task's metric, ``last`` is written every epoch."""
+        place: dict[str, Any] = {"dirpath": self.run_directory / "checkpoints", "enable_version_counter": False}
+        metric = f"val/{self.model.primary_metric}"
+        record = RunRecord(str(RUNS / "records"))
+        record.config = self.run_config
+        return [
+            ExactResume(),
+            RunConfig(self.run_config, self.run_directory),
+            record,
+            ClassReport(self.run_directory),
+            PredictionsCSV(self.run_directory / "predictions.csv"),
+            ModelCheckpoint(filename="best", monitor=metric, mode="max", save_on_train_epoch_end=False, **place),
+            ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **place),
+        ]
+
+
+def short_names(config: Any) -> Any:
+    """A configuration whose classes of this package go by name alone, so that moving one breaks no checkpoint."""
+    if isinstance(config, list):
+        return [short_names(item) for item in config]
+    if not isinstance(config, dict):
+        return config
+    short = {key: short_names(value) for key, value in config.items()}
+    if str(short.get("class_path", "")).startswith("blockyard."):
+        short["class_path"] = short["class_path"].rpartition(".")[2]
+    return short
+
+
+def run_directory(config: dict[str, Any]) -> Path:
+    """Where a run writes: ``trainer.default_root_dir``, or a place under ``runs/`` that its identity decides."""
+    if chosen := config["trainer"].get("default_root_dir"):
+        return Path(chosen)
+    experiment = canonical(config)
+    blocks = [class_name(plug["block"]) for plug in experiment["model"]["init_args"].get("plugs", [])]
+    name = "-".join([class_name(experiment["data"]), *dict.fromkeys(blocks or ["baseline"])])
+    return RUNS / f"{name}-seed{config['seed_everything']}-{identity(config).run[:8]}".lower()
+
+
+def find_checkpoint(verb: str, name: str | None, directory: Path) -> str | None:
+    """Path of the checkpoint that ``--ckpt_path`` means; to continue from ``last`` is to start if there is none.
+
+    Raises:
+        ValueError: If there is no such checkpoint, or ``fit`` would overwrite a run.
+    """
+    places = {kind: directory / "checkpoints" / f"{kind}.ckpt" for kind in ("best", "last")}
+    if verb == "fit" and name is None and places["last"].is_file() and is_first_process():
+        raise ValueError(
+            f"{directory} already holds this run: add --ckpt_path last to continue it, or "
+            "--trainer.default_root_dir to repeat it elsewhere"
+        )
+    if name not in places:
+        return name
+    if places[name].is_file():
+        return str(places[name])
+    if verb == "fit" and name == "last":
+        return None
+    raise ValueError(f"no checkpoint {places[name]}: train this run first with blockyard fit")
+
+
+def is_first_process() -> bool:
+    """Whether no launcher says that this process is another than the first."""
+    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
+
+
+def run(verb: str, arguments: list[str]) -> None:
+    """Carry out ``fit``, ``validate``, ``test`` or ``predict``.
+
+    Args:
+        verb: One of the four.
+        arguments: Command line tokens after the verb.
+
+    Raises:
+        ValueError: If the arguments are wrong, one line.
+    """
+    prepare()
+    SuiteCLI(verb, compose(arguments, keep_trainer=verb == "fit"))
