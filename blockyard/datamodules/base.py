@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import warnings
 from abc import ABC, abstractmethod
 
 from lightning.pytorch import LightningDataModule
@@ -169,6 +170,8 @@ class DataModule(LightningDataModule, ABC):
         if changed and then["batch"]:
             raise ValueError(f"the checkpoint is from the middle of an epoch, which can't go on: {', '.join(changed)}")
         self._resumed = {"seed": then["seed"]}
+        # Lightning says so of every loader without a state of its own; here the data module has it.
+        warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
         return then["epoch"], then["batch"]
 
     def _order(self, samples: int) -> dict[str, int]:

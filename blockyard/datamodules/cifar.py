@@ -35,7 +35,7 @@ class CIFAR10(DataModule):
         seed: Seed of order and augmentation; None takes the one of ``seed_everything``.
 
     Raises:
-        ValueError: If ``val_size`` is not a multiple of the number of classes, or leaves nothing to train on.
+        ValueError: If ``val_size`` is negative or not a multiple of the number of classes.
     """
 
     title: ClassVar[str] = "CIFAR-10"
@@ -111,7 +111,7 @@ class CIFAR10(DataModule):
         self._check_counts(source, labels)
         rows = np.arange(len(labels))
         if source == "train":
-            rows = hold_out(labels, self.val_size // self.size)[split == "val"]
+            rows = hold_out(labels, self.val_size // self.size, self.classes)[split == "val"]
         images = pixels[rows].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
         return Images(
             np.ascontiguousarray(images),

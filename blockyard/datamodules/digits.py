@@ -61,8 +61,8 @@ class Digits(DataModule):
         """Read a split; ``predict`` is the test split without its labels."""
         read, val, test, mean, std = READERS[self.variant]
         images, labels = read()
-        rest, held = hold_out(labels, test)
-        train_part, val_part = hold_out(labels[rest], val)
+        rest, held = hold_out(labels, test, self.classes)
+        train_part, val_part = hold_out(labels[rest], val, self.classes)
         rows = {"train": rest[train_part], "val": rest[val_part]}.get(split, held)
         return Images(
             images[rows],

@@ -105,7 +105,7 @@ class ImageFolder(DataModule):
             folder = self.root / ("train" if carve else split)
             paths, targets = self._labelled(folder)
             if carve:
-                rows = hold_out(targets, self.val_fraction)[split == "val"]
+                rows = hold_out(targets, self.val_fraction, self.classes)[split == "val"]
                 paths, targets = [paths[row] for row in rows], targets[rows]
         names = [path.relative_to(folder).as_posix() for path in paths]
         return Images(ImageFiles(paths), targets, names, self._transform(split == "train"), self.mean, self.std)

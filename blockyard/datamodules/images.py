@@ -102,7 +102,9 @@ class ImageFiles(Sequence[Pixels]):
             raise DataError(f"{path}: damaged or not a picture ({error}); replace or remove it") from error
 
 
-def hold_out(targets: NDArray[np.integer[Any]], per_class: int | float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def hold_out(
+    targets: NDArray[np.integer[Any]], per_class: int | float, classes: Sequence[str]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Split stratified by a fixed rule: the *last* samples of every class, in the published order, are held out.
 
     The rule needs no random numbers, so it is the same everywhere for ever, and neighbours in the published order,
@@ -111,20 +113,19 @@ def hold_out(targets: NDArray[np.integer[Any]], per_class: int | float) -> tuple
     Args:
         targets: Labels ``(n,)``.
         per_class: Samples of each class, or a fraction below 1 of each class (rounded, at least one).
+        classes: Names of the classes.
 
     Returns:
         Positions that stay and positions held out, both ascending.
 
     Raises:
-        ValueError: If nothing of a class would stay.
+        DataError: If nothing of a class would stay.
     """
     held = np.zeros(len(targets), dtype=bool)
-    for label in np.unique(targets):
+    for label, name in enumerate(classes):
         members = np.flatnonzero(targets == label)
         count = int(per_class) if per_class >= 1 or per_class == 0 else max(1, round(per_class * len(members)))
-        if not 0 <= count < len(members):
-            raise ValueError(
-                f"can't hold out {count} of the {len(members)} samples of class {label}: none would be left"
-            )
+        if count >= len(members):
+            raise DataError(f"class {name} has {len(members)} samples: {count} can't be held out for validation")
         held[members[len(members) - count :]] = True
     return np.flatnonzero(~held), np.flatnonzero(held)

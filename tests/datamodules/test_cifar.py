@@ -1,0 +1,162 @@
+"""CIFAR in its published layout, written small."""
+
+import hashlib
+import os
+import pickle
+import pickletools
+import tarfile
+
+import numpy as np
+import pytest
+import torch
+
+from blockyard.datamodules import CIFAR10, CIFAR100, DataError
+from blockyard.datamodules.samples.cifar_like import python2_pickle, write_cifar_like
+
+CLASSES = {10: CIFAR10, 100: CIFAR100}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("cifar")
+    for classes in CLASSES:
+        write_cifar_like(root, classes)
+    return root
+
+
+@pytest.fixture(params=CLASSES)
+def data(request, root):
+    with pytest.warns(UserWarning, match=r"\d+ (train|test) samples, not"):
+        data = CLASSES[request.param](root, val_size=100, verify=False, batch_size=16, num_workers=0)
+        data.setup("fit")
+        data.setup("test")
+    return data
+
+
+def test_splits_are_disjoint_and_stratified(data):
+    train, val, test = (data.split(name) for name in ("train", "val", "test"))
+    assert len(train) + len(val) + len(test) == 1797
+    assert len(set(train.names) | set(val.names) | set(test.names)) == 1797
+    assert np.bincount(val.targets).tolist() == [100 // data.num_classes] * data.num_classes
+
+
+def test_labels_and_colours_belong_to_pictures(data, class_means):
+    """Chance is 0.1 and 0.01; wrong channel order or coarse labels would spoil the hues."""
+    assert class_means(data) > (0.6 if data.num_classes == 10 else 0.5)
+    assert len(data.classes) == data.num_classes
+    assert data.classes[1].startswith("digit 1" if data.num_classes == 10 else "digit 0 hue 1")
+
+
+def test_channels_are_planes_of_the_row(root):
+    content = pickle.loads((root / "cifar-100-python" / "test").read_bytes(), encoding="latin1")
+    image = CIFAR100(root, verify=False).load("test").images[0]
+    assert np.array_equal(image[..., 0].ravel(), content["data"][0, :1024])
+    assert np.array_equal(image[..., 2].ravel(), content["data"][0, 2048:])
+
+
+def test_training_crops_keep_the_size_and_add_black_borders(data):
+    batch = next(iter(data.train_dataloader()))
+    assert batch["input"].shape == (16, 3, 32, 32)
+    assert batch["target"].max() < data.num_classes
+    assert next(iter(data.predict_dataloader())).keys() == {"input", "index"}
+
+
+def test_val_size_0_trains_on_everything(root):
+    data = CIFAR10(root, val_size=0, verify=False)
+    with pytest.warns(UserWarning, match="samples, not"):
+        assert len(data.split("val")) == 0
+    assert data.val_dataloader() == []
+    assert len(data.split("train")) + len(data.split("test")) == 1797
+
+
+def test_shape_and_number_of_classes_need_no_files():
+    data = CIFAR100("nowhere")
+    assert (data.num_classes, data.in_channels, data.input_shape) == (100, 3, (3, 32, 32))
+
+
+def test_the_writer_pickles_as_python_2_did(root):
+    """The published files hold byte strings and name NumPy's old module."""
+    opcodes = list(pickletools.genops((root / "cifar-10-batches-py" / "data_batch_1").read_bytes()))
+    names = {opcode.name for opcode, _, _ in opcodes}
+    assert "BINSTRING" in names
+    assert not names & {"BINUNICODE", "SHORT_BINUNICODE", "BINBYTES"}
+    assert "numpy.core.multiarray _reconstruct" in {argument for _, argument, _ in opcodes}
+
+
+def test_missing_data_says_what_to_fetch(tmp_path, one_line):
+    with pytest.raises(DataError) as error:
+        CIFAR10(tmp_path).setup("fit")
+    one_line(error, tmp_path / "cifar-10-batches-py", "cs.toronto.edu/~kriz/cifar.html", "cifar-10-python.tar.gz")
+
+
+def test_an_archive_that_was_not_unpacked_is_noticed(root, tmp_path, one_line):
+    with tarfile.open(tmp_path / "cifar-100-python.tar.gz", "w:gz") as archive:
+        archive.add(root / "cifar-100-python", "cifar-100-python")
+    with pytest.raises(DataError) as error:
+        CIFAR100(tmp_path).setup("test")
+    one_line(error, f"tar -xzf {tmp_path / 'cifar-100-python.tar.gz'} -C {tmp_path}")
+    command = str(error.value).partition("with: ")[2]
+    assert os.system(command) == 0
+    assert len(CIFAR100(tmp_path, verify=False).load("test")) > 0
+
+
+def test_other_data_is_refused_unless_asked_for(root, one_line):
+    with pytest.raises(DataError) as error:
+        CIFAR10(root).setup("fit")
+    one_line(error, "data_batch_1", "not the published file", CIFAR10.md5["data_batch_1"], "verify=False")
+
+
+def test_published_counts_are_required_even_of_files_with_the_right_checksum(root, monkeypatch, one_line):
+    folder = root / "cifar-10-batches-py"
+    sums = {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+    monkeypatch.setattr(CIFAR10, "md5", sums)
+    with pytest.raises(DataError) as error:
+        CIFAR10(root).setup("test")
+    one_line(error, "test samples, not 1000 of each of the 10 classes")
+
+
+class Malicious:
+    def __reduce__(self):
+        return os.system, ("touch owned",)
+
+
+DAMAGE = {
+    "malicious": lambda good: pickle.dumps(Malicious(), protocol=2),
+    "malicious inside": lambda good: pickle.dumps({"data": Malicious()}),
+    "numpy's own loader": lambda good: b"\x80\x02cnumpy\nload\nU\x01x\x85R.",
+    "truncated": lambda good: good[: len(good) // 2],
+    "empty": lambda good: b"",
+    "noise": lambda good: bytes(range(256)),
+    "wrong width": lambda good: python2_pickle(
+        {"data": np.zeros((1, 3), np.uint8), "fine_labels": [0], "filenames": ["a"]}
+    ),
+    "label out of range": lambda good: python2_pickle(
+        {"data": np.zeros((1, 3072), np.uint8), "fine_labels": [100], "filenames": ["a"]}
+    ),
+    "lengths": lambda good: python2_pickle(
+        {"data": np.zeros((2, 3072), np.uint8), "fine_labels": [0], "filenames": ["a"]}
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_and_malicious_files_are_refused(root, tmp_path, monkeypatch, one_line, damage):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "cifar-100-python"
+    folder.mkdir()
+    good = (root / "cifar-100-python" / "test").read_bytes()
+    (folder / "test").write_bytes(DAMAGE[damage](good))
+    with pytest.raises(DataError) as error:
+        CIFAR100(tmp_path, verify=False).setup("test")
+    one_line(error, folder / "test", "damaged", "cifar-100-python.tar.gz")
+    assert not (tmp_path / "owned").exists()
+
+
+def test_val_size_must_divide():
+    with pytest.raises(ValueError, match="val_size=5001 must be a multiple of the 10 classes"):
+        CIFAR10(val_size=5001)
+
+
+def test_hyperparameters_are_plain_values(root, tmp_path):
+    torch.save(dict(CIFAR10(root).hparams), tmp_path / "hparams.pt")
+    assert torch.load(tmp_path / "hparams.pt", weights_only=True)["root"] == str(root)

@@ -1,0 +1,133 @@
+"""Folders of pictures, with everything that folders of pictures have in them."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from blockyard.datamodules import DataError, ImageFolder
+
+
+def save(path, pixels, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, **options)
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Two classes of 20 pictures of random size: dark cats, bright dogs."""
+    generator = np.random.default_rng(0)
+    for split, count in (("train", 20), ("test", 5)):
+        for name, low in (("dog", 160), ("cat", 0)):
+            for number in range(count):
+                shape = (*generator.integers(10, 60, size=2), 3)
+                pixels = generator.integers(low, low + 90, size=shape, dtype=np.uint8)
+                save(tmp_path / split / name / f"{number:02d}.{'jpg' if number % 2 else 'PNG'}", pixels)
+    return tmp_path
+
+
+def folder(root, **options):
+    return ImageFolder(root, **{"size": 16, "batch_size": 8, "num_workers": 0, **options})
+
+
+def test_pictures_of_any_size_become_one(root):
+    data = folder(root)
+    assert data.classes == ["cat", "dog"]
+    assert data.input_shape == (3, 16, 16)
+    for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader()):
+        for batch in loader:
+            assert batch["input"].shape[1:] == (3, 16, 16)
+            bright = batch["input"].mean(dim=(1, 2, 3)) > 0
+            assert torch.equal(bright.long(), batch["target"])
+
+
+def test_without_a_val_folder_the_last_of_each_class_are_held_out(root):
+    data = folder(root, val_fraction=0.2)
+    assert data.names("val") == [f"{name}/{number}.{kind}" for name in ("cat", "dog") for number, kind in LAST_FOUR]
+    assert not set(data.names("train")) & set(data.names("val"))
+    assert len(data.names("train")) == 32
+
+
+LAST_FOUR = [(16, "PNG"), (17, "jpg"), (18, "PNG"), (19, "jpg")]
+
+
+def test_a_val_folder_is_used_whole(root):
+    for name in ("cat", "dog"):
+        save(root / "val" / name / "deeper" / "a.png", np.zeros((9, 9, 3), np.uint8))
+    data = folder(root)
+    assert data.names("val") == ["cat/deeper/a.png", "dog/deeper/a.png"]
+    assert len(data.names("train")) == 40
+
+
+def test_other_files_are_passed_over(root):
+    (root / "train" / "cat" / "Thumbs.db").write_bytes(b"x")
+    (root / "train" / ".cache").mkdir()
+    (root / "train" / "cat" / "._01.jpg").write_bytes(b"x")
+    data = folder(root)
+    assert data.classes == ["cat", "dog"]
+    assert len(data.split("train")) == 36
+
+
+def test_kinds_of_pictures_become_rgb(tmp_path):
+    ramp = np.linspace(0, 255, 64).astype(np.uint8).reshape(8, 8)
+    colour = np.stack([ramp, ramp.T, 255 - ramp], axis=-1)
+    Image.fromarray(ramp).save(tmp_path / "grey.png")
+    Image.fromarray(ramp.astype(np.uint16) * 257).save(tmp_path / "grey16.png")
+    Image.fromarray(ramp).save(tmp_path / "named_wrongly.jpeg", format="PNG")
+    Image.fromarray(colour).convert("CMYK").save(tmp_path / "cmyk.tif")
+    Image.fromarray(np.dstack([colour, ramp])).save(tmp_path / "transparent.png")
+    Image.fromarray(colour).save(tmp_path / "turned.png", exif=_turned())
+    data = ImageFolder("nowhere", predict_folder=tmp_path, size=8, resize=8, num_workers=0)
+    images = dict(zip(data.names("predict"), data.split("predict").images, strict=True))
+    for name in ("grey.png", "grey16.png", "named_wrongly.jpeg"):
+        assert np.array_equal(images[name], np.stack([ramp] * 3, axis=-1)), name
+    for name in ("cmyk.tif", "transparent.png", "turned.png"):
+        assert np.array_equal(images[name], colour), name
+    assert next(iter(data.predict_dataloader()))["input"].shape == (6, 3, 8, 8)
+
+
+def _turned():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return exif
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_damaged_picture_is_named(root, one_line, workers):
+    path = root / "test" / "cat" / "01.jpg"
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(DataError) as error:
+        list(folder(root, num_workers=workers).test_dataloader())
+    one_line(error, path, "damaged")
+    assert str(error.value).startswith(str(root)), "nothing of a worker's traceback"
+
+
+def test_classes_must_be_those_of_training(root, one_line):
+    save(root / "test" / "cow" / "a.png", np.zeros((9, 9, 3), np.uint8))
+    with pytest.raises(DataError) as error:
+        folder(root).setup("test")
+    one_line(error, root / "test", "cow (only in test)")
+
+
+def test_an_empty_class_is_named(root, one_line):
+    (root / "train" / "cow").mkdir()
+    with pytest.raises(DataError) as error:
+        folder(root).setup("fit")
+    one_line(error, root / "train" / "cow", "holds no picture")
+
+
+def test_missing_folders_are_named(tmp_path, root, one_line):
+    with pytest.raises(DataError) as error:
+        folder(tmp_path / "nowhere").setup("fit")
+    one_line(error, tmp_path / "nowhere" / "train", "missing")
+    with pytest.raises(DataError) as error:
+        folder(root).setup("predict")
+    one_line(error, root / "predict", "missing")
+
+
+def test_a_class_too_small_to_hold_out_from_is_refused(tmp_path, one_line):
+    for name in ("cat", "dog"):
+        save(tmp_path / "train" / name / "only.png", np.zeros((9, 9, 3), np.uint8))
+    with pytest.raises(DataError) as error:
+        folder(tmp_path).setup("fit")
+    one_line(error, "class cat")
