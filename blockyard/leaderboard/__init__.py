@@ -1,0 +1,5 @@
+"""Records of runs in, tables out; no torch."""
+
+from blockyard.leaderboard.command import main
+
+__all__ = ["main"]

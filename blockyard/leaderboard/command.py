@@ -1,0 +1,111 @@
+"""``blockyard leaderboard``: records in, tables out."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from blockyard.leaderboard import atomic
+from blockyard.leaderboard.record import Record, read_all
+from blockyard.leaderboard.render import comma_separated, markdown, print_tables
+from blockyard.leaderboard.tables import tables
+
+RECORDS = Path("runs/records")
+"""Where runs leave their records."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports a mistake as an exception, for :func:`main` to print in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(message)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the verb.
+
+    Args:
+        argv: The command line after ``blockyard leaderboard``.
+
+    Returns:
+        The exit code: 0, or 2 after a mistake, which is printed in one line.
+    """
+    try:
+        return _run(_parse(argv))
+    except (ValueError, OSError) as mistake:
+        print(f"blockyard leaderboard: {mistake}", file=sys.stderr)
+        return 2
+    except SystemExit as stop:  # argparse after --help
+        return int(stop.code or 0)
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = _Parser(
+        prog="blockyard leaderboard",
+        description="Which block helped: one table a task and data set, from the records of runs.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--records",
+        metavar="DIR",
+        type=Path,
+        nargs="+",
+        action="extend",
+        help=f"folders of records (default: {RECORDS})",
+    )
+    parser.add_argument("--task", help="only this task, such as ImageClassification")
+    parser.add_argument("--markdown", metavar="FILE", type=Path, help="also write the tables as Markdown")
+    parser.add_argument("--csv", metavar="FILE", type=Path, help="also write the tables as CSV, unrounded")
+    options, unknown = parser.parse_known_args(argv)
+    if unknown:
+        near = difflib.get_close_matches(unknown[0].partition("=")[0], parser._option_string_actions, n=1)
+        raise ValueError(f"unknown option {unknown[0]}" + (f"; did you mean {near[0]}?" if near else ""))
+    return options
+
+
+def _run(options: argparse.Namespace) -> int:
+    from rich.console import Console  # --help and mistakes answer without it
+
+    records = _of_task(_records(options.records or [RECORDS]), options.task)
+    made = tables(records)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=240)  # a file or pipe has no width: keep every row on one line
+    print_tables(made, console)
+    for path, render in ((options.markdown, markdown), (options.csv, comma_separated)):
+        if path:
+            atomic.write(path, render(made).encode())
+            console.print(f"wrote {path}", markup=False, highlight=False)
+    return 0
+
+
+def _records(directories: Sequence[Path]) -> list[Record]:
+    for directory in directories:
+        if not directory.is_dir():
+            raise ValueError(f"no folder {directory}: runs leave their records in {RECORDS}, or give --records DIR")
+    records, damaged = read_all(directories)
+    for line in damaged:
+        print(f"blockyard leaderboard: left out: {line}", file=sys.stderr)
+    if not records:
+        raise ValueError(f"no valid record in {', '.join(map(str, directories))}")
+    return records
+
+
+def _of_task(records: list[Record], task: str | None) -> list[Record]:
+    if task is None:
+        return records
+    tasks = {_plain(record.task): record.task for record in records}
+    if _plain(task) not in tasks:
+        near = difflib.get_close_matches(_plain(task), tasks, n=1)
+        hint = f"did you mean {tasks[near[0]]}?" if near else f"there are {', '.join(sorted(tasks.values()))}"
+        raise ValueError(f"no record of task {task}; {hint}")
+    return [record for record in records if _plain(record.task) == _plain(task)]
+
+
+def _plain(name: str) -> str:
+    """A task as its class or as its module is written: ``ImageClassification``, ``image_classification``."""
+    return name.replace("_", "").lower()

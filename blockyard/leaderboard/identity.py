@@ -1,0 +1,180 @@
+"""Which runs belong together: the identity of a configuration."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+IGNORED = (
+    # the seed tells runs of one experiment apart
+    "seed_everything",
+    # paths and the command line
+    "config",
+    "ckpt_path",
+    "weights_only",
+    "trainer.default_root_dir",
+    "data.init_args.root",
+    # the machine: the global batch stays the same on any number of devices
+    "trainer.accelerator",
+    "trainer.devices",
+    "trainer.num_nodes",
+    "trainer.strategy",
+    "data.init_args.num_workers",
+    # what is shown and logged
+    "trainer.logger",
+    "trainer.log_every_n_steps",
+    "trainer.enable_progress_bar",
+    "trainer.enable_model_summary",
+    "trainer.enable_checkpointing",
+    "trainer.profiler",
+)
+"""Settings that don't tell experiments apart; everything else does."""
+
+IGNORED_CALLBACKS = (
+    "DeviceStatsMonitor",
+    "ExactResume",
+    "LearningRateMonitor",
+    "ModelCheckpoint",
+    "ModelSummary",
+    "OnExceptionCheckpoint",
+    "RichModelSummary",
+    "RichProgressBar",
+    "RunRecord",
+    "TQDMProgressBar",
+)
+"""Callbacks that watch the training and don't change it."""
+
+_CLASS_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Short hashes of a configuration, 12 hexadecimal digits each.
+
+    Attributes:
+        experiment: The configuration without seed and without what :data:`IGNORED` names.
+        baseline: The same experiment with no block plugged in; equal to ``experiment`` for a baseline.
+        run: Experiment and seed.
+    """
+
+    experiment: str
+    baseline: str
+    run: str
+
+
+def identity(config: Mapping[str, Any]) -> Identity:
+    """Identity of a resolved configuration.
+
+    Args:
+        config: What LightningCLI resolved, plain values only: ``seed_everything``, ``trainer``, ``model`` and
+            ``data``, the last two with ``class_path`` and ``init_args``.
+
+    Raises:
+        ValueError: If a value is not plain data, a class path is malformed, or model, data or seed is
+            missing.
+    """
+    return identity_of(canonical(config), seed_of(config))
+
+
+def identity_of(experiment: Mapping[str, Any], seed: int) -> Identity:
+    """Identity of a configuration that :func:`canonical` has brought into its one form."""
+    arguments = experiment["model"]["init_args"]
+    unplugged = {key: value for key, value in arguments.items() if key != "plugs"}
+    baseline = {**experiment, "model": {**experiment["model"], "init_args": unplugged}}
+    digest = _digest(experiment)
+    return Identity(digest, _digest(baseline), _digest([digest, seed]))
+
+
+def canonical(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a configuration that makes the experiment, in one form however it was written.
+
+    Null and absent are the same, so are 1 and 1.0; classes of this package go by their name alone, so that
+    moving one doesn't change an identity; ``block`` with ``at`` becomes an entry of ``plugs``, and every
+    entry has one site: ``block`` (class_path, init_args), ``at``, ``mode``, ``gate``.
+
+    Raises:
+        ValueError: As :func:`identity`, the seed apart.
+    """
+    plain = _simplify(config, "")
+    for section in ("model", "data"):
+        if "class_path" not in plain.get(section, {}):
+            raise ValueError(f"config: {section}.class_path is missing")
+        plain[section].setdefault("init_args", {})
+    for path in IGNORED:
+        _drop(plain, path.split("."))
+    trainer = plain.setdefault("trainer", {})
+    trainer["callbacks"] = _training_callbacks(trainer.get("callbacks", []))
+    arguments = plain["model"]["init_args"]
+    single = {key: arguments.pop(key) for key in ("block", "at") if key in arguments}
+    arguments["plugs"] = _plugs([single, *arguments.get("plugs", [])])
+    if not arguments["plugs"]:
+        del arguments["plugs"]
+    return plain
+
+
+def seed_of(config: Mapping[str, Any]) -> int:
+    """The seed of a run.
+
+    Raises:
+        ValueError: If there is none: without it, a run can't be compared with its baseline.
+    """
+    seed = config.get("seed_everything")
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise ValueError(f"config: seed_everything is {seed!r}; a record needs a whole number, 0 or more")
+    return seed
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _drop(config: dict[str, Any], path: list[str]) -> None:
+    *parents, last = path
+    for key in parents:
+        config = config.get(key, {})
+    config.pop(last, None)
+
+
+def _training_callbacks(callbacks: Any) -> list[Any]:
+    listed = callbacks if isinstance(callbacks, list) else [callbacks]
+    return [entry for entry in listed if entry["class_path"].rpartition(".")[2] not in IGNORED_CALLBACKS]
+
+
+def _plugs(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    plugs = []
+    for entry in (entry.get("init_args", entry) for entry in entries):
+        if "block" in entry:
+            sites = [entry["at"]] if isinstance(entry["at"], str) else sorted(entry["at"])
+            options = {"mode": entry.get("mode", "after"), "gate": entry.get("gate", False)}
+            plugs += [{"block": entry["block"], "at": site, **options} for site in sites]
+    return plugs
+
+
+def _short(class_path: str) -> str:
+    if not isinstance(class_path, str) or not _CLASS_PATH.fullmatch(class_path):
+        raise ValueError(f"config: class_path {class_path!r} is not a dotted name")
+    return class_path.rpartition(".")[2] if class_path.startswith("blockyard.") else class_path
+
+
+def _simplify(node: Any, path: str) -> Any:
+    if isinstance(node, Mapping):
+        prefix = f"{path}." if path else ""
+        items = {str(key): _simplify(value, f"{prefix}{key}") for key, value in node.items()}
+        if "class_path" in items:
+            items["class_path"] = _short(items["class_path"])
+        return {key: value for key, value in items.items() if value is not None and value != {}}
+    if isinstance(node, list | tuple):
+        return [_simplify(value, f"{path}[{i}]") for i, value in enumerate(node)]
+    if isinstance(node, float) and math.isfinite(node):
+        return int(node) if node.is_integer() else node
+    if node is None or isinstance(node, str | int):
+        return node
+    raise ValueError(
+        f"config: {path} is {node!r}; allowed are text, finite numbers, true, false, null, lists, mappings"
+    )

@@ -1,0 +1,200 @@
+"""The record of a run: what it is, and how it is written and read."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from blockyard.leaderboard import atomic
+from blockyard.leaderboard.identity import canonical, identity_of, seed_of
+from blockyard.leaderboard.labels import backbone_label, block_label, class_name
+from blockyard.leaderboard.validation import SCHEMA, field_problems
+
+
+class RecordError(ValueError):
+    """A record that can't be trusted; the message has one line a problem."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One trained and tested network; a JSON file.
+
+    What describes the run follows from ``config`` alone (:func:`described`), and reading checks that it does.
+    :data:`blockyard.leaderboard.validation.FIELDS` says what every field may hold.
+
+    Attributes:
+        task: Class of the task.
+        data: Class of the data module.
+        backbone: Backbone and its options; empty if the task has none.
+        block: What is plugged in where; ``none`` for a baseline.
+        plugs: The same in full, one entry a site.
+        experiment: Hash of the configuration without seed, paths and machine.
+        baseline: Hash of the same experiment with no block plugged in.
+        run: Hash of experiment and seed.
+        seed: The seed.
+        repeat: 0 for the first record of a run in its folder, then 1, 2, …: compared, never averaged in.
+        metrics: Name to value on the test split; scores are fractions.
+        primary: The metric that the leaderboard ranks by.
+        higher_is_better: Whether more of the primary metric is better.
+        test_samples: Samples in the test split.
+        scores: Name of the .npz file with the scores of every test sample, beside the record.
+        scores_sha256: Digest of that file.
+        parameters: Parameters of the network.
+        macs: Multiply–accumulates of convolutions, linear layers and matrix products for one sample.
+        throughput: Samples a second in inference.
+        throughput_batch: Batch size at which throughput was measured.
+        hardware: What throughput was measured on.
+        training_seconds: Wall time of the training that led to the tested weights, validation included.
+        training_hardware: What the training ran on.
+        world_size: Processes that trained.
+        epochs: Passes over the training split.
+        steps: Optimiser steps.
+        peak_memory: Bytes, the largest over the processes.
+        memory_kind: ``cuda`` (allocated tensors) or ``process RSS`` (everything in the process).
+        config: The resolved configuration.
+        checkpoint_sha256: Digest of the checkpoint that was tested.
+        versions: Package to version.
+        commit: Commit of blockyard's source, ``-dirty`` appended if it was changed.
+        finished: When the test ended, ISO 8601 with time zone.
+        schema: Version of this format.
+    """
+
+    task: str
+    data: str
+    backbone: str
+    block: str
+    plugs: list[dict[str, Any]]
+    experiment: str
+    baseline: str
+    run: str
+    seed: int
+    repeat: int = 0
+    metrics: dict[str, float]
+    primary: str
+    higher_is_better: bool
+    test_samples: int
+    scores: str | None = None
+    scores_sha256: str | None = None
+    parameters: int
+    macs: int
+    throughput: float
+    throughput_batch: int
+    hardware: str
+    training_seconds: float | None = None
+    training_hardware: str | None = None
+    world_size: int | None = None
+    epochs: float | None = None
+    steps: int | None = None
+    peak_memory: int | None = None
+    memory_kind: str | None = None
+    config: dict[str, Any]
+    checkpoint_sha256: str | None = None
+    versions: dict[str, str]
+    commit: str | None = None
+    finished: str
+    schema: int = SCHEMA
+
+
+def described(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a record that follow from its configuration.
+
+    Raises:
+        ValueError: As :func:`blockyard.leaderboard.identity.identity`.
+    """
+    experiment, seed = canonical(config), seed_of(config)
+    return {
+        **dataclasses.asdict(identity_of(experiment, seed)),
+        "task": class_name(experiment["model"]),
+        "data": class_name(experiment["data"]),
+        "backbone": backbone_label(experiment),
+        "block": block_label(experiment),
+        "plugs": experiment["model"]["init_args"].get("plugs", []),
+        "seed": seed,
+    }
+
+
+def write(record: Record, directory: Path) -> Path:
+    """Write ``<run>.json``, or ``<run>-repeat<k>.json`` if the run has a record already.
+
+    Args:
+        record: The record; its ``repeat`` is set here.
+        directory: Where records are; made if missing. Any number of processes may write at once.
+
+    Returns:
+        The file.
+
+    Raises:
+        RecordError: If the record is not valid.
+    """
+    for repeat in count():
+        record = dataclasses.replace(record, repeat=repeat)
+        if found := problems(dataclasses.asdict(record)):
+            raise RecordError("\n".join(f"record of run {record.run}: {line}" for line in found))
+        path = directory / (f"{record.run}-repeat{repeat}.json" if repeat else f"{record.run}.json")
+        text = json.dumps(dataclasses.asdict(record), indent=1, ensure_ascii=False, allow_nan=False)
+        try:
+            atomic.create(path, text.encode() + b"\n")
+        except FileExistsError:
+            continue
+        return path
+    raise AssertionError("unreachable")
+
+
+def read(path: Path) -> Record:
+    """Read and validate one record.
+
+    Raises:
+        RecordError: If it is damaged or holds impossible values; a line a problem, each naming file, field,
+            value and what is allowed.
+    """
+    try:
+        fields = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise RecordError(f"{path}: no record: {' '.join(str(error).split())}") from None
+    if not isinstance(fields, dict):
+        raise RecordError(f"{path}: no record: a mapping is needed, this is a {type(fields).__name__}")
+    if found := problems(fields):
+        raise RecordError("\n".join(f"{path}: {line}" for line in found))
+    return Record(**fields)
+
+
+def read_all(directories: Iterable[Path]) -> tuple[list[Record], list[str]]:
+    """Read every ``*.json`` of some folders.
+
+    Returns:
+        The valid records, identical copies once, and a line a problem of the others.
+    """
+    runs: dict[str, list[Record]] = {}
+    lines: list[str] = []
+    for path in (path for directory in directories for path in sorted(directory.glob("*.json"))):
+        try:
+            record = read(path)
+        except RecordError as error:
+            lines += str(error).splitlines()
+        else:
+            same_run = runs.setdefault(record.run, [])
+            same_run += [record] if record not in same_run else []
+    return [record for same_run in runs.values() for record in same_run], lines
+
+
+def problems(fields: Mapping[str, Any]) -> list[str]:
+    """Everything that is wrong with the fields of a record, a line each; an empty list if it is valid."""
+    if fields.get("schema") != SCHEMA:
+        return [f"schema: {fields.get('schema')!r}; this blockyard reads {SCHEMA}"]
+    found = field_problems(fields)
+    if found:
+        return found
+    try:
+        facts = described(fields["config"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        return [f"config: not a resolved configuration ({error})"]
+    return [
+        f"{name}: {fields[name]!r}; the configuration says {fact!r}"
+        for name, fact in facts.items()
+        if fields[name] != fact
+    ]

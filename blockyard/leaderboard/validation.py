@@ -1,0 +1,158 @@
+"""What the fields of a record may hold."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+SCHEMA = 1
+"""Version of the format."""
+
+MEMORY_KINDS = ("cuda", "process RSS")
+
+
+class Rule(NamedTuple):
+    """What one field may hold.
+
+    Attributes:
+        accepts: Says whether a value is possible.
+        allowed: The same in words.
+        optional: Whether the field may be null.
+    """
+
+    accepts: Callable[[Any], bool]
+    allowed: str
+    optional: bool = False
+
+
+def _number(value: Any) -> bool:
+    # the bound keeps sums finite; NaN fails the comparison
+    return isinstance(value, int | float) and not isinstance(value, bool) and -1e18 <= value <= 1e18
+
+
+def _whole(at_least: int) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, int) and _number(value) and value >= at_least
+
+
+def _positive(value: Any) -> bool:
+    return _number(value) and value > 0
+
+
+def _not_negative(value: Any) -> bool:
+    return _number(value) and value >= 0
+
+
+def _text(value: Any) -> bool:
+    """A line that is safe to print: no control characters, so no terminal escapes."""
+    return isinstance(value, str) and value.isprintable() and len(value) <= 500
+
+
+def _matches(pattern: str) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, str) and re.fullmatch(pattern, value, re.ASCII) is not None
+
+
+def _versions(value: Any) -> bool:
+    return isinstance(value, dict) and all(_text(line) for item in value.items() for line in item)
+
+
+def _time(value: Any) -> bool:
+    try:
+        return datetime.fromisoformat(value).tzinfo is not None
+    except (TypeError, ValueError):
+        return False
+
+
+_LINE = Rule(_text, "one line of text")
+_OPTIONAL_LINE = Rule(_text, "one line of text", optional=True)
+_ID = Rule(_matches("[0-9a-f]{12}"), "12 hexadecimal digits")
+_SHA256 = Rule(_matches("[0-9a-f]{64}"), "64 hexadecimal digits", optional=True)
+_FLAG = Rule(lambda value: isinstance(value, bool), "true or false")
+_COUNT = Rule(_whole(1), "a whole number, 1 or more")
+_AMOUNT = Rule(_whole(0), "a whole number, 0 or more")
+_OPTIONAL_AMOUNT = _AMOUNT._replace(optional=True)
+_DURATION = Rule(_not_negative, "a finite number from 0 to 1e18", optional=True)
+
+FIELDS: dict[str, Rule] = {
+    "schema": Rule(lambda value: value == SCHEMA, str(SCHEMA)),
+    "task": _LINE,
+    "data": _LINE,
+    "backbone": _LINE,
+    "block": _LINE,
+    "plugs": Rule(lambda value: isinstance(value, list), "a list"),
+    "experiment": _ID,
+    "baseline": _ID,
+    "run": _ID,
+    "seed": _AMOUNT,
+    "repeat": _AMOUNT,
+    "metrics": Rule(lambda value: isinstance(value, dict) and len(value) > 0, "a mapping of names to values"),
+    "primary": _LINE,
+    "higher_is_better": _FLAG,
+    "test_samples": _COUNT,
+    "scores": Rule(_matches(r"[\w-][\w.-]*\.npz"), "the name of an .npz file beside the record", optional=True),
+    "scores_sha256": _SHA256,
+    "parameters": _AMOUNT,
+    "macs": _AMOUNT,
+    "throughput": Rule(_positive, "a finite number above 0, at most 1e18"),
+    "throughput_batch": _COUNT,
+    "hardware": _LINE,
+    "training_seconds": _DURATION,
+    "training_hardware": _OPTIONAL_LINE,
+    "world_size": _COUNT._replace(optional=True),
+    "epochs": _DURATION,
+    "steps": _OPTIONAL_AMOUNT,
+    "peak_memory": _OPTIONAL_AMOUNT,
+    "memory_kind": Rule(lambda value: value in MEMORY_KINDS, " or ".join(MEMORY_KINDS), optional=True),
+    "config": Rule(lambda value: isinstance(value, dict), "a mapping"),
+    "checkpoint_sha256": _SHA256,
+    "versions": Rule(
+        lambda value: isinstance(value, dict) and all(_text(v) for v in value.values()),
+        "a mapping of names to versions",
+    ),
+    "commit": Rule(_matches("[0-9a-f]{7,64}(-dirty)?"), "a commit, -dirty appended if changed", optional=True),
+    "finished": Rule(_time, "an ISO 8601 time with time zone"),
+}
+"""Every field of a record, and what it may hold."""
+
+
+def field_problems(fields: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the fields one by one, a line each."""
+    found = [_unknown(name) for name in fields if name not in FIELDS]
+    found += [f"{name}: missing; allowed is {FIELDS[name].allowed}" for name in FIELDS if name not in fields]
+    for name, rule in FIELDS.items():
+        value = fields.get(name)
+        if name in fields and not (value is None and rule.optional) and not rule.accepts(value):
+            found.append(f"{name}: {_shown(value)}; allowed is {rule.allowed}{' or null' if rule.optional else ''}")
+    return found or _metric_problems(fields["metrics"], fields["primary"])
+
+
+def _metric_problems(metrics: Mapping[str, Any], primary: str) -> list[str]:
+    """Scores are fractions; only losses, known by their name, may be more than 1."""
+    found = []
+    for name, value in metrics.items():
+        if not _text(name):
+            found.append(f"metrics: {_shown(name)}; allowed is one line of text as a name")
+        elif not _number(value):
+            found.append(f"metrics.{name}: {_shown(value)}; allowed is a finite number within ±1e18")
+        elif not is_loss(name) and not 0 <= value <= 1:
+            found.append(f"metrics.{name}: {value!r}; allowed is a fraction from 0 to 1")
+    if primary not in metrics:
+        found.append(f"primary: {primary!r}; allowed is one of the metrics: {', '.join(map(str, metrics))}")
+    return found
+
+
+def is_loss(metric: str) -> bool:
+    """Whether a metric is a loss (``loss``, ``triplet_loss``) and not a score between 0 and 1."""
+    return metric == "loss" or metric.endswith("_loss")
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name, FIELDS, n=1)
+    return f"{_shown(name)}: unknown field" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,183 @@
+"""Runs belong together when, and only when, their training is the same."""
+
+from copy import deepcopy
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blockyard.leaderboard.identity import IGNORED, IGNORED_CALLBACKS, Identity, canonical, identity
+
+BLOCK = {"class_path": "blockyard.blocks.SpectralNonlocal", "init_args": {"order": 3}}
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+names = st.text("abcdefgh", min_size=1, max_size=4)
+values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3))
+
+
+def configs():
+    """Configurations with arbitrary settings in every section."""
+    settings = st.dictionaries(names, values, max_size=4)
+    made = st.fixed_dictionaries({"class_path": st.just("blockyard.tasks.Task"), "init_args": settings})
+    return st.fixed_dictionaries(
+        {"seed_everything": st.integers(0, 2**32 - 1), "trainer": settings, "model": made, "data": made}
+    )
+
+
+def put(config, path, value):
+    """Set a dotted path."""
+    *parents, last = path.split(".")
+    for key in parents:
+        config = config.setdefault(key, {})
+    config[last] = value
+
+
+def reordered(node):
+    """The same mapping with all keys in the opposite order."""
+    if isinstance(node, dict):
+        return {key: reordered(node[key]) for key in reversed(list(node))}
+    return [reordered(item) for item in node] if isinstance(node, list) else node
+
+
+def plugged(config, **arguments):
+    config = deepcopy(config)
+    config["model"]["init_args"] |= arguments
+    return config
+
+
+@given(configs(), st.sampled_from([path for path in IGNORED if path != "seed_everything"]), values)
+def test_ignored_settings_do_not_matter(config, path, value):
+    other = deepcopy(config)
+    put(other, path, value)
+    assert identity(other) == identity(config)
+
+
+@given(configs())
+def test_key_order_does_not_matter(config):
+    assert identity(reordered(config)) == identity(config)
+
+
+@given(configs(), st.integers(0, 2**32 - 1))
+def test_the_seed_tells_runs_of_one_experiment_apart(config, seed):
+    other = config | {"seed_everything": seed}
+    one, two = identity(config), identity(other)
+    assert (one.experiment, one.baseline) == (two.experiment, two.baseline)
+    assert (one.run == two.run) == (seed == config["seed_everything"])
+
+
+@given(configs(), st.sampled_from(["trainer", "model.init_args", "data.init_args"]), names, scalars, scalars)
+def test_every_other_setting_matters(config, section, name, before, after):
+    one, two = deepcopy(config), deepcopy(config)
+    put(one, f"{section}.{name}", before)
+    put(two, f"{section}.{name}", after)
+    same = before == after and isinstance(before, bool) == isinstance(after, bool)
+    assert (identity(one).experiment == identity(two).experiment) == same
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("data.init_args.batch_size", 128),
+        ("trainer.precision", "bf16-mixed"),
+        ("trainer.max_epochs", 4),
+        ("trainer.limit_train_batches", 0.5),
+        ("model.init_args.optimizer.init_args.lr", 0.2),
+        ("model.init_args.backbone.init_args.depth", 56),
+        ("data.init_args.seed", 1),
+        ("data.class_path", "blockyard.datamodules.CIFAR10"),
+    ],
+)
+def test_what_changes_training_changes_experiment_and_baseline(config, path, value):
+    other = deepcopy(config)
+    put(other, path, value)
+    assert identity(other).experiment != identity(config).experiment
+    assert identity(other).baseline != identity(config).baseline
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"block": BLOCK, "at": ["stage2.1"]},
+        {"plugs": [{"block": BLOCK, "at": "stage2.1"}]},
+        {"plugs": [{"block": BLOCK, "at": ["stage2.1"], "mode": "after", "gate": False}]},
+        {"plugs": [{"class_path": "blockyard.plugging.Plug", "init_args": {"block": BLOCK, "at": "stage2.1"}}]},
+        {"block": {**BLOCK, "class_path": "blockyard.blocks.spectral.SpectralNonlocal"}, "at": "stage2.1"},
+        {"block": {**BLOCK, "class_path": "SpectralNonlocal"}, "at": "stage2.1"},
+    ],
+)
+def test_a_plug_is_the_same_however_it_is_written(config, arguments):
+    short = plugged(config, block=BLOCK, at="stage2.1")
+    assert identity(plugged(config, **arguments)) == identity(short)
+
+
+def test_several_sites_are_one_plug_each_in_any_order(config):
+    together = plugged(config, block=BLOCK, at=["stage3.1", "stage2.1"])
+    apart = plugged(config, plugs=[{"block": BLOCK, "at": site} for site in ("stage2.1", "stage3.1")])
+    assert identity(together) == identity(apart)
+
+
+@pytest.mark.parametrize(
+    "change", [{"at": "stage3.1"}, {"mode": "replace"}, {"gate": True}, {"block": BLOCK | {"init_args": {"order": 4}}}]
+)
+def test_every_part_of_a_plug_matters(config, change):
+    plug = {"block": BLOCK, "at": "stage2.1"}
+    one, two = (identity(plugged(config, plugs=[entry])) for entry in (plug, plug | change))
+    assert one.experiment != two.experiment
+    assert one.baseline == two.baseline
+
+
+def test_the_baseline_is_the_same_experiment_without_plugs(config):
+    baseline, plugs = identity(config), identity(plugged(config, block=BLOCK, at="stage2.1"))
+    assert baseline.experiment == baseline.baseline == plugs.baseline != plugs.experiment
+
+
+@pytest.mark.parametrize("empty", [{"block": None, "at": "stage2.1"}, {"plugs": []}, {"plugs": None}])
+def test_no_block_is_the_baseline(config, empty):
+    assert identity(plugged(config, **empty)) == identity(config)
+
+
+def test_watching_callbacks_do_not_matter_and_others_do(config):
+    watching = [{"class_path": f"lightning.pytorch.callbacks.{name}"} for name in IGNORED_CALLBACKS]
+    averaging = {"class_path": "lightning.pytorch.callbacks.EMAWeightAveraging", "init_args": {"decay": 0.99}}
+    other = deepcopy(config)
+    for callbacks, same in (
+        (None, True),
+        ([], True),
+        (watching, True),
+        ([*watching, averaging], False),
+        (averaging, False),
+    ):
+        other["trainer"]["callbacks"] = callbacks
+        assert (identity(other) == identity(config)) == same
+
+
+def test_the_configuration_is_left_as_it_was(config):
+    before = deepcopy(config)
+    canonical(config)
+    assert config == before
+
+
+def test_hashes_do_not_change_between_versions(config):
+    # records on disk hold these: a change here needs a new schema version
+    assert identity(plugged(config, block=BLOCK, at="stage2.1")) == Identity(
+        experiment="b59c1976a37e", baseline="710aeef67038", run="f99e2a4cddc6"
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("trainer.gradient_clip_val", float("nan"), "trainer.gradient_clip_val is nan"),
+        ("model.init_args.classes", {1, 2}, "model.init_args.classes is {1, 2}"),
+        ("model.class_path", "os; rm", "class_path 'os; rm' is not a dotted name"),
+        ("model", {}, "model.class_path is missing"),
+        ("seed_everything", True, "seed_everything is True"),
+        ("seed_everything", None, "seed_everything is None"),
+    ],
+)
+def test_what_has_no_identity_is_refused_in_one_line(config, path, value, message):
+    put(config, path, value)
+    with pytest.raises(ValueError, match=r"^config: ") as refusal:
+        identity(config)
+    assert message in str(refusal.value)
+    assert "\n" not in str(refusal.value)

@@ -1,0 +1,183 @@
+"""The leaderboard is a pure function of records and says nothing that they do not."""
+
+import csv
+import io
+import random
+
+import pytest
+from scipy import stats
+
+from blockyard.leaderboard.render import cells, comma_separated, markdown
+from blockyard.leaderboard.tables import first_and_repeats, tables
+
+
+@pytest.fixture
+def study(make_record):
+    """Baseline and two blocks with three seeds each."""
+    scores = {None: (0.90, 0.91, 0.92), "Nonlocal": (0.91, 0.91, 0.91), "SpectralNonlocal": (0.92, 0.93, 0.96)}
+    return [make_record(top1, seed, block) for block, row in scores.items() for seed, top1 in enumerate(row)]
+
+
+def rows(records):
+    (table,) = tables(records)
+    return {row.block: row for row in table.rows}
+
+
+def notes(records):
+    (table,) = tables(records)
+    return "\n".join(table.notes)
+
+
+def test_rows_are_means_over_seeds_with_paired_differences(study):
+    row = rows(study)["SpectralNonlocal @ stage2.1"]
+    test = stats.ttest_rel([0.92, 0.93, 0.96], [0.90, 0.91, 0.92])
+    assert row.score.mean == pytest.approx((0.92 + 0.93 + 0.96) / 3)
+    assert row.difference.n == 3
+    low, high = test.confidence_interval(0.95)
+    assert row.difference.mean == pytest.approx((low + high) / 2)
+    assert row.difference.half_width == pytest.approx((high - low) / 2)
+
+
+def test_the_baseline_comes_first_and_then_the_best(study):
+    (table,) = tables(study)
+    assert [row.block for row in table.rows] == ["none", "SpectralNonlocal @ stage2.1", "Nonlocal @ stage2.1"]
+    assert [row.is_baseline for row in table.rows] == [True, False, False]
+
+
+def test_lower_may_be_better(make_record):
+    loss = {"primary": "loss", "higher_is_better": False}
+    records = [make_record(0, 0, block, metrics={"loss": value}, **loss) for block, value in (("A", 0.5), ("B", 0.4))]
+    (table,) = tables(records)
+    assert [row.block for row in table.rows] == ["B @ stage2.1", "A @ stage2.1"]
+
+
+def test_the_order_of_records_does_not_matter(study):
+    shuffled = study.copy()
+    random.Random(0).shuffle(shuffled)
+    assert tables(shuffled) == tables(study)
+
+
+def test_repeats_are_compared_and_never_averaged_in(study, make_record):
+    repeat = make_record(0.5, 0, repeat=1, finished="2025-02-01T00:00:00+00:00", hardware="Other CPU")
+    assert rows([repeat, *study]) == rows(study)
+    assert "Repeat, not averaged in: none, seed 0" in notes([repeat, *study])
+    assert "top1 0.5000 after 0.9000 (-0.4000), on Other CPU instead of Test CPU" in notes([repeat, *study])
+
+
+def test_the_first_record_of_a_run_counts_also_if_a_repeat_is_better(make_record):
+    early, late = make_record(0.5), make_record(0.9, finished="2025-02-01T00:00:00+00:00")
+    assert first_and_repeats([late, early]) == ([early], [(early, late)])
+
+
+def test_without_a_baseline_there_is_no_difference(study):
+    row = rows([record for record in study if record.block != "none"])["Nonlocal @ stage2.1"]
+    assert row.difference is None
+    (table,) = tables([record for record in study if record.block != "none"])
+    assert {row[4] for row in cells(table)[1:]} == {"–"}
+
+
+def test_a_difference_uses_the_common_seeds_only(make_record):
+    records = [
+        make_record(0.9, 0),
+        make_record(0.8, 1),
+        make_record(0.85, 1, "Nonlocal"),
+        make_record(0.1, 2, "Nonlocal"),
+    ]
+    difference = rows(records)["Nonlocal @ stage2.1"].difference
+    assert (difference.n, difference.half_width) == (1, None)
+    assert difference.mean == pytest.approx(0.05)
+
+
+def test_a_baseline_of_other_training_is_no_baseline(make_record):
+    records = [make_record(0.9, 0, settings={"max_epochs": 9}), make_record(0.95, 0, "Nonlocal")]
+    assert rows(records)["Nonlocal @ stage2.1"].difference is None
+
+
+def test_few_seeds_are_marked(study, make_record):
+    records = [*study, make_record(0.99, 0, "GlobalContext"), make_record(0.98, 1, "GlobalContext")]
+    (table,) = tables(records)
+    seeds = {row[0]: row[2] for row in cells(table)[1:]}
+    assert seeds["GlobalContext @ stage2.1"] == "2*"
+    assert seeds["none"] == "3"
+
+
+def test_throughput_is_compared_within_one_machine(study, make_record):
+    other = [make_record(0.9, seed, "GlobalContext", hardware="Fast GPU", throughput=9000.0) for seed in range(3)]
+    found = rows(study + other)
+    assert found["GlobalContext @ stage2.1"].throughput is None
+    assert found["none"].throughput == 500
+    assert "on Test CPU, 2 threads; 3 records measured elsewhere left out." in notes(study + other)
+
+
+def test_peak_memory_is_compared_among_equal_trainings(study, make_record):
+    where = {"memory_kind": "cuda", "training_hardware": "Fast GPU", "world_size": 8}
+    other = [make_record(0.9, seed, "GlobalContext", peak_memory=1, **where) for seed in range(3)]
+    found = rows(study + other)
+    assert found["GlobalContext @ stage2.1"].peak_memory is None
+    assert found["none"].peak_memory == 2**29
+    assert "1 process; 3 records measured elsewhere left out." in notes(study + other)
+
+
+def test_tasks_and_data_sets_have_tables_of_their_own(study, make_record, config):
+    config["data"]["class_path"] = "blockyard.datamodules.CIFAR10"
+    other = make_record(0.5)
+    assert [(table.data, len(table.rows)) for table in tables([*study, other])] == [("CIFAR10", 1), ("Digits", 3)]
+
+
+def test_rows_of_one_name_say_what_they_differ_in(make_record):
+    records = [make_record(0.9, settings={"max_epochs": epochs}) for epochs in (3, 9)]
+    assert sorted(rows(records)) == ["none [max_epochs=3]", "none [max_epochs=9]"]
+
+
+def test_notes_say_how_short_the_runs_are(study, make_record):
+    assert "Runs: 3 epochs (187 steps) of training, tested on 1,000 samples." in notes(study)
+    longer = make_record(0.9, 5, epochs=9.5, steps=None, test_samples=500)
+    assert "Runs: 3–9.5 epochs (187 steps) of training, tested on 500–1,000 samples." in notes([*study, longer])
+
+
+def test_notes_warn_of_mixed_code_and_of_changing_networks(study, make_record):
+    assert "Attention" not in notes(study)
+    other = make_record(0.9, 7, commit="ba9876543210-dirty", parameters=5)
+    assert "2 versions of the code: 0123456789ab, ba9876543210-dirty" in notes([*study, other])
+    assert "parameters or MACs differ between seeds of none" in notes([*study, other])
+
+
+def test_cells_have_units_and_signs(study):
+    (table,) = tables(study)
+    header, baseline, spectral, _ = cells(table)
+    assert dict(zip(header, baseline, strict=True)) == {
+        "Block": "none",
+        "Backbone": "PreResNet(depth=20)",
+        "Seeds": "3",
+        "top1 %": "91.00 ± 2.48",  # 4.3027 · 0.01 / √3
+        "Difference (pairs)": "–",
+        "loss": "1.2000",
+        "Parameters": "272,474",
+        "MACs": "31.0 M",
+        "Samples/s": "500",
+        "Peak memory": "512.0 MiB",
+    }
+    assert spectral[4] == "+2.67 ± 2.87 (3)"  # 4.3027 · 0.011547 / √3
+
+
+def test_markdown_is_a_table_with_its_notes(study):
+    lines = markdown(tables(study)).splitlines()
+    assert lines[0] == "### ImageClassification on Digits: top1, higher is better"
+    grid = [line for line in lines if line.startswith("|")]
+    assert len(grid) == 5
+    assert len({line.count("|") for line in grid}) == 1
+    assert sum(line.startswith("- ") for line in lines) == len(tables(study)[0].notes)
+
+
+def test_markdown_takes_labels_literally(make_record):
+    text = markdown(tables([make_record(0.9, 0, "Nonlocal", at=["layer*.*|<b>"])]))
+    assert r"Nonlocal @ layer\*.\*\|\<b>" in text
+
+
+def test_csv_is_unrounded_and_leaves_unknown_cells_empty(study):
+    lines = list(csv.DictReader(io.StringIO(comma_separated(tables(study)))))
+    assert [line["block"] for line in lines] == ["none", "SpectralNonlocal @ stage2.1", "Nonlocal @ stage2.1"]
+    spectral = lines[1]
+    assert float(spectral["score"]) == pytest.approx(0.9366666666666666, abs=1e-15)
+    assert (spectral["pairs"], spectral["macs"], spectral["peak_memory"]) == ("3", "31000000", "536870912.0")
+    assert (lines[0]["difference"], lines[0]["difference_ci95"], lines[0]["pairs"]) == ("", "", "0")
