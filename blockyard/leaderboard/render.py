@@ -18,23 +18,37 @@ MISSING = "–"
 
 
 def print_tables(tables: Sequence[Table], console: Console) -> None:
-    """Print tables and their notes."""
+    """Print tables and their notes; a table too wide for the console in parts that begin with the same columns."""
     from rich import box  # rich takes longer to import than Markdown and CSV take to write
     from rich.table import Table as RichTable
     from rich.text import Text
 
     for table in tables:
-        header, *rows = cells(table)
-        grid = RichTable(title=Text(title(table)), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-        for index, name in enumerate(header):
-            left = index < 2
-            grid.add_column(Text(name), justify="left" if left else "right", overflow="fold", no_wrap=not left)
-        for row in rows:
-            grid.add_row(*map(Text, row))
-        console.print(grid)
+        rows = cells(table)
+        console.print(Text(title(table), style="bold"))
+        for columns in _parts(rows, _labels(table), console.width):
+            grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
+            for index in columns:
+                label = index < _labels(table)
+                grid.add_column(Text(rows[0][index]), justify="left" if label else "right", no_wrap=not label)
+            for row in rows[1:]:
+                grid.add_row(*(Text(row[index]) for index in columns))
+            console.print(grid)
         for note in table.notes:
-            console.print(Text(note), style="dim")
+            console.print(Text(note, style="dim"))
         console.print()
+
+
+def _parts(rows: list[list[str]], labels: int, width: int) -> list[list[int]]:
+    """Columns to print side by side, the labels first each time."""
+    widths = [max(len(row[index]) for row in rows) + 3 for index in range(len(rows[0]))]
+    fixed = list(range(labels))
+    parts = [fixed.copy()]
+    for index in range(labels, len(widths)):
+        if len(parts[-1]) > labels and sum(widths[column] for column in [*parts[-1], index]) > width:
+            parts.append(fixed.copy())
+        parts[-1].append(index)
+    return parts
 
 
 def markdown(tables: Sequence[Table]) -> str:
@@ -42,7 +56,8 @@ def markdown(tables: Sequence[Table]) -> str:
     sections = []
     for table in tables:
         header, *rows = cells(table)
-        rule = ["---", "---"] + ["--:"] * (len(header) - 2)
+        labels = _labels(table)
+        rule = ["---"] * labels + ["--:"] * (len(header) - labels)
         lines = ["| " + " | ".join(map(_escaped, row)) + " |" for row in (header, rule, *rows)]
         notes = [f"- {_escaped(note)}" for note in table.notes]
         sections.append("\n".join([f"### {_escaped(title(table))}", "", *lines, "", *notes, ""]))
@@ -66,25 +81,33 @@ def comma_separated(tables: Sequence[Table]) -> str:
 
 
 def title(table: Table) -> str:
-    """Task and data set, and what the table is ranked by."""
+    """Task, data set and backbone, if there is one alone, and what the table is ranked by."""
     direction = "higher" if table.higher_is_better else "lower"
-    return f"{table.task} on {table.data}: {table.primary}, {direction} is better"
+    backbone = f", {table.rows[0].backbone}" if _labels(table) == 1 and table.rows[0].backbone else ""
+    return f"{table.task} on {table.data}{backbone}: {table.primary}, {direction} is better"
 
 
 def cells(table: Table) -> list[list[str]]:
     """The table as text, its header first."""
     metrics = sorted({metric for row in table.rows for metric in row.others})
-    header = ["Block", "Backbone", "Seeds", _headed(table.primary), "Difference (pairs)"]
+    labels = _labels(table)
+    header = [*["Block", "Backbone"][:labels], "Seeds", _headed(table.primary), "Difference (pairs)"]
     header += [_headed(metric) for metric in metrics]
     header += ["Parameters", "MACs", "Samples/s", "Peak memory"]
-    return [header, *(_cells(table.primary, row, metrics) for row in table.rows)]
+    return [
+        header,
+        *([row.block, row.backbone or MISSING][:labels] + _values(table.primary, row, metrics) for row in table.rows),
+    ]
 
 
-def _cells(primary: str, row: Row, metrics: Sequence[str]) -> list[str]:
+def _labels(table: Table) -> int:
+    """Columns that name a row: the backbone goes into the title where all rows have the same."""
+    return 1 if len({row.backbone for row in table.rows}) == 1 else 2
+
+
+def _values(primary: str, row: Row, metrics: Sequence[str]) -> list[str]:
     others = [row.others.get(metric) for metric in metrics]
     return [
-        row.block,
-        row.backbone or MISSING,
         f"{row.score.n}{'*' if row.score.few else ''}",
         _with_interval(row.score, primary),
         MISSING if row.difference is None else _difference(row.difference, primary),

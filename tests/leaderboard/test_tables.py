@@ -5,9 +5,10 @@ import io
 import random
 
 import pytest
+from rich.console import Console
 from scipy import stats
 
-from blockyard.leaderboard.render import cells, comma_separated, markdown
+from blockyard.leaderboard.render import cells, comma_separated, markdown, print_tables, title
 from blockyard.leaderboard.tables import first_and_repeats, tables
 
 
@@ -73,7 +74,7 @@ def test_without_a_baseline_there_is_no_difference(study):
     row = rows([record for record in study if record.block != "none"])["Nonlocal @ stage2.1"]
     assert row.difference is None
     (table,) = tables([record for record in study if record.block != "none"])
-    assert {row[4] for row in cells(table)[1:]} == {"–"}
+    assert {row[3] for row in cells(table)[1:]} == {"–"}
 
 
 def test_a_difference_uses_the_common_seeds_only(make_record):
@@ -96,7 +97,7 @@ def test_a_baseline_of_other_training_is_no_baseline(make_record):
 def test_few_seeds_are_marked(study, make_record):
     records = [*study, make_record(0.99, 0, "GlobalContext"), make_record(0.98, 1, "GlobalContext")]
     (table,) = tables(records)
-    seeds = {row[0]: row[2] for row in cells(table)[1:]}
+    seeds = {row[0]: row[1] for row in cells(table)[1:]}
     assert seeds["GlobalContext @ stage2.1"] == "2*"
     assert seeds["none"] == "3"
 
@@ -147,7 +148,6 @@ def test_cells_have_units_and_signs(study):
     header, baseline, spectral, _ = cells(table)
     assert dict(zip(header, baseline, strict=True)) == {
         "Block": "none",
-        "Backbone": "PreResNet(depth=20)",
         "Seeds": "3",
         "top1 %": "91.00 ± 2.48",  # 4.3027 · 0.01 / √3
         "Difference (pairs)": "–",
@@ -157,12 +157,32 @@ def test_cells_have_units_and_signs(study):
         "Samples/s": "500",
         "Peak memory": "512.0 MiB",
     }
-    assert spectral[4] == "+2.67 ± 2.87 (3)"  # 4.3027 · 0.011547 / √3
+    assert spectral[3] == "+2.67 ± 2.87 (3)"  # 4.3027 · 0.011547 / √3
+
+
+def test_backbones_have_a_column_if_there_are_several(study, make_record, config):
+    config["model"]["init_args"]["backbone"]["init_args"]["depth"] = 56
+    (table,) = tables([*study, make_record(0.5)])
+    assert [row[:2] for row in cells(table)][-2:] == [
+        ["Nonlocal @ stage2.1", "PreResNet(depth=20)"],
+        ["none", "PreResNet(depth=56)"],
+    ]
+    assert "PreResNet" not in title(table)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 240])
+def test_every_number_is_printed_at_every_width(study, width):
+    console = Console(width=width, file=io.StringIO())
+    print_tables(tables(study), console)
+    printed = console.file.getvalue()
+    for row in cells(tables(study)[0])[1:]:
+        assert all(cell in printed for cell in row)
+    assert max(map(len, printed.splitlines())) <= width
 
 
 def test_markdown_is_a_table_with_its_notes(study):
     lines = markdown(tables(study)).splitlines()
-    assert lines[0] == "### ImageClassification on Digits: top1, higher is better"
+    assert lines[0] == "### ImageClassification on Digits, PreResNet(depth=20): top1, higher is better"
     grid = [line for line in lines if line.startswith("|")]
     assert len(grid) == 5
     assert len({line.count("|") for line in grid}) == 1
