@@ -1,0 +1,7 @@
+"""Networks that end in a classifier and name their stages alike."""
+
+from blockyard.backbones.base import Backbone, Stage
+from blockyard.backbones.preresnet import PreResNet
+from blockyard.backbones.timm_backbone import TimmBackbone
+
+__all__ = ["Backbone", "PreResNet", "Stage", "TimmBackbone"]

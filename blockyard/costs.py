@@ -1,0 +1,164 @@
+"""What a network or a block costs, by one definition for the whole suite.
+
+MACs are the multiply–accumulates of convolutions and matrix products (linear layers and fused attention included)
+for one sample; norms, activations and other element-wise work are not counted, as in the papers on small networks.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from blockyard.plugging import PlugError, Site, make_block, undisturbed
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a plug adds to a network, per sample where that matters."""
+
+    parameters: int
+    macs: int
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Parameters, each counted once, trainable or not; buffers are not parameters."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def count_macs(module: nn.Module, shape: Shape) -> int:
+    """Multiply–accumulates of one inference forward.
+
+    Args:
+        module: A network or a block; left as it was.
+        shape: ``(C, *S)`` of one sample.
+    """
+    counter = FlopCounterMode(display=False, custom_mapping=_UNCOUNTED)
+    with undisturbed(module), counter:
+        module(_sample(module, (1, *shape)))
+    return counter.get_total_flops() // 2
+
+
+def added_cost(site: Site, block: Callable[..., nn.Module]) -> Cost:
+    """What a block would add after a site, or, at a site of mode "replace", in place of its module.
+
+    Args:
+        site: From :func:`blockyard.plugging.sites`.
+        block: ``(channels, spatial_dims) -> module``.
+
+    Raises:
+        PlugError: If the site takes no block, or the block does not exist for its channels or rank.
+    """
+    shape = site.input if site.mode == "replace" else site.output
+    if site.refusal or shape is None:
+        raise PlugError(f"cannot plug {site.mode} {site.path}: {site.refusal}")
+    try:
+        module = make_block(block, shape, site.path, site.module if site.mode == "replace" else None)
+    except (ValueError, TypeError) as error:
+        raise PlugError(f"cannot plug {site.mode} {site.path}: {error}") from error
+    parameters, macs = count_parameters(module), count_macs(module, shape)
+    if site.mode == "replace":
+        parameters -= count_parameters(site.module)
+        macs -= count_macs(site.module, shape)
+    return Cost(parameters, macs)
+
+
+def measure_throughput(
+    module: nn.Module, shape: Shape, batch_size: int = 1, *, repeats: int = 10, warm_up: int = 3
+) -> float:
+    """Samples per second in inference: median over repeats, after a warm-up, with the device waited for.
+
+    Args:
+        module: A network or a block; left as it was.
+        shape: ``(C, *S)`` of one sample.
+        batch_size: Samples per forward.
+        repeats: Forwards timed.
+        warm_up: Forwards before, not timed.
+    """
+    x = _sample(module, (batch_size, *shape))
+    seconds = []
+    with undisturbed(module):
+        for i in range(warm_up + repeats):
+            _wait(x.device)
+            start = time.perf_counter()
+            module(x)
+            _wait(x.device)
+            if i >= warm_up:
+                seconds.append(time.perf_counter() - start)
+    return batch_size / statistics.median(seconds)
+
+
+def peak_memory(function: Callable[[], Any], device: torch.device | str) -> int | None:
+    """Bytes of CUDA memory allocated at most while a function runs, or None on another device."""
+    device = torch.device(device)
+    if device.type != "cuda":
+        return None
+    _wait(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    function()
+    _wait(device)
+    return torch.cuda.max_memory_allocated(device)
+
+
+def saved_activation_bytes(function: Callable[[], Any]) -> int:
+    """Bytes that autograd keeps for the backward of what a function computes, on any device.
+
+    A storage counts once, however many tensors share it; parameters, which exist anyway, do not count.
+
+    Args:
+        function: Computes something with gradients; what it returns is kept alive while the bytes are counted.
+    """
+    storages: dict[int, torch.UntypedStorage] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        base = tensor if tensor._base is None else tensor._base
+        if not isinstance(base, nn.Parameter):
+            storage = tensor.untyped_storage()
+            storages[storage.data_ptr()] = storage  # held, so that no address is used twice
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        result = function()
+    del result
+    return sum(storage.nbytes() for storage in storages.values())
+
+
+def _sample(module: nn.Module, shape: Shape) -> Tensor:
+    like = next((p for p in module.parameters() if p.is_floating_point()), torch.empty(0))
+    return torch.zeros(shape, device=like.device, dtype=like.dtype)
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _attention_flops(query: Shape, key: Shape, value: Shape, *_: Any, **__: Any) -> int:
+    *batch, n, c = query
+    pairs = torch.Size(batch).numel() * n * key[-2]
+    return 2 * pairs * (c + value[-1])
+
+
+def _dot_flops(a: Shape, *_: Any, **__: Any) -> int:
+    return 2 * torch.Size(a).numel()
+
+
+def _addmv_flops(_bias: Shape, matrix: Shape, *_: Any, **__: Any) -> int:
+    return 2 * torch.Size(matrix).numel()
+
+
+_UNCOUNTED: dict[Any, Any] = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
+    torch.ops.aten.mv: _dot_flops,
+    torch.ops.aten.dot: _dot_flops,
+    torch.ops.aten.addmv: _addmv_flops,
+}
+"""Products that torch's counter passes over."""

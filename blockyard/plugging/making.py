@@ -1,0 +1,128 @@
+"""Making the block for one place: what its factory asks for, its random stream, the pooling behind it."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from blockyard.blocks.base import Block
+from blockyard.plugging.places import PlugError
+from blockyard.plugging.plugged import Gated, bare, depth
+from blockyard.plugging.probe import Reading, Shape
+from blockyard.plugging.sites import Mode
+
+BlockFactory = Callable[[int, int], Block]
+"""``(channels, spatial_dims) -> block``: a class, a ``functools.partial``, or what jsonargparse makes of a config."""
+
+AnyFactory = Callable[..., nn.Module]
+
+_AVERAGE_POOL: dict[int, AnyFactory] = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
+
+
+def make_block(factory: AnyFactory, shape: Shape, stream: str, host: nn.Module | None = None) -> nn.Module:
+    """Make a block from a random stream of its own, the same on every device.
+
+    Args:
+        factory: ``(channels, spatial_dims) -> module``, which may also ask for ``size`` or ``host``.
+        shape: ``(C, *S)`` of the map that the block is for.
+        stream: Names the stream.
+        host: The module that the block replaces, if it does.
+
+    Raises:
+        ValueError: If the factory asks for ``host`` and there is none, or refuses the channels or the rank.
+    """
+    asked = wishes(factory)
+    if host is None and asked.get("host"):
+        raise ValueError(f"{factory_name(factory)} needs the module that it replaces; use mode='replace'")
+    offers = {"size": shape[1:]} | ({} if host is None else {"host": host})
+    options = {name: value for name, value in offers.items() if name in asked}
+    digest = hashlib.sha256(stream.encode()).digest()
+    # on the CPU, whatever the default device: torch.manual_seed would also reseed CUDA
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        torch.default_generator.manual_seed(int.from_bytes(digest[:7], "big"))
+        return factory(shape[0], len(shape) - 1, **options)
+
+
+def block_for(reading: Reading, factory: AnyFactory, mode: Mode, *, gate: bool, seed: int | None) -> nn.Module:
+    """The block for one place, with the place's device, dtype and training mode.
+
+    Raises:
+        PlugError: If the factory refuses the place's channels or rank, or asks for what there is not.
+    """
+    place, trace = reading.place, reading.first
+    host = bare(place.module)
+    shape = trace.output if mode == "after" else trace.input
+    assert shape is not None
+    seed = torch.initial_seed() if seed is None else seed
+    stream = f"{seed} {place.path} {depth(place.module)}"
+    try:
+        block = make_block(factory, shape[1:], stream, host=host if mode == "replace" else None)
+    except (ValueError, TypeError) as error:
+        raise PlugError(f"cannot plug {mode} {place.path}: {error}") from error
+    block = Gated(block) if gate else block
+    return block.to(device=trace.device, dtype=trace.dtype).train(host.training)
+
+
+def pool_for(reading: Reading, factory: AnyFactory) -> nn.Module | None:
+    """Average pooling by the stride of the replaced module, or None where the block keeps up with it.
+
+    Raises:
+        PlugError: If the module changes the channels, or the size in a way that no stride explains.
+    """
+    first, second = reading.first, reading.second
+    if "host" in wishes(factory):
+        return None
+    pairs = [(t.input, t.output) for t in (first, second) if t is not None and t.input and t.output]
+    given, got = max(pairs, key=lambda pair: math.prod(pair[0]))
+    cannot = f"cannot replace {reading.place.path}"
+    only_hosts = "only a block whose signature asks for 'host' may change the shape"
+    if given[1] != got[1]:
+        name = factory_name(factory)
+        raise PlugError(f"{cannot}: it takes {given[1]} channels to {got[1]}, and {name} keeps them; {only_hosts}")
+    if all(before == after for before, after in pairs):
+        return None
+    stride = tuple(max(1, round(n / m)) for n, m in zip(given[2:], got[2:], strict=True))
+    for ceil in (True, False):
+        if all(_pooled(before, stride, ceil) == after[2:] for before, after in pairs):
+            return _AVERAGE_POOL[len(stride)](stride, stride, ceil_mode=ceil)
+    raise PlugError(f"{cannot}: from {given[2:]} to {got[2:]} is not a stride; {only_hosts}")
+
+
+def _pooled(shape: Shape, stride: Shape, ceil: bool) -> Shape:
+    return tuple(-(-n // s) if ceil else n // s for n, s in zip(shape[2:], stride, strict=True))
+
+
+def wishes(factory: AnyFactory) -> dict[str, bool]:
+    """Which of ``size`` and ``host`` a factory asks for, and whether it cannot do without.
+
+    What a ``functools.partial`` has fixed is not asked for, except to None: jsonargparse fixes every default.
+    """
+    fixed: dict[str, Any] = {}
+    while isinstance(factory, functools.partial):
+        fixed |= factory.keywords
+        factory = _inside(factory)
+    parameters = inspect.signature(factory).parameters
+    return {
+        name: parameters[name].default is inspect.Parameter.empty
+        for name in ("size", "host")
+        if name in parameters and fixed.get(name) is None
+    }
+
+
+def factory_name(factory: AnyFactory) -> str:
+    """The name of a class or function, also inside partials."""
+    while isinstance(factory, functools.partial):
+        factory = _inside(factory)
+    return getattr(factory, "__name__", type(factory).__name__)
+
+
+def _inside(factory: functools.partial[Any]) -> AnyFactory:
+    """What a partial calls; jsonargparse's calls its own function, with the class as an argument."""
+    return next((arg for arg in factory.args if isinstance(arg, type)), factory.func)

@@ -1,0 +1,149 @@
+"""Which places of a network take a block, and why the others do not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from torch import nn
+
+from blockyard.plugging.places import PlugError, aliases, stock_network, walk
+from blockyard.plugging.plugged import bare
+from blockyard.plugging.probe import Reading, Shape, probe
+
+Mode = Literal["after", "replace"]
+
+
+@dataclass(frozen=True)
+class Site:
+    """One place of a network as the probe saw it.
+
+    Args:
+        path: Dotted path in the stock network.
+        alias: The same with a stage alias, such as ``stage3.5``, or None outside the stages.
+        type: Class name of the stock module.
+        runs: How often one forward calls it.
+        input: What it is called with, ``(C, *S)`` of one sample, or None if that is not one tensor.
+        output: What it gives, ``(C, *S)`` of one sample, or None if that is not one tensor.
+        refusal: Why a block cannot go here, in one line, or None if it can.
+        mode: Whether the refusal is for a block after the module or in its place.
+        module: The stock module.
+    """
+
+    path: str
+    alias: str | None
+    type: str
+    runs: int
+    input: Shape | None
+    output: Shape | None
+    refusal: str | None
+    mode: Mode
+    module: nn.Module = field(repr=False, compare=False)
+
+
+def sites(network: nn.Module, example: Any = None, *, mode: Mode = "after") -> list[Site]:
+    """Every place of a network, with what passes there and whether a block can go there.
+
+    Args:
+        network: A network that is not compiled; left as it was.
+        example: An input: tensor, shape ``(B, C, *S)`` or tuple of arguments. Guessed if None, at the size that
+            the network declares if it does.
+        mode: Whether blocks shall go after the places or replace them.
+
+    Raises:
+        PlugError: If the network does not run, or is compiled.
+    """
+    refuse_network(network)
+    alias = aliases(network)
+    readings = probe(network, list(walk(network)), example, declared=True).readings
+    return [_site(reading, mode, alias.get(reading.place.path)) for reading in readings]
+
+
+def _site(reading: Reading, mode: Mode, alias: str | None) -> Site:
+    module, first = bare(reading.place.module), reading.first
+    return Site(
+        path=reading.place.path,
+        alias=alias,
+        type=type(module).__name__,
+        runs=first.runs,
+        input=first.input[1:] if first.input else None,
+        output=first.output[1:] if first.output else None,
+        refusal=refusal(reading, mode),
+        mode=mode,
+        module=module,
+    )
+
+
+def refuse_network(network: nn.Module) -> None:
+    """Refuse networks in which an edit would be lost.
+
+    Raises:
+        PlugError: If the network, or a part of it, is compiled or wrapped for data-parallel training.
+    """
+    for name, module in stock_network(network).named_modules():
+        where = f"{name} of the network" if name else "the network"
+        if "_orig_mod" in module._modules or module._compiled_call_impl is not None:
+            raise PlugError(f"{where} is compiled: plug first, then compile")
+        if isinstance(module, nn.parallel.DistributedDataParallel | nn.DataParallel):
+            raise PlugError(f"{where} is wrapped in {type(module).__name__}: plug first, then wrap")
+        if "ScriptModule" in {base.__name__ for base in type(module).__mro__}:
+            raise PlugError(f"{where} is a TorchScript module, whose code cannot be edited")
+
+
+def refusal(reading: Reading, mode: Mode) -> str | None:
+    """Why a block cannot go at a place, in one line, or None if it can."""
+    first = reading.first
+    if reading.twin is not None:
+        return f"the network holds the same module as {reading.twin}"
+    if first.runs != 1:
+        return f"it runs {first.runs} times when the network is called, not once"
+    if first.output is None or first.dtype is None:
+        return f"it gives a {first.kind}, not a tensor"
+    if not first.dtype.is_floating_point:
+        return f"it gives {first.dtype}, not a feature map"
+    wrong = _not_a_map(first.output, reading.second.output if reading.second else None)
+    if wrong:
+        return f"it gives {_show(first.output)}, {wrong}"
+    if mode == "replace":
+        return _input_refusal(reading)
+    return None
+
+
+def _input_refusal(reading: Reading) -> str | None:
+    given = reading.first.input
+    if given is None:
+        return "it is not called with one tensor, so nothing can replace it"
+    wrong = _not_a_map(given, reading.second.input if reading.second else None)
+    return f"it takes {_show(given)}, {wrong}" if wrong else None
+
+
+def _not_a_map(first: Shape, second: Shape | None) -> str | None:
+    """What is wrong with a shape that should be ``(B, C, *S)``; the channel axis is the one that stays."""
+    if not 3 <= len(first) <= 5:
+        return "not a map (B, C, *S) with 1 to 3 spatial axes"
+    if second is None:
+        return _not_a_square_map(first)
+    stays = [a == b for a, b in zip(first[1:], second[1:], strict=True)]
+    if stays[0] and not all(stays):
+        return None
+    if all(stays):
+        return "whose size does not follow the input's, so the channel axis cannot be told"
+    return _channels_elsewhere(first) if stays[-1] else "none of whose axes stays when the input's size changes"
+
+
+def _not_a_square_map(shape: Shape) -> str | None:
+    """The network takes one input size only: equal height and width still give the channel axis away."""
+    if len(shape) > 3 and shape[-1] == shape[-2] != shape[1]:
+        return None
+    if len(shape) > 3 and shape[-3] == shape[-2] != shape[-1]:
+        return _channels_elsewhere(shape)
+    kinds = "tokens (B, N, C) or a map (B, C, L)" if len(shape) == 3 else "channels first or last"
+    return f"{kinds}: the network takes this input size only, so that cannot be told"
+
+
+def _channels_elsewhere(shape: Shape) -> str:
+    return "tokens (B, N, C), not a map (B, C, *S)" if len(shape) == 3 else "channels last, not a map (B, C, *S)"
+
+
+def _show(shape: Shape) -> str:
+    return f"({', '.join(map(str, shape))})"
