@@ -36,14 +36,17 @@ IGNORED = (
 """Settings that don't tell experiments apart; everything else does."""
 
 IGNORED_CALLBACKS = (
+    "ClassReport",
     "DeviceStatsMonitor",
     "ExactResume",
     "LearningRateMonitor",
     "ModelCheckpoint",
     "ModelSummary",
     "OnExceptionCheckpoint",
+    "PredictionsCSV",
     "RichModelSummary",
     "RichProgressBar",
+    "RunConfig",
     "RunRecord",
     "TQDMProgressBar",
 )

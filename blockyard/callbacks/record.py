@@ -1,0 +1,174 @@
+"""The record of a run, for the leaderboard."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from torch import nn
+
+from blockyard.callbacks import machine
+from blockyard.costs import count_macs, count_parameters, measure_throughput
+from blockyard.leaderboard import record
+from blockyard.leaderboard.scores import write_scores
+
+KEY = "training_cost"
+"""Where a checkpoint keeps what its weights cost."""
+TRAINING = (
+    "training_seconds",
+    "training_hardware",
+    "world_size",
+    "epochs",
+    "steps",
+    "peak_memory",
+    "memory_kind",
+)
+"""The fields of a record that are known after training only."""
+THROUGHPUT_BATCH = 16
+
+
+class RunRecord(Callback):
+    """Measures a training, and after a test of the whole test split writes the record of the run.
+
+    What the training cost travels in the checkpoint, summed over interruptions: ``test --ckpt_path`` writes the
+    same record as a test right after ``fit``. Costs are those of the weights that are tested.
+
+    The module must have ``network``, ``primary_metric``, after a test epoch ``sample_scores`` (name to ``(n,)``),
+    and log its metrics as ``test/<name>``; the data module must have ``input_shape``, ``(C, *S)``.
+
+    Args:
+        directory: Where records go.
+
+    Attributes:
+        config: The resolved configuration of the training, plain values only: ``seed_everything``, ``trainer``,
+            ``model``, ``data``. Not an argument: the command line sets it before the trainer runs.
+    """
+
+    config: dict[str, Any] | None = None
+
+    def __init__(self, directory: str = "runs/records") -> None:
+        self.directory = Path(directory)
+        self._cost: dict[str, Any] = {}
+        self._batches = 0
+        self._started: float | None = None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Check the configuration now: after days of training would be late.
+
+        Raises:
+            ValueError: If a run with this configuration can't have a record.
+        """
+        if stage in ("fit", "test") and not _is_trial(trainer):
+            record.described(self._configuration())
+        if stage == "fit":
+            self._cost, self._batches, self._started = {}, 0, None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        machine.reset_peak_memory(pl_module.device)
+        self._started = time.perf_counter()
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Count the batch."""
+        self._batches += 1
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop the clock."""
+        self._cost, self._started = self._measure(trainer), None
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Keep what the weights cost so far; every rank calls this."""
+        checkpoint[KEY] = self._measure(trainer)
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Take over what the weights cost before."""
+        self._cost = checkpoint.get(KEY, {})
+        self._batches = self._cost.get("batches", 0)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the record.
+
+        Raises:
+            RecordError: If a measured value is impossible.
+        """
+        if _is_trial(trainer) or not trainer.is_global_zero:
+            return
+        if not isinstance(trainer.limit_test_batches, float) or trainer.limit_test_batches != 1.0:
+            rank_zero_warn(f"no record: limit_test_batches={trainer.limit_test_batches} leaves out test samples")
+            return
+        path = record.write(self._record(trainer, pl_module), self.directory)
+        print(f"record: {path}")
+
+    def _record(self, trainer: Any, task: Any) -> record.Record:
+        config = self._configuration()
+        facts = record.described(config)
+        training: dict[str, Any] = {name: self._cost.get(name) for name in TRAINING}
+        scores = {name: values.cpu().numpy() for name, values in task.sample_scores.items()}
+        file, digest = write_scores(scores, self.directory, facts["run"])
+        metrics = trainer.callback_metrics.items()
+        return record.Record(
+            **facts,
+            metrics={name.removeprefix("test/"): float(value) for name, value in metrics if name.startswith("test/")},
+            primary=task.primary_metric,
+            higher_is_better=getattr(task, "higher_is_better", True),
+            test_samples=len(next(iter(scores.values()))),
+            scores=file,
+            scores_sha256=digest,
+            **_network_cost(task.network, task.device, trainer.datamodule.input_shape),
+            **training,
+            config=config,
+            checkpoint_sha256=_sha256(trainer.ckpt_path),
+            versions=machine.versions(),
+            commit=machine.commit(),
+            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+    def _measure(self, trainer: Trainer) -> dict[str, Any]:
+        """What training has cost up to now, earlier parts of a resumed run included."""
+        if self._started is None:
+            return self._cost
+        device = trainer.strategy.root_device
+        memory, kind = machine.peak_memory(device)
+        largest = trainer.strategy.reduce(torch.tensor(memory, device=device), reduce_op="max")
+        return {
+            "training_seconds": self._cost.get("training_seconds", 0.0) + time.perf_counter() - self._started,
+            "training_hardware": machine.hardware(device),
+            "world_size": trainer.world_size,
+            "batches": self._batches,
+            "epochs": self._batches / trainer.num_training_batches,
+            "steps": trainer.global_step,
+            "peak_memory": max(int(largest), self._cost.get("peak_memory", 0)),
+            "memory_kind": kind,
+        }
+
+    def _configuration(self) -> dict[str, Any]:
+        if self.config is None:
+            raise ValueError("RunRecord has no configuration: set its attribute config before the trainer runs")
+        return self.config
+
+
+def _network_cost(network: nn.Module, device: torch.device, shape: tuple[int, ...]) -> dict[str, Any]:
+    return {
+        "parameters": count_parameters(network),
+        "macs": count_macs(network, shape),
+        "throughput": measure_throughput(network, shape, THROUGHPUT_BATCH),
+        "throughput_batch": THROUGHPUT_BATCH,
+        "hardware": machine.hardware(device),
+    }
+
+
+def _is_trial(trainer: Any) -> bool:
+    return bool(trainer.fast_dev_run)
+
+
+def _sha256(path: str | Path | None) -> str | None:
+    if not path:
+        return None
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
