@@ -114,7 +114,7 @@ class RunRecord(Callback):
         metrics = trainer.callback_metrics.items()
         return record.Record(
             **facts,
-            metrics={name.removeprefix("test/"): float(value) for name, value in metrics if name.startswith("test/")},
+            metrics={name.removeprefix("test/"): _number(value) for name, value in metrics if name.startswith("test/")},
             primary=task.primary_metric,
             higher_is_better=getattr(task, "higher_is_better", True),
             test_samples=len(next(iter(scores.values()))),
@@ -165,6 +165,11 @@ def _network_cost(network: nn.Module, device: torch.device, shape: tuple[int, ..
 
 def _is_trial(trainer: Any) -> bool:
     return bool(trainer.fast_dev_run)
+
+
+def _number(value: torch.Tensor) -> float:
+    """A float32 metric with the digits that it has: a rounded mean of ones may be 1.0000001, which is no score."""
+    return float(f"{value.item():.7g}")
 
 
 def _sha256(path: str | Path | None) -> str | None:

@@ -52,7 +52,7 @@ class Record:
         training_seconds: Wall time of the training that led to the tested weights, validation included.
         training_hardware: What the training ran on.
         world_size: Processes that trained.
-        epochs: Passes over the training split.
+        epochs: Training epochs, each as long as ``trainer.limit_train_batches`` makes it.
         steps: Optimiser steps.
         peak_memory: Bytes, the largest over the processes.
         memory_kind: ``cuda`` (allocated tensors) or ``process RSS`` (everything in the process).

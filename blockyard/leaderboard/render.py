@@ -159,7 +159,7 @@ def _scaled(value: float, step: int, units: Sequence[str]) -> str:
     index = 0
     while value >= step and index < len(units) - 1:
         value, index = value / step, index + 1
-    return f"{value:.1f}{units[index]}" if index else f"{value:.0f}{units[0]}"
+    return f"{value:.4g}{units[index]}" if index else f"{value:.0f}{units[0]}"
 
 
 def _escaped(text: str) -> str:

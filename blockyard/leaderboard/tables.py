@@ -199,7 +199,9 @@ def _training_note(records: Sequence[Record]) -> str:
     epochs = _span([record.epochs for record in records])
     steps = _span([record.steps for record in records])
     samples = _span([record.test_samples for record in records])
-    return f"Runs: {epochs} epochs ({steps} steps) of training, tested on {samples} samples."
+    return (
+        f"Runs: {epochs} epoch{'' if epochs == '1' else 's'} ({steps} steps) of training, tested on {samples} samples."
+    )
 
 
 def _span(values: Iterable[float | None]) -> str:

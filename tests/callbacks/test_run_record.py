@@ -99,7 +99,7 @@ def test_a_test_leaves_a_record(trained, tmp_path):
     (record,) = records(tmp_path)
     assert (record.task, record.data, record.seed) == ("Task", "Data", 3)
     assert record.block == "SpectralNonlocal @ stage2.1"
-    assert record.metrics == {"top1": task.sample_scores["top1"].float().mean().item()}
+    assert record.metrics == {"top1": pytest.approx(task.sample_scores["top1"].double().mean().item(), rel=1e-6)}
     assert record.test_samples == SAMPLES
     assert (record.epochs, record.steps, record.world_size) == (2, 6, 1)
     assert record.parameters == 3 * 4 * 9 + 4 + 4 * 2 + 2
@@ -175,6 +175,16 @@ def test_a_run_that_could_not_be_recorded_does_not_start(tmp_path, config, messa
     with pytest.raises(ValueError, match=message):
         trainer.fit(task, datamodule=Data())
     assert trainer.global_step == 0
+
+
+def test_a_rounded_mean_of_ones_is_one(tmp_path):
+    class Perfect(Task):
+        def on_test_epoch_end(self):
+            super().on_test_epoch_end()
+            self.log("test/macro_accuracy", torch.tensor(1.0).nextafter(torch.tensor(2.0)))
+
+    make_trainer(tmp_path).test(Perfect(), datamodule=Data())
+    assert records(tmp_path)[0].metrics["macro_accuracy"] == 1
 
 
 def test_an_impossible_metric_is_not_recorded(tmp_path):
