@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
-import traceback
 from collections.abc import Callable
 
+from blockyard.mistakes import mistake_in, nearest
 from blockyard.version import __version__
 
 VERBS = {
@@ -52,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     except SystemExit as done:  # argparse ends --help and --print_config so
         return done.code if isinstance(done.code, int) else 0
     except Exception as error:
-        mistake = _mistake(error)
+        mistake = mistake_in(error)
         if mistake is None:
             raise
         print(f"blockyard: {mistake}", file=sys.stderr)
@@ -61,9 +60,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _carry_out(verb: str, arguments: list[str]) -> int:
     if verb not in VERBS:
-        close = difflib.get_close_matches(verb, VERBS, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(VERBS)}"
-        raise ValueError(f"no verb {verb}; {hint}")
+        raise ValueError(f"no verb {verb}; {nearest(verb, VERBS)}")
     if verb == "leaderboard":
         from blockyard.leaderboard import main as leaderboard
 
@@ -82,17 +79,3 @@ def _carry_out(verb: str, arguments: list[str]) -> int:
 
     run(verb, arguments)
     return 0
-
-
-def _mistake(error: BaseException | None) -> BaseException | None:
-    """What this package raised on purpose, under what others wrapped around it; anything else is a bug."""
-    while error is not None and not (isinstance(error, ValueError | FloatingPointError) and _is_ours(error)):
-        error = error.__cause__
-    return error
-
-
-def _is_ours(error: BaseException) -> bool:
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    # A data error in a DataLoader's worker is raised again by torch: its class says whose it is.
-    places = (type(error).__module__, str(frames[-1].f_globals.get("__name__", "")))
-    return any(place.startswith("blockyard") for place in places)

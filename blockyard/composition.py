@@ -6,13 +6,14 @@ old class that the new one happens to accept. Here a new class starts clean.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from blockyard.mistakes import nearest
 
 CONFIGS = Path(__file__).parent / "configs"
 CONFIG_KEY = "blockyard_config"
@@ -155,9 +156,7 @@ def find_config(name: str) -> Path:
     for path in (Path(name), CONFIGS / name):
         if path.is_file():
             return path
-    close = difflib.get_close_matches(name, config_names(), n=3, cutoff=0.4)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"packaged ones: {', '.join(config_names())}"
-    raise ValueError(f"no configuration file {name}; {hint}")
+    raise ValueError(f"no configuration file {name}; {nearest(name, config_names())}")
 
 
 def read_config(name: str) -> dict[str, Any]:

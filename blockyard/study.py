@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 import time
 import traceback
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from blockyard.leaderboard import atomic
 from blockyard.leaderboard import main as leaderboard
 from blockyard.leaderboard.identity import identity
 from blockyard.leaderboard.record import read_all
-from blockyard.mistakes import nearest
+from blockyard.mistakes import mistake_in, nearest
 from blockyard.training import RUNS, SuiteCLI, find_checkpoint, prepare
 
 USAGE = "usage: blockyard study STUDY.yaml"
@@ -110,19 +112,21 @@ def _whole(plug: dict[str, Any]) -> dict[str, Any]:
 def _attempt(config: dict[str, Any], place: str, study: str) -> bool:
     """One run, after which the study goes on whatever happened."""
     try:
-        print(place, _run(config, study), flush=True)
+        with redirect_stdout(StringIO()):  # one line a run, in place of all that a single run prints
+            said = _run(config, study)
     except Exception as error:  # one run must not take the others with it
-        print(f"{place} failed: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
-        if not isinstance(error, ValueError | FloatingPointError):
+        mistake = mistake_in(error)
+        print(f"{place} failed: {mistake or error!r}", file=sys.stderr, flush=True)
+        if mistake is None:
             traceback.print_exc()
         return False
+    print(place, said, flush=True)
     return True
 
 
 def _run(config: dict[str, Any], study: str) -> str:
     """Train and test one configuration; a line that says how it went."""
-    quiet_trainer = {"enable_progress_bar": False, "enable_model_summary": False}
-    config = merge(config, {"trainer": quiet_trainer})
+    config = merge(config, {"trainer": {"enable_progress_bar": False}})
     cli = SuiteCLI(None, Composed(config))
     name = cli.run_directory.name
     atomic.write(RUNS / "studies" / study / f"{name}.yaml", yaml.safe_dump(cli.run_config, sort_keys=False).encode())

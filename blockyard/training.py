@@ -27,7 +27,7 @@ from blockyard.composition import Composed, compose, contradiction
 from blockyard.datamodules import DataModule
 from blockyard.leaderboard.identity import canonical, identity
 from blockyard.leaderboard.labels import class_name
-from blockyard.mistakes import explain
+from blockyard.parser_messages import explain
 
 RUNS = Path("runs")
 PARSER = {"exit_on_error": False, "allow_abbrev": False}
@@ -117,7 +117,7 @@ class SuiteCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Link what the data know to the model."""
-        for name in ("num_classes", "in_channels"):
+        for name in ("num_classes", "input_shape"):
             parser.link_arguments("data", f"model.init_args.{name}", attrgetter(name), apply_on="instantiate")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:

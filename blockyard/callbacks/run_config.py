@@ -25,9 +25,10 @@ class RunConfig(Callback):
         self.directory = directory
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the file."""
+        """Write the file and say where everything goes."""
         if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             atomic.write(self.directory / "config.yaml", yaml.safe_dump(self.config, sort_keys=False).encode())
+            print(f"run: {self.directory}")
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Add the configuration to the checkpoint."""

@@ -16,7 +16,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionM
 
 from blockyard.backbones import Backbone
 from blockyard.blocks import Block
-from blockyard.plugging import Plug, plug
+from blockyard.plugging import Plug, apply_plugs
 from blockyard.tasks.schedules import schedule
 
 Batch = dict[str, Tensor]
@@ -60,7 +60,7 @@ class Classification(LightningModule):
         backbone: Called with ``(num_classes, in_channels)``.
         optimizer: Called with the parameters.
         num_classes: Classes K; the command line takes it from the data.
-        in_channels: Channels C of the input; the command line takes it from the data.
+        input_shape: Shape ``(C, *S)`` of one sample; the command line takes it from the data.
         block: The block of a single plug, called with ``(channels, spatial_dims)``.
         at: Where the single plug goes: a dotted path with globs, or several.
         plugs: Several plugs, in place of ``block`` and ``at``.
@@ -75,15 +75,13 @@ class Classification(LightningModule):
     """
 
     primary_metric: ClassVar[str] = "top1"
-    example_size: ClassVar[tuple[int, ...]]
-    """Spatial size of the input that plugs are probed with."""
 
     def __init__(
         self,
         backbone: Callable[[int, int], Backbone],
         optimizer: OptimizerCallable,
         num_classes: int,
-        in_channels: int = 3,
+        input_shape: tuple[int, ...],
         block: Callable[[int, int], Block] | None = None,
         at: str | list[str] | None = None,
         plugs: list[Plug] | None = None,
@@ -95,10 +93,8 @@ class Classification(LightningModule):
     ) -> None:
         super().__init__()
         self.plugs = _plugs(block, at, plugs)
-        self.network: nn.Module = backbone(num_classes, in_channels)
-        example = torch.zeros(1, in_channels, *self.example_size)
-        for item in self.plugs:
-            plug(self.network, item.block, item.at, mode=item.mode, gate=item.gate, example=example)
+        self.network: nn.Module = backbone(num_classes, input_shape[0])
+        apply_plugs(self.network, self.plugs, example=torch.zeros(1, *input_shape))
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
         self.lr_interval = lr_interval

@@ -7,5 +7,3 @@ from blockyard.tasks.classification import Classification
 
 class ImageClassification(Classification):
     """Names the class of each image ``(B, C, H, W)``; the arguments are those of :class:`Classification`."""
-
-    example_size = (64, 64)

@@ -1,0 +1,135 @@
+"""One line for a person out of what the parser says about a wrong option."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from blockyard.backbones import Backbone
+from blockyard.blocks import Block
+from blockyard.datamodules import DataModule
+from blockyard.mistakes import nearest
+from blockyard.plugging import Plug
+
+BASES: dict[str, type] = {
+    "model": LightningModule,
+    "backbone": Backbone,
+    "block": Block,
+    "data": DataModule,
+    "optimizer": Optimizer,
+    "lr_scheduler": LRScheduler,
+    "plugs": Plug,
+}
+"""What the classes named at these keys derive from."""
+PASSED = ("params", "optimizer", "channels", "spatial_dims", "num_classes", "in_channels", "input_shape")
+SECTIONS = ("config", "seed_everything", "trainer", "model", "data", "ckpt_path")
+
+
+def explain(message: str) -> str:
+    """The one line that matters in a message of jsonargparse, with the nearest match.
+
+    Args:
+        message: Text of an ``ArgumentError``: nested, many lines, the cause innermost.
+    """
+    for pattern, line in EXPLANATIONS:
+        if found := re.search(pattern, message):
+            return line(message[: found.start()], message[found.start() :], found)
+    return " ".join(message.split())
+
+
+def _keys(text: str) -> list[str]:
+    return re.findall(r'Parser key "([\w.]+)"', text)
+
+
+def _owner(before: str, after: str) -> str | None:
+    """The class whose options are meant: the next one named, or the last before."""
+    named = re.findall(r"class_path='([\w.]+)'", after) + re.findall(r"class_path '([\w.]+)'", before)[::-1]
+    return named[0] if named else None
+
+
+def _wrong_option(before: str, after: str, match: re.Match[str]) -> str:
+    owner = _owner(before, after)
+    if owner is None:
+        return f"no option {match[1]}"
+    return f"{owner.split('.')[-1]} has no option {match[1]}; {nearest(match[1], _options(_find(owner)))}"
+
+
+def _wrong_key(before: str, after: str, match: re.Match[str]) -> str:
+    key = match[1].lstrip("-").split("=")[0]
+    section, _, option = key.rpartition(".")
+    if section == "trainer":
+        return f"no option --{key}; {nearest(option, _options(Trainer))}"
+    return f"no option {key}; {nearest(key.split('.')[0], SECTIONS)}"
+
+
+def _wrong_class(before: str, after: str, match: re.Match[str]) -> str:
+    key = (_keys(before) or [""])[-1].rpartition(".")[2]
+    if key not in BASES:
+        return f"{'.'.join(_keys(before))}: {match[1]} is not a possible value"
+    known = class_names(BASES[key]) + (["cosine"] if key == "lr_scheduler" else [])
+    return f"no {key} {match[1]}; {nearest(match[1], known)}"
+
+
+def _denied(before: str, after: str, match: re.Match[str]) -> str:
+    package = match[1].split(".")[0]
+    return f"{match[1]} may not be imported; if you trust it, set BLOCKYARD_ALLOW={package} in the environment"
+
+
+def _wrong_value(before: str, after: str, match: re.Match[str]) -> str:
+    types, _, rest = re.sub("Given value: ", "Got value: ", after).partition("Got value: ")
+    expected = re.findall(r"Expected an? (?:<class '(?!NoneType)\w+'>|typing\.Literal\[.*?\])", types)
+    words = [re.sub(r"Expected an? |<class '|'>|typing\.Literal", "", text) for text in expected]
+    given = re.match(r"(?:NestedArg\(key='[\w.]+', val=)?(.*?)\)?(?:\. Got value.*)?$", rest, re.M)
+    return f"{'.'.join(_keys(before))}: expected {' or '.join(words)}, got {given[1] if given else 'something else'}"
+
+
+def _missing(before: str, after: str, match: re.Match[str]) -> str:
+    owner = _owner(before, after)
+    if owner is None:
+        missing = re.sub(r"\b(fit|validate|test|predict)\.", "", match[1])
+        return f"missing: {missing}; start from a packaged --config, such as image_classification/digits.yaml"
+    return f"{owner.split('.')[-1]} needs {match[1]}"
+
+
+EXPLANATIONS = (
+    (r"Importing '([\w.]+)' is not allowed", _denied),
+    (r"Option '([^']+)' is not accepted", _wrong_option),
+    (r"does not accept option '([^']+)'", _wrong_key),
+    (r"[Uu]nrecognized arguments: (\S+)", _wrong_key),
+    (r"Expected a dot import path string: (\S+)", _wrong_class),
+    (r"arguments? (?:is|are) required: ([\w, .]+)", _missing),
+    (r"Expected an? (?:<class '((?!NoneType)\w+)'>|typing\.Literal(\[.*?\]))", _wrong_value),
+)
+"""Patterns from the most to the least telling, each with the function that words it."""
+
+
+def class_names(base: type) -> list[str]:
+    """Names of the concrete public subclasses of ``base``."""
+    found: list[str] = []
+    children: list[type] = base.__subclasses__()
+    for child in children:
+        found += class_names(child)
+        if not inspect.isabstract(child) and not child.__name__.startswith("_"):
+            found.append(child.__name__)
+    return found
+
+
+def _options(owner: Any) -> list[str]:
+    """What a person can set: all parameters but those that the suite passes itself."""
+    return [name for name in inspect.signature(owner).parameters if name not in PASSED] if owner else []
+
+
+def _find(path: str) -> type | None:
+    name = path.split(".")[-1]
+    stack = list(BASES.values())
+    while stack:
+        kind = stack.pop()
+        if kind.__name__ == name:
+            return kind
+        stack += kind.__subclasses__()
+    return None
