@@ -153,6 +153,14 @@ def test_another_batch_size_in_the_middle_of_an_epoch_is_refused(uninterrupted):
         trainer.fit(Network(), datamodule=Digits("8x8", batch_size=100), ckpt_path=uninterrupted[2] / "step=5.ckpt")
 
 
+def test_a_checkpoint_without_random_states_is_reported(uninterrupted, tmp_path):
+    checkpoint = torch.load(uninterrupted[2] / "step=5.ckpt", weights_only=True)
+    del checkpoint["random_states"]
+    torch.save(checkpoint, tmp_path / "without.ckpt")
+    with pytest.warns(UserWarning, match="random states of 0 processes, this run has 1"):
+        train(tmp_path, resume=tmp_path / "without.ckpt")
+
+
 @pytest.mark.slow
 def test_two_processes_resume_after_kill_9(tmp_path):
     """Each rank has its own dropout stream; the order is dealt out to both."""
