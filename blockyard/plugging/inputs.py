@@ -39,9 +39,8 @@ def candidates(network: nn.Module, example: Any, *, declared: bool) -> Iterator[
     elif example is not None:
         raise PlugError(f"example must be a tensor, a shape or a tuple of arguments, got {type(example).__name__}")
     else:
-        channels, sizes = _guess(network, declared)
-        for size in sizes:
-            yield (torch.zeros((1, channels, *size), device=like.device, dtype=like.dtype),)
+        for shape in _guess(network, declared):
+            yield (torch.zeros((1, *shape), device=like.device, dtype=like.dtype),)
 
 
 def resized(inputs: tuple[Any, ...]) -> tuple[bool, list[tuple[Any, ...]]]:
@@ -50,9 +49,9 @@ def resized(inputs: tuple[Any, ...]) -> tuple[bool, list[tuple[Any, ...]]]:
     Should a network insist on its number of frames, the last two axes alone change. 8/7 takes 224 to 256, which
     networks that only take multiples of 32 accept.
     """
-    shrinks = max((t[0, 0].numel() for t in _maps(inputs)), default=0) > 128**2
+    shrinks = max((t[0, 0].numel() for t in maps(inputs)), default=0) > 128**2
     factors = (1 / 2, 8 / 7, 2.0) if shrinks else (3 / 2, 2.0, 1 / 2)
-    axes = (3, 2) if any(t.dim() > 4 for t in _maps(inputs)) else (3,)
+    axes = (3, 2) if any(t.dim() > 4 for t in maps(inputs)) else (3,)
     return shrinks, [tuple(_resize(value, f, a) for value in inputs) for a in axes for f in factors]
 
 
@@ -61,7 +60,8 @@ def describe(inputs: tuple[Any, ...]) -> str:
     return ", ".join(str(tuple(t.shape)) for t in _tensors(inputs)) or "()"
 
 
-def _guess(network: nn.Module, declared: bool) -> tuple[int, list[tuple[int, ...]]]:
+def _guess(network: nn.Module, declared: bool) -> list[tuple[int, ...]]:
+    """Shapes ``(C, *S)`` to try; what the network declares may be for other channels, or for another stem."""
     convolutions = (m for m in network.modules() if isinstance(m, nn.Conv1d | nn.Conv2d | nn.Conv3d))
     conv = next(convolutions, None)
     own = declared_size(network)
@@ -69,12 +69,13 @@ def _guess(network: nn.Module, declared: bool) -> tuple[int, list[tuple[int, ...
         raise PlugError(f"{type(network).__name__} has no convolution to guess an input from; pass example=")
     if conv is None:
         assert own is not None
-        return own[0], [own[1:]]
+        return [own]
     rank = len(conv.kernel_size)
     sizes = list(_SIZES[rank])
     if own is not None and len(own) == rank + 1:
         sizes.insert(0 if declared else 1, own[1:])
-    return conv.in_channels, list(dict.fromkeys(sizes))
+    shapes = [(conv.in_channels, *size) for size in sizes]
+    return list(dict.fromkeys([*shapes, own] if own else shapes))
 
 
 def declared_size(network: nn.Module) -> tuple[int, ...] | None:
@@ -97,7 +98,8 @@ def _tensors(value: Any) -> Iterator[Tensor]:
             yield from _tensors(item)
 
 
-def _maps(value: Any) -> list[Tensor]:
+def maps(value: Any) -> list[Tensor]:
+    """The tensors with spatial axes in a nested argument."""
     return [tensor for tensor in _tensors(value) if tensor.dim() > 2]
 
 

@@ -13,7 +13,7 @@ from blockyard.plugging.inputs import declared_size
 from blockyard.plugging.making import AnyFactory, BlockFactory, block_for, factory_name, pool_for, wishes
 from blockyard.plugging.places import Place, PlugError, select
 from blockyard.plugging.plugged import Plugged, Replaced
-from blockyard.plugging.probe import Probe, Reading, Trace, first_line, probe, run, undisturbed
+from blockyard.plugging.probe import Reading, Shape, Trace, first_line, probe, run, undisturbed
 from blockyard.plugging.sites import Mode, refusal, refuse_network
 
 
@@ -94,19 +94,34 @@ def apply_plugs(
         PlugError: If anything is refused; the network is then as it was.
     """
     refuse_network(network)
-    edits: list[_Edit] = []
-    try:
-        for item in plugs:
-            for mode, patterns in _by_mode([item.at] if isinstance(item.at, str) else item.at, item.mode).items():
-                edits += _insert(network, Plug(item.block, patterns, mode, item.gate), example, seed)
-    except BaseException:
-        for edit in reversed(edits):
-            edit.undo()
-        raise
-    if not quiet:
-        for edit in edits:
-            print(edit.line)
+    orders = [order for item in plugs for order in _orders(network, item)]
+    sized = [order for order in orders if "size" in wishes(order.block)]
+    if sized and example is None and declared_size(network) is None:
+        name = factory_name(sized[0].block)
+        raise PlugError(f"{name} depends on the map's size, so plug needs example=, an input of the real size")
+    places = {order.place.path: order.place for order in orders}
+    seen = probe(network, list(places.values()), example, declared=bool(sized))
+    readings = dict(zip(places, seen.readings, strict=True))
+    _refuse(orders, readings)
+    _edit(network, orders, readings, seed, *((seen.first, seen.outputs) if sized else seen.check))
+    for order in orders if not quiet else ():
+        print(order.line)
     return network
+
+
+@dataclass
+class _Order:
+    """One block for one place."""
+
+    block: AnyFactory
+    place: Place
+    mode: Mode
+    gate: bool
+    parameters: int = 0
+
+    @property
+    def line(self) -> str:
+        return f"{self.mode} {self.place.path}: {factory_name(self.block)}, {self.parameters:,} parameters"
 
 
 @dataclass
@@ -115,10 +130,6 @@ class _Edit:
     name: str
     old: nn.Module
     new: nn.Module
-    line: str
-
-    def do(self) -> None:
-        self.parent._modules[self.name] = self.new
 
     def undo(self) -> None:
         self.parent._modules[self.name] = self.old
@@ -138,69 +149,77 @@ def _by_mode(at: Sequence[str], mode: Mode) -> dict[Mode, list[str]]:
     return found
 
 
-def _insert(network: nn.Module, item: Plug, example: Any, seed: int | None) -> list[_Edit]:
-    places = list({place.path: place for pattern in item.at for place in select(network, pattern)}.values())
-    sized = "size" in wishes(item.block)
-    if sized and example is None and declared_size(network) is None:
-        raise PlugError(
-            f"{factory_name(item.block)} depends on the map's size, so plug needs example=, an input of the real size"
-        )
-    _refuse_nested(places, item.mode)
-    seen = probe(network, places, example, declared=sized)
-    _refuse_sites(seen.readings, item.mode)
-    edits = [_edit(reading, item, seed) for reading in seen.readings]
-    for edit in edits:
-        edit.do()
+def _orders(network: nn.Module, item: Plug) -> list[_Order]:
+    """What a plug asks for, place by place; a place that two patterns name counts once."""
+    orders = {}
+    for mode, patterns in _by_mode([item.at] if isinstance(item.at, str) else item.at, item.mode).items():
+        for place in (place for pattern in patterns for place in select(network, pattern)):
+            orders[mode, place.path] = _Order(item.block, place, mode, item.gate)
+    return list(orders.values())
+
+
+def _refuse(orders: Sequence[_Order], readings: dict[str, Reading]) -> None:
+    refused = [(order, why) for order in orders if (why := refusal(readings[order.place.path], order.mode))]
+    if refused:
+        order, why = refused[0]
+        more = f" (and {len(refused) - 1} more refused)" if len(refused) > 1 else ""
+        raise PlugError(f"cannot plug {order.mode} {order.place.path}: {why}{more}")
+    for order in orders:
+        outer = order.place.path
+        inner = next((path for path in readings if path.startswith(f"{outer}.")), None)
+        if order.mode == "replace" and inner:
+            raise PlugError(f"cannot replace {outer} and plug {inner}, which lies inside it")
+
+
+def _edit(
+    network: nn.Module,
+    orders: Sequence[_Order],
+    readings: dict[str, Reading],
+    seed: int | None,
+    inputs: tuple[Any, ...],
+    shapes: Sequence[Shape | None],
+) -> None:
+    """Put all blocks in and run the network once; undo everything if anything fails."""
+    edits = []
     try:
-        _check(network, edits, seen, sized=sized)
+        for order in orders:
+            edits.append(_insert(order, readings[order.place.path], seed))
+        expected = dict(zip(readings, shapes, strict=True))
+        _check(
+            network, {order.place.path: edit.new for order, edit in zip(orders, edits, strict=True)}, expected, inputs
+        )
     except BaseException:
         for edit in reversed(edits):
             edit.undo()
         raise
-    return edits
 
 
-def _refuse_nested(places: Sequence[Place], mode: Mode) -> None:
-    for place in places if mode == "replace" else ():
-        inner = next((other.path for other in places if other.path.startswith(f"{place.path}.")), None)
-        if inner:
-            raise PlugError(f"cannot replace both {place.path} and {inner}, which lies inside it")
-
-
-def _refuse_sites(readings: Sequence[Reading], mode: Mode) -> None:
-    refused = [(reading.place.path, reason) for reading in readings if (reason := refusal(reading, mode))]
-    if refused:
-        path, reason = refused[0]
-        more = f" (and {len(refused) - 1} more refused)" if len(refused) > 1 else ""
-        raise PlugError(f"cannot plug {mode} {path}: {reason}{more}")
-
-
-def _edit(reading: Reading, item: Plug, seed: int | None) -> _Edit:
-    """The new module for one place, not yet in it."""
-    place, parent, name, old = reading.place, reading.place.parent, reading.place.name, reading.place.module
-    block = block_for(reading, item.block, item.mode, gate=item.gate, seed=seed)
-    if item.mode == "replace":
+def _insert(order: _Order, reading: Reading, seed: int | None) -> _Edit:
+    parent, name, old = order.place.parent, order.place.name, order.place.module
+    block = block_for(reading, order.block, order.mode, gate=order.gate, seed=seed)
+    order.parameters = sum(p.numel() for p in block.parameters())
+    if order.mode == "replace":
         while isinstance(old, Plugged):  # blocks plugged after the place stay behind the replacement
             parent, name, old = old, "host", old.host
-    new = Plugged(old, block) if item.mode == "after" else Replaced(block, pool_for(reading, item.block))
+    new = Plugged(old, block) if order.mode == "after" else Replaced(block, pool_for(reading, order.block))
     new.training = old.training
-    parameters = sum(p.numel() for p in block.parameters())
-    line = f"{item.mode} {place.path}: {factory_name(item.block)}, {parameters:,} parameters"
-    return _Edit(parent, name, old, new, line)
+    parent._modules[name] = new
+    return _Edit(parent, name, old, new)
 
 
-def _check(network: nn.Module, edits: Sequence[_Edit], seen: Probe, *, sized: bool) -> None:
+def _check(
+    network: nn.Module, modules: dict[str, nn.Module], shapes: dict[str, Shape | None], inputs: tuple[Any, ...]
+) -> None:
     """Run the plugged network once: every new module must run and give what the old one gave."""
-    inputs, shapes = (seen.first, seen.outputs) if sized else seen.check
     traces: dict[int, Trace] = {}
     with undisturbed(network):
         try:
-            run(network, {id(edit.new): edit.new for edit in edits}, inputs, traces, complete=False)
+            run(network, {id(module): module for module in modules.values()}, inputs, traces, complete=False)
         except Exception as error:
             raise PlugError(f"the network does not run with the block: {first_line(error)}") from error
-    for edit, reading, shape in zip(edits, seen.readings, shapes, strict=True):
-        trace = traces.get(id(edit.new))
+    for path, module in modules.items():
+        trace = traces.get(id(module))
         if trace is None:
-            raise PlugError(f"cannot plug at {reading.place.path}: the network also calls the module by another name")
-        if trace.output != shape:
-            raise PlugError(f"cannot plug at {reading.place.path}: the block gives {trace.output} instead of {shape}")
+            raise PlugError(f"cannot plug at {path}: the network also calls the module by another name")
+        if trace.output != shapes[path]:
+            raise PlugError(f"cannot plug at {path}: the block gives {trace.output} instead of {shapes[path]}")

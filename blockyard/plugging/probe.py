@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from blockyard.plugging.inputs import candidates, describe, resized
+from blockyard.plugging.inputs import candidates, describe, maps, resized
 from blockyard.plugging.places import Place, PlugError
 
 Shape = tuple[int, ...]
@@ -53,7 +53,9 @@ class Reading:
     place: Place
     first: Trace
     second: Trace | None
-    twin: str | None = None
+    aspect: Shape
+    """Height and width of the network's input, if it has them."""
+    twin: str | None
     """Another path under which the network holds the same module."""
 
 
@@ -97,8 +99,10 @@ def probe(network: nn.Module, places: Sequence[Place], example: Any = None, *, d
         once = {key: trace for key, trace in traces.items() if trace.runs == 1}
         others, check = _other_forwards(network, {key: modules[key] for key in once}, first, once)
     twins = _twins(network, places)
+    aspect = next((tuple(t.shape[-2:]) for t in maps(first) if t.dim() > 3), ())
     readings = [
-        Reading(place, traces[key], others.get(key), twins.get(key)) for place, key in zip(places, keys, strict=True)
+        Reading(place, traces[key], others.get(key), aspect, twins.get(key))
+        for place, key in zip(places, keys, strict=True)
     ]
     inputs, seen = check or (first, traces)
     shapes = [seen[key].output if key in seen else None for key in keys]

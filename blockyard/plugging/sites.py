@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import torch
 from torch import nn
 
-from blockyard.plugging.places import PlugError, aliases, stock_network, walk
+from blockyard.plugging.places import PlugError, aliases, walk
 from blockyard.plugging.plugged import bare
 from blockyard.plugging.probe import Reading, Shape, probe
 
@@ -80,14 +81,14 @@ def refuse_network(network: nn.Module) -> None:
     Raises:
         PlugError: If the network, or a part of it, is compiled or wrapped for data-parallel training.
     """
-    for name, module in stock_network(network).named_modules():
+    for name, module in network.named_modules():
         where = f"{name} of the network" if name else "the network"
+        if isinstance(module, torch.jit.ScriptModule):
+            raise PlugError(f"{where} is a TorchScript module, whose code cannot be edited")
         if "_orig_mod" in module._modules or module._compiled_call_impl is not None:
             raise PlugError(f"{where} is compiled: plug first, then compile")
         if isinstance(module, nn.parallel.DistributedDataParallel | nn.DataParallel):
             raise PlugError(f"{where} is wrapped in {type(module).__name__}: plug first, then wrap")
-        if "ScriptModule" in {base.__name__ for base in type(module).__mro__}:
-            raise PlugError(f"{where} is a TorchScript module, whose code cannot be edited")
 
 
 def refusal(reading: Reading, mode: Mode) -> str | None:
@@ -101,7 +102,7 @@ def refusal(reading: Reading, mode: Mode) -> str | None:
         return f"it gives a {first.kind}, not a tensor"
     if not first.dtype.is_floating_point:
         return f"it gives {first.dtype}, not a feature map"
-    wrong = _not_a_map(first.output, reading.second.output if reading.second else None)
+    wrong = _not_a_map(first.output, reading.second.output if reading.second else None, reading.aspect)
     if wrong:
         return f"it gives {_show(first.output)}, {wrong}"
     if mode == "replace":
@@ -113,16 +114,16 @@ def _input_refusal(reading: Reading) -> str | None:
     given = reading.first.input
     if given is None:
         return "it is not called with one tensor, so nothing can replace it"
-    wrong = _not_a_map(given, reading.second.input if reading.second else None)
+    wrong = _not_a_map(given, reading.second.input if reading.second else None, reading.aspect)
     return f"it takes {_show(given)}, {wrong}" if wrong else None
 
 
-def _not_a_map(first: Shape, second: Shape | None) -> str | None:
+def _not_a_map(first: Shape, second: Shape | None, aspect: Shape) -> str | None:
     """What is wrong with a shape that should be ``(B, C, *S)``; the channel axis is the one that stays."""
     if not 3 <= len(first) <= 5:
         return "not a map (B, C, *S) with 1 to 3 spatial axes"
     if second is None:
-        return _not_a_square_map(first)
+        return _not_a_picture(first, aspect)
     stays = [a == b for a, b in zip(first[1:], second[1:], strict=True)]
     if stays[0] and not all(stays):
         return None
@@ -131,14 +132,23 @@ def _not_a_map(first: Shape, second: Shape | None) -> str | None:
     return _channels_elsewhere(first) if stays[-1] else "none of whose axes stays when the input's size changes"
 
 
-def _not_a_square_map(shape: Shape) -> str | None:
-    """The network takes one input size only: equal height and width still give the channel axis away."""
-    if len(shape) > 3 and shape[-1] == shape[-2] != shape[1]:
-        return None
-    if len(shape) > 3 and shape[-3] == shape[-2] != shape[-1]:
-        return _channels_elsewhere(shape)
+def _not_a_picture(shape: Shape, aspect: Shape) -> str | None:
+    """The network takes one input size only: which two axes have the input's aspect ratio tells the channel axis."""
+    if len(shape) > 3 and len(aspect) == 2:
+        first, last = _has_aspect(shape[-2:], aspect), _has_aspect(shape[-3:-1], aspect)
+        if first and not last:
+            return None
+        if last and not first:
+            return _channels_elsewhere(shape)
     kinds = "tokens (B, N, C) or a map (B, C, L)" if len(shape) == 3 else "channels first or last"
     return f"{kinds}: the network takes this input size only, so that cannot be told"
+
+
+def _has_aspect(sides: Shape, aspect: Shape) -> bool:
+    """Whether two sides are the input's divided by one stride, up to rounding by one pixel."""
+    if aspect[0] == aspect[1]:
+        return sides[0] == sides[1]
+    return abs(sides[0] * aspect[1] - sides[1] * aspect[0]) < max(aspect)
 
 
 def _channels_elsewhere(shape: Shape) -> str:

@@ -1,0 +1,71 @@
+"""PreResNet: published parameter counts, real depth, stages, any input size."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from blockyard import plug
+from blockyard.backbones import PreResNet
+from blockyard.blocks import Nonlocal, SpectralNonlocal
+from blockyard.costs import count_parameters
+
+
+@pytest.mark.parametrize(
+    ("depth", "block", "count"),
+    [
+        (20, None, 282_548),
+        (20, Nonlocal, 283_092),
+        (20, SpectralNonlocal, 283_220),
+        (56, None, 958_708),
+        (56, Nonlocal, 967_028),
+        (56, SpectralNonlocal, 969_076),
+    ],
+)
+def test_published_counts(depth: int, block, count: int):
+    network = PreResNet(100, depth=depth)
+    if block is not None:
+        plug(network, block, "stage1.1", quiet=True)  # after the second unit of the first stage
+    assert count_parameters(network) == count
+
+
+@pytest.mark.parametrize(("depth", "convolutions"), [(20, 20), (56, 83)])
+def test_the_main_path_of_56_is_longer_than_its_name(depth: int, convolutions: int):
+    names = [name for name, module in PreResNet(10, depth=depth).named_modules() if isinstance(module, nn.Conv2d)]
+    main = [name for name in names if "shortcut" not in name]
+    assert len(main) == convolutions
+
+
+@pytest.mark.parametrize("depth", [20, 56])
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (3, 20, 36)])
+def test_features_have_the_stated_channels_and_strides(depth: int, shape: tuple[int, ...]):
+    network = PreResNet(7, shape[0], depth).eval()
+    x = torch.randn(2, *shape)
+    for stage, features in zip(network.stages, network.features(x), strict=True):
+        assert features.shape == (2, stage.channels, shape[1] // stage.stride, shape[2] // stage.stride)
+    assert network(x).shape == (2, 7)
+
+
+def test_a_plug_shows_in_the_features():
+    network = plug(PreResNet(10).eval(), lambda c, d: nn.Hardtanh(0.1, 0.2), "stage2", quiet=True)
+    assert network.features(torch.randn(1, 3, 16, 16))[1].max() <= torch.tensor(0.2)
+
+
+def test_every_parameter_learns():
+    network = PreResNet(10)
+    network(torch.randn(4, 3, 16, 16)).logsumexp(1).sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ({"num_classes": 10, "depth": 110}, "depth must be one of 20, 56, got 110"),
+        ({"num_classes": 0}, "num_classes must be at least 1"),
+        ({"num_classes": 10, "in_channels": 0}, "in_channels must be at least 1"),
+    ],
+)
+def test_mistakes(arguments, why: str):
+    with pytest.raises(ValueError, match=why):
+        PreResNet(**arguments)

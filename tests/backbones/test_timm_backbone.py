@@ -1,0 +1,99 @@
+"""The adapter over timm: stages, features through plugs, local weights, mistakes."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from blockyard import plug
+from blockyard.backbones import TimmBackbone
+from blockyard.blocks import SpectralNonlocal
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet10t", "convnext_atto", "efficientnet_b0", "resnext26ts", "swin_tiny_patch4_window7_224"]
+)
+def test_stages_say_what_the_features_are(name: str):
+    backbone = TimmBackbone(5, 1, name).eval()
+    side = 224
+    with torch.no_grad():
+        x = torch.randn(1, 1, side, side)
+        maps = backbone.features(x)
+        assert backbone(x).shape == (1, 5)
+    assert [stage.stride for stage in backbone.stages] == [4, 8, 16, 32]
+    for stage, features in zip(backbone.stages, maps, strict=True):
+        assert features.shape == (1, stage.channels, side // stage.stride, side // stage.stride)
+        assert backbone.net.get_submodule(stage.path) is not None
+
+
+@pytest.mark.parametrize("name", ["resnet10t", "convnext_atto", "efficientnet_b0"])
+def test_features_go_through_plugs(name: str):
+    backbone = TimmBackbone(5, name=name).eval()
+    plug(backbone, lambda c, d: nn.Hardtanh(0.1, 0.2), "stage3", quiet=True)
+    with torch.no_grad():
+        third = backbone.features(torch.randn(1, 3, 64, 64))[2]
+    assert third.min() >= torch.tensor(0.1)
+    assert third.max() <= torch.tensor(0.2)
+
+
+def test_output_stride():
+    backbone = TimmBackbone(5, name="resnet18", output_stride=8)
+    assert [stage.stride for stage in backbone.stages] == [4, 8, 8, 8]
+    assert backbone.features(torch.randn(1, 3, 64, 64))[-1].shape == (1, 512, 8, 8)
+    assert plug(backbone, SpectralNonlocal, "stage4.-1", quiet=True) is backbone
+
+
+@pytest.fixture
+def stock() -> nn.Module:
+    return timm.create_model("resnet10t", num_classes=7)
+
+
+@pytest.fixture(params=["weights.pth", "weights.safetensors", "training.pth"])
+def weights(request: pytest.FixtureRequest, stock: nn.Module, tmp_path: Path) -> Path:
+    path = tmp_path / request.param
+    state = copy.deepcopy(stock.state_dict())
+    if path.suffix == ".safetensors":
+        save_file(state, path)
+    else:
+        torch.save({"state_dict": state, "epoch": 3} if path.stem == "training" else state, path)
+    return path
+
+
+def test_local_weights(stock: nn.Module, weights: Path, capsys: pytest.CaptureFixture[str]):
+    backbone = TimmBackbone(7, name="resnet10t", weights=weights)
+    loaded = backbone.net.state_dict()
+    assert all(torch.equal(value, loaded[name]) for name, value in stock.state_dict().items())
+    assert capsys.readouterr().out == ""
+
+
+def test_local_weights_of_another_classifier(stock: nn.Module, weights: Path, capsys: pytest.CaptureFixture[str]):
+    backbone = TimmBackbone(5, 1, name="resnet10t", weights=weights)
+    assert "classifier of 7 classes left out, the one of 5 classes starts anew" in capsys.readouterr().out
+    assert torch.equal(backbone.net.layer4[0].conv1.weight, stock.layer4[0].conv1.weight)
+    first = backbone.net.conv1[0].weight
+    torch.testing.assert_close(first, stock.conv1[0].weight.sum(1, keepdim=True))
+
+
+def test_mistakes_are_one_line(stock: nn.Module, tmp_path: Path):
+    torch.save(timm.create_model("resnet18").state_dict(), tmp_path / "other.pth")
+    (tmp_path / "broken.pth").write_bytes(b"not weights")
+    torch.save(stock, tmp_path / "pickled.pth")
+    cases = {
+        "no network 'resnet5O'; near: resnet50": {"name": "resnet5O"},
+        "there is no file of weights": {"weights": tmp_path / "none.pth"},
+        "cannot be read as weights": {"weights": tmp_path / "broken.pth"},
+        "pickled.pth cannot be read as weights": {"weights": tmp_path / "pickled.pth"},
+        "holds other weights": {"weights": tmp_path / "other.pth", "name": "resnet10t"},
+        "does not take output_stride=8": {"name": "vit_tiny_patch16_224", "output_stride": 8},
+        "not both": {"pretrained": True, "weights": tmp_path / "other.pth"},
+    }
+    for why, options in cases.items():
+        with pytest.raises(ValueError, match=why) as error:
+            TimmBackbone(10, **options)
+        assert "\n" not in str(error.value)
