@@ -16,8 +16,6 @@ import yaml
 from blockyard.mistakes import nearest
 
 CONFIGS = Path(__file__).parent / "configs"
-CONFIG_KEY = "blockyard_config"
-"""Where a checkpoint keeps the resolved configuration of its run."""
 
 
 @dataclass
@@ -187,6 +185,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     import torch
 
+    from blockyard.callbacks.run_config import CONFIG_KEY
+
     if not path.is_file():
         raise ValueError(f"no checkpoint {path}")
     try:
@@ -216,7 +216,8 @@ def contradiction(saved: dict[str, Any], now: dict[str, Any]) -> str | None:
     for key in sorted(before.keys() | after.keys()):
         old, new = before.get(key), after.get(key)
         if old != new and key not in free:
-            return f"--{key} {new} contradicts the checkpoint, which was trained with {old}"
+            given, then = ("null" if value is None else value for value in (new, old))
+            return f"--{key} {given} contradicts the checkpoint, trained with {then}"
     return None
 
 

@@ -73,6 +73,7 @@ class Unplugged(SuiteCLI):
         found = given.plugs or ([short] if given.block else [])
         self.plugs: list[Plug] = parser.instantiate_classes(Namespace(plugs=found)).plugs
         given.block = given.at = given.plugs = None
+        self.run_config["model"]["init_args"] |= {"block": None, "at": None, "plugs": None}
 
 
 def describe(arguments: list[str]) -> None:

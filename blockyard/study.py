@@ -116,7 +116,7 @@ def _attempt(config: dict[str, Any], place: str, study: str) -> bool:
             said = _run(config, study)
     except Exception as error:  # one run must not take the others with it
         mistake = mistake_in(error)
-        print(f"{place} failed: {mistake or error!r}", file=sys.stderr, flush=True)
+        print(f"{place} failed: {mistake or repr(error)}", file=sys.stderr, flush=True)
         if mistake is None:
             traceback.print_exc()
         return False

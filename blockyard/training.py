@@ -67,6 +67,7 @@ def quiet() -> None:
         r".*does not have many workers",
         r".*isinstance\(treespec, LeafSpec\)",
         r".*Checkpoint directory .* exists and is not empty",
+        r".*The dirpath has changed from",
         r".*The number of training batches .* is smaller than the logging interval",
         r".*was called before the ``update`` method",
         r".*Total length of .* across ranks is zero|.*[Ll]ocal rank has zero length",
@@ -164,8 +165,9 @@ class SuiteCLI(LightningCLI):
         metric = f"val/{self.model.primary_metric}"
         record = RunRecord(str(RUNS / "records"))
         record.config = self.run_config
+        resume: list[Callback] = [ExactResume()] if self.subcommand in ("fit", None) else []
         return [
-            ExactResume(),
+            *resume,
             RunConfig(self.run_config, self.run_directory),
             record,
             ClassReport(self.run_directory),

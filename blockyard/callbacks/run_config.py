@@ -8,8 +8,10 @@ from typing import Any
 import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from blockyard.composition import CONFIG_KEY
 from blockyard.leaderboard import atomic
+
+CONFIG_KEY = "blockyard_config"
+"""Where a checkpoint keeps the resolved configuration of its run."""
 
 
 class RunConfig(Callback):

@@ -159,7 +159,8 @@ class Classification(LightningModule):
 
     def on_test_epoch_end(self) -> None:
         """Log the test metrics, and keep ``sample_scores`` and ``confusion`` ``(K, K)``, rows the true class."""
-        scores = {name: metric.compute() for name, metric in self._scores.items()}
+        # torchmetrics makes a scalar of a single value.
+        scores = {name: metric.compute().reshape(-1) for name, metric in self._scores.items()}
         self.sample_scores = {"top1": scores["top1"].to(torch.uint8), "loss": scores["loss"]}
         self.confusion = self.confusion_metric.compute()
         metrics = self.test_metrics.compute()

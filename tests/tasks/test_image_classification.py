@@ -1,0 +1,172 @@
+"""What a task promises: a fair comparison, exact metrics, a stop before the damage."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch import Callback, Trainer, seed_everything
+from torch import nn
+from torch.optim import SGD
+
+from blockyard.backbones import PreResNet
+from blockyard.blocks import SpectralNonlocal
+from blockyard.datamodules import Digits
+from blockyard.plugging import Plug
+from blockyard.tasks import ImageClassification
+
+PLAIN = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+OPTIMIZER = partial(SGD, lr=0.1, momentum=0.9)
+
+
+def task(**options) -> ImageClassification:
+    return ImageClassification(PreResNet, OPTIMIZER, num_classes=10, input_shape=(1, 8, 8), **options)
+
+
+class Watch(Callback):
+    """Keeps what each training step saw and said."""
+
+    def __init__(self) -> None:
+        self.indices: list[list[int]] = []
+        self.losses: list[torch.Tensor] = []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.indices.append(batch["index"].tolist())
+        self.losses.append(outputs["loss"].detach())
+
+
+def first_steps(steps: int = 2, **options) -> tuple[Watch, ImageClassification]:
+    seed_everything(5)
+    watch, module = Watch(), task(**options)
+    trainer = Trainer(**PLAIN, max_epochs=1, limit_train_batches=steps, limit_val_batches=0, callbacks=[watch])
+    trainer.fit(module, Digits(variant="8x8", batch_size=32))
+    return watch, module
+
+
+class TestAgainstTheBaseline:
+    def test_first_loss_is_bit_equal_and_the_data_are_the_same(self):
+        plugged, _ = first_steps(block=SpectralNonlocal, at=["stage1.1", "stage2.1"])
+        baseline, _ = first_steps()
+        assert torch.equal(plugged.losses[0], baseline.losses[0])
+        assert plugged.indices == baseline.indices
+        assert not torch.equal(plugged.losses[1], baseline.losses[1]), "the blocks do not learn"
+
+    def test_initial_weights_are_the_same(self):
+        torch.manual_seed(1)
+        baseline = task().network.state_dict()
+        torch.manual_seed(1)
+        plugged = task(block=SpectralNonlocal, at="stage2.1").network
+        stock = {name.replace("layer2.1.host.", "layer2.1."): value for name, value in plugged.state_dict().items()}
+        assert all(torch.equal(stock[name], value) for name, value in baseline.items())
+
+
+class TestPlugs:
+    def test_a_list_is_the_same_as_the_short_form(self):
+        torch.manual_seed(1)
+        short = task(block=SpectralNonlocal, at="stage2.1").state_dict()
+        torch.manual_seed(1)
+        listed = task(plugs=[Plug(SpectralNonlocal, "stage2.1")]).state_dict()
+        assert short.keys() == listed.keys()
+        assert all(torch.equal(short[name], listed[name]) for name in short)
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"block": SpectralNonlocal}, "block is given without at"),
+            ({"at": "stage2.1"}, "at is given without block"),
+            ({"block": SpectralNonlocal, "at": "stage2.1", "plugs": [Plug(SpectralNonlocal, "stage2.1")]}, "not both"),
+        ],
+    )
+    def test_forms_do_not_mix(self, options, message):
+        with pytest.raises(ValueError, match=message):
+            task(**options)
+
+
+class TestTraining:
+    def test_learns_real_digits(self):
+        seed_everything(0)
+        module = task()
+        trainer = Trainer(**PLAIN, max_epochs=3)
+        data = Digits(variant="8x8")
+        trainer.fit(module, data)
+        (metrics,) = trainer.test(module, data, verbose=False)
+        assert metrics["test/top1"] > 0.8  # 0.85 to 0.95 over seeds; chance is 0.1
+
+    def test_a_loss_that_is_not_finite_stops_before_the_optimiser_step(self):
+        class Poison(Callback):
+            def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+                self.before = {name: value.clone() for name, value in pl_module.network.named_parameters()}
+                if batch_idx == 2:
+                    batch["input"][0] = float("nan")
+
+        poison, module = Poison(), task()
+        trainer = Trainer(**PLAIN, max_epochs=1, callbacks=[poison])
+        with pytest.raises(FloatingPointError, match="the loss is nan at epoch 0, step 2"):
+            trainer.fit(module, Digits(variant="8x8"))
+        assert trainer.global_step == 2
+        after = dict(module.network.named_parameters())
+        assert all(torch.equal(after[name], value) for name, value in poison.before.items())
+
+    def test_label_smoothing_is_for_training_only(self):
+        logits, target = torch.randn(4, 10), torch.arange(4)
+        module = task(label_smoothing=0.2)
+        expected = 0.8 * nn.functional.cross_entropy(logits, target) - 0.2 * logits.log_softmax(1).mean()
+        torch.testing.assert_close(module.loss(logits, target), expected)
+
+
+class TestScores:
+    def test_every_sample_has_one_and_they_make_the_metrics(self):
+        data = Digits(variant="8x8")
+        module = task()
+        (metrics,) = Trainer(**PLAIN).test(module, data, verbose=False)
+        top1, loss = module.sample_scores["top1"], module.sample_scores["loss"]
+        assert top1.shape == loss.shape == (360,)
+        assert top1.dtype == torch.uint8
+        assert top1.double().mean().item() == pytest.approx(metrics["test/top1"])
+        assert loss.double().mean().item() == pytest.approx(metrics["test/loss"])
+        assert module.confusion.sum() == 360
+        assert module.confusion.diagonal().sum() == top1.sum()
+
+    def test_they_stand_in_the_order_of_the_split(self):
+        data = Digits(variant="8x8", batch_size=50)
+        module = task().eval()
+        Trainer(**PLAIN).test(module, data, verbose=False)
+        batches = list(data.test_dataloader())
+        right = [(module(batch["input"]).argmax(1) == batch["target"]) for batch in batches]
+        assert torch.equal(module.sample_scores["top1"].bool(), torch.cat(right))
+
+
+@pytest.mark.slow
+class TestTwoProcesses:
+    """The same metrics, to the last digit, however the samples fall on the processes."""
+
+    @pytest.fixture(scope="class")
+    def found(self, tmp_path_factory):
+        """What a process alone, rank 0 and rank 1 of two found, by number of samples."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        pair = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "NODE_RANK": "0"}
+        alone, together = tmp_path_factory.mktemp("alone"), tmp_path_factory.mktemp("together")
+        script = [sys.executable, Path(__file__).with_name("evaluate_few.py")]
+        processes = [
+            subprocess.Popen([*script, alone]),
+            subprocess.Popen([*script, together], env=os.environ | pair | {"LOCAL_RANK": "0"}),
+            subprocess.Popen([*script, together], env=os.environ | pair | {"LOCAL_RANK": "1"}),
+        ]
+        assert [process.wait(timeout=180) for process in processes] == [0, 0, 0]
+        return [json.loads(path.read_text()) for path in (alone / "0.json", together / "0.json", together / "1.json")]
+
+    @pytest.mark.parametrize("samples", ["8", "7", "1"])
+    def test_metrics_scores_and_predictions(self, found, samples):
+        alone, *together = (results[samples] for results in found)
+        assert len(alone["scores"]["top1"]) == int(samples)
+        assert alone["predictions"].count("\n") == int(samples) + 1
+        assert together == [alone, alone]

@@ -1,0 +1,313 @@
+"""The command line as people use it: in process, on real digits."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from blockyard.cli import VERBS, main
+from blockyard.composition import compose
+from blockyard.training import SuiteCLI, prepare
+
+QUIET = "--trainer.enable_progress_bar=false"
+DIGITS = ["--config", "image_classification/digits.yaml", "--data.variant", "8x8", QUIET]
+SHORT = [*DIGITS, "--trainer.max_epochs", "1", "--trainer.limit_train_batches", "2", "--seed_everything", "3"]
+SNL = ["--model.block", "SpectralNonlocal", "--model.at", "stage2.1"]
+DEV = [*DIGITS, "--trainer.fast_dev_run", "true"]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Directory of a run that ``fit`` made, two levels below the directory it ran in."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("trained"))
+        assert main(["fit", *SHORT, *SNL]) == 0
+        (directory,) = (path for path in Path("runs").resolve().iterdir() if path.name.startswith("digits"))
+    return directory
+
+
+def built(*options: str) -> SuiteCLI:
+    prepare()
+    return SuiteCLI(None, compose([*DIGITS, *options], keep_trainer=True))
+
+
+def said(capsys, *arguments: str) -> str:
+    """The one line with which a mistake is answered."""
+    capsys.readouterr()
+    assert main(list(arguments)) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+class TestWithoutTorch:
+    @pytest.mark.parametrize("arguments", ["'--version'", "'--help'", "'leaderboard', '--help'", "'leaderboard'"])
+    def test_answers(self, arguments, tmp_path):
+        code = f"import sys; from blockyard.cli import main; main([{arguments}]); sys.exit('torch' in sys.modules)"
+        subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)
+
+    def test_help_names_every_verb(self, capsys):
+        assert main([]) == 0
+        bare = capsys.readouterr().out
+        assert main(["--help"]) == 0
+        text = capsys.readouterr().out
+        assert bare == text
+        assert all(f"  {verb} " in text for verb in VERBS)
+
+
+class TestRun:
+    def test_leaves_its_configuration_logs_and_checkpoints(self, trained):
+        names = {path.relative_to(trained).as_posix() for path in trained.rglob("*")}
+        checkpoints = {"checkpoints/best.ckpt", "checkpoints/last.ckpt"}
+        assert checkpoints | {"config.yaml", "metrics/version_0/metrics.csv"} <= names
+        assert any("tfevents" in name for name in names)
+        assert trained.name.startswith("digits-spectralnonlocal-seed3-")
+
+    def test_saved_configuration_repeats_the_run(self, trained, here):
+        written = yaml.safe_load((trained / "config.yaml").read_text())
+        again = SuiteCLI(None, compose(["--config", str(trained / "config.yaml")], keep_trainer=True))
+        assert again.run_config == written
+        assert again.run_directory.name == trained.name
+
+    def test_classes_are_saved_by_short_name(self, trained):
+        text = (trained / "config.yaml").read_text()
+        assert "class_path: SpectralNonlocal" in text
+        assert "class_path: blockyard" not in text
+
+    def test_checkpoint_loads_without_trust_and_holds_the_configuration(self, trained):
+        checkpoint = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
+        assert checkpoint["blockyard_config"] == yaml.safe_load((trained / "config.yaml").read_text())
+
+    def test_is_not_overwritten(self, trained, monkeypatch, capsys):
+        monkeypatch.chdir(trained.parents[1])
+        assert "already holds this run: add --ckpt_path last" in said(capsys, "fit", *SHORT, *SNL)
+
+    def test_goes_on_from_last(self, trained, monkeypatch, here):
+        monkeypatch.chdir(trained.parents[1])
+        longer = ["fit", *SHORT, *SNL, "--trainer.default_root_dir", str(here / "longer")]
+        assert main([*longer, "--ckpt_path", "last"]) == 0  # there is none yet: it starts
+        assert main([*longer, "--trainer.max_epochs", "2", "--ckpt_path", "last"]) == 0
+        checkpoint = torch.load(here / "longer" / "checkpoints" / "last.ckpt", weights_only=True)
+        assert (checkpoint["epoch"], checkpoint["global_step"]) == (1, 4)
+
+    def test_a_diverging_loss_stops_and_names_the_step(self, here, capsys):
+        assert main(["fit", *SHORT, "--trainer.limit_train_batches", "5", "--model.optimizer.lr", "1e30"]) == 1
+        line = capsys.readouterr().err.strip().splitlines()[-1]
+        assert line.startswith("blockyard: the loss is")
+        assert "epoch 0, step" in line
+
+
+class TestCheckpointAlone:
+    def test_tests_and_leaves_record_table_and_picture(self, trained, monkeypatch):
+        monkeypatch.chdir(trained.parents[1])
+        assert main(["test", "--ckpt_path", f"{trained}/checkpoints/best.ckpt", QUIET]) == 0
+        (path,) = (trained.parent / "records").glob("*.json")
+        record = json.loads(path.read_text())
+        assert record["block"] == "SpectralNonlocal @ stage2.1"
+        assert record["test_samples"] == 360
+        assert {"top1", "top5", "macro_accuracy", "loss"} <= record["metrics"].keys()
+        rows = list(csv.DictReader((trained / "classes.csv").open()))
+        recall = sum(float(row["recall"]) * int(row["samples"]) for row in rows) / 360
+        assert recall == pytest.approx(record["metrics"]["top1"], abs=1e-4)  # recalls are rounded to four digits
+        assert (trained / "confusion.png").read_bytes().startswith(b"\x89PNG")
+
+    def test_predicts_a_table_of_all_samples(self, trained, monkeypatch):
+        monkeypatch.chdir(trained.parents[1])
+        assert main(["predict", "--ckpt_path", f"{trained}/checkpoints/best.ckpt", QUIET]) == 0
+        rows = list(csv.DictReader((trained / "predictions.csv").open()))
+        data = built().datamodule
+        assert [row["file"] for row in rows] == data.names("predict")
+        for row in rows[:5]:
+            probabilities = [float(row[f"probability_{k}"]) for k in range(1, 6)]
+            assert probabilities == sorted(probabilities, reverse=True)
+            assert 0 < sum(probabilities) <= 1 + 1e-5  # six printed digits each
+            assert row["class_1"] in data.classes
+
+    def test_validates(self, trained, monkeypatch):
+        monkeypatch.chdir(trained.parents[1])
+        assert main(["validate", "--ckpt_path", f"{trained}/checkpoints/last.ckpt", QUIET]) == 0
+
+    @pytest.mark.parametrize(
+        ("options", "key"),
+        [
+            (["--model.block.order", "3"], "model.block.order 3"),
+            (["--model.block", "Nonlocal"], "model.block Nonlocal"),
+            (["--model.at", "stage1.1"], "model.at stage1.1"),
+            (["--data.variant", "28x28"], "data.variant 28x28"),
+            (["--config", "image_classification/cifar10.yaml"], "data CIFAR10"),
+        ],
+    )
+    def test_contradictions_are_refused(self, trained, here, capsys, options, key):
+        line = said(capsys, "test", "--ckpt_path", str(trained / "checkpoints" / "best.ckpt"), *options)
+        assert f"--{key} contradicts the checkpoint" in line
+
+    def test_one_of_an_earlier_version_keeps_working(self, here):
+        # Written once by `fit` and kept small: every weight is a view of one number, and the bias lets class 7 win.
+        path = Path(__file__).parent / "checkpoints" / "digits-snl.ckpt"
+        assert main(["test", "--ckpt_path", str(path), "--trainer.enable_progress_bar=false"]) == 0
+        (record,) = (here / "runs" / "records").glob("*.json")
+        assert json.loads(record.read_text())["metrics"]["top1"] == pytest.approx(0.1)  # 36 sevens among 360
+
+
+class TestOptions:
+    def test_print_config(self, capsys, here):
+        assert main(["fit", *DIGITS, *SNL, "--print_config"]) == 0
+        printed = yaml.safe_load(capsys.readouterr().out)
+        assert printed["model"]["init_args"]["block"]["class_path"].endswith("SpectralNonlocal")
+
+    def test_help_of_a_verb(self, capsys):
+        assert main(["fit", "--help"]) == 0
+        assert "--trainer.max_epochs" in capsys.readouterr().out
+
+    def test_another_class_starts_clean(self, here):
+        base = here / "base.yaml"
+        block = {"class_path": "GlobalContext", "init_args": {"reduction": 8}}
+        base.write_text(yaml.safe_dump({"model": {"init_args": {"block": block, "at": "stage2.1"}}}))
+        config = built("--config", str(base), "--model.block", "SpectralNonlocal").run_config
+        assert config["model"]["init_args"]["block"]["class_path"] == "SpectralNonlocal"
+        assert config["model"]["init_args"]["block"]["init_args"]["reduction"] == 2
+
+    def test_block_and_backbone_options(self, here):
+        cli = built(*SNL, "--model.block.order", "2", "--model.backbone", "PreResNet", "--model.backbone.depth", "56")
+        assert cli.run_config["model"]["init_args"]["block"]["init_args"]["order"] == 2
+        assert {"SpectralNonlocal", "Bottleneck"} <= {type(module).__name__ for module in cli.model.modules()}
+
+    @pytest.mark.parametrize("at", ["[stage2.0, stage2.1]", "stage2.[01]"])
+    def test_several_places(self, here, at):
+        model = built("--model.block", "Nonlocal", "--model.at", at).model
+        assert sum(type(module).__name__ == "Nonlocal" for module in model.modules()) == 2
+
+    def test_several_plugs(self, here):
+        criss_cross = "{block: {class_path: CrissCross, init_args: {passes: 1}}, at: stage3.0, gate: true}"
+        model = built("--model.plugs", f"[{{block: Nonlocal, at: stage2.1}}, {criss_cross}]").model
+        assert {"Nonlocal", "CrissCross", "Gated"} <= {type(module).__name__ for module in model.modules()}
+
+    def test_own_blocks_by_permission_only(self, here, monkeypatch, capsys):
+        (here / "mypkg.py").write_text(
+            "from blockyard.blocks import Block\n"
+            "class Plain(Block):\n"
+            "    def transform(self, x):\n"
+            "        return x.clone()\n"
+        )
+        mine = ["fit", *DEV, "--model.block", "mypkg.Plain", "--model.at", "stage2.1"]
+        assert "set BLOCKYARD_ALLOW=mypkg" in said(capsys, *mine)
+        assert "mypkg" not in sys.modules
+        monkeypatch.setattr(sys, "path", list(sys.path))
+        monkeypatch.setenv("BLOCKYARD_ALLOW", "mypkg")
+        assert main(mine) == 0
+
+
+class TestMistakes:
+    @pytest.mark.parametrize(
+        ("arguments", "expected"),
+        [
+            (["fot"], "no verb fot; did you mean fit"),
+            (["fit"], "missing: data, model"),
+            (["fit", "--config", "nowhere.yaml"], "no configuration file nowhere.yaml"),
+            (["fit", "--config", "image_classification/digit.yaml"], "did you mean image_classification/digits.yaml"),
+            (
+                ["fit", *DEV, "--model.block", "SpectralNonlocl", "--model.at", "stage2.1"],
+                "did you mean SpectralNonlocal",
+            ),
+            (["fit", *DEV, *SNL, "--model.block.oder", "2"], "SpectralNonlocal has no option oder; did you mean order"),
+            (["fit", *DEV, *SNL, "--model.block.order", "two"], "model.block.order: expected int, got two"),
+            (
+                ["fit", *DEV, *SNL, "--model.block.kernel", "dott"],
+                "'relu', 'sigmoid'], got dott",
+            ),
+            (["fit", *DEV, *SNL, "--model.block.reduction", "5"], "32 channels are not divisible by reduction=5"),
+            (["fit", *DEV, "--model.block", "Nonlocal"], "block is given without at"),
+            (["fit", *DEV, "--model.at", "stage2.1"], "at is given without block"),
+            (["fit", *DEV, "--model.block", "Nonlocal", "--model.at", "stage2.9"], "matches nothing in PreResNet"),
+            (["fit", *DEV, "--model.block", "Nonlocal", "--model.at", "fc"], "not a map (B, C, *S)"),
+            (
+                ["fit", *DEV, *SNL, "--model.plugs", "[{blok: Nonlocal, at: x}]"],
+                "Plug has no option blok; did you mean block",
+            ),
+            (["fit", *DEV, "--model.blok", "Nonlocal"], "ImageClassification has no option blok; did you mean block"),
+            (["fit", *DEV, "--modl.block", "Nonlocal"], "did you mean model"),
+            (["fit", *DEV, "--trainer.max_epoch", "1"], "no option --trainer.max_epoch; did you mean max_epochs"),
+            (["fit", *DEV, "--trainer.accelerator", "gpuu"], "trainer: You selected an invalid accelerator"),
+            (["fit", *DEV, "--model.optimizer", "Adamm"], "no optimizer Adamm; did you mean Adam"),
+            (["fit", *DEV, "--model.lr_scheduler", "cosin"], "did you mean cosine"),
+            (["fit", *DEV, "--model.lr_scheduler", "MultiStepLR"], "MultiStepLR needs milestones"),
+            (["fit", *DEV, "--model.block", "os.system"], "os.system may not be imported"),
+            (["fit", *DEV, "--data", "Digit"], "no data Digit; did you mean Digits"),
+            (["fit", *DEV, "--data.varant", "8x8"], "Digits has no option varant; did you mean variant"),
+            (["fit", *DIGITS[:2], "--data", "CIFAR10", "--data.root", "nowhere"], "is missing: get"),
+            (["fit", *DEV, "--data.batch_size", "0"], "batch_size"),
+            (["fit", *DEV, "--model.warmup_epochs", "9"], "lower warmup_epochs"),
+            (["test", "--ckpt_path", "nowhere.ckpt"], "no checkpoint nowhere.ckpt"),
+            (["test", *SHORT, "--ckpt_path", "best"], "train this run first"),
+            (["blocks", "Foo*"], "no block matches Foo*"),
+            (["blocks", "--shape", "64"], "expected channels and 1 to 3 sizes"),
+            (["describe", *DIGITS, "--model.block", "Nonlocal", "--model.at", "stge2.1"], "matches nothing"),
+            (["study", "studies/digit-demo.yaml"], "did you mean studies/digits-demo.yaml"),
+            (["leaderboard", "--recods", "x"], "did you mean --records"),
+        ],
+    )
+    def test_one_line_and_the_nearest_match(self, here, capsys, arguments, expected):
+        assert expected in said(capsys, *arguments)
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("model: {init_args: {bakbone: PreResNet}}", "no option bakbone; did you mean backbone"),
+            ("modle: {init_args: {a: 1}}", "no option modle.init_args.a; did you mean model"),
+            ("model: {", "bad.yaml, line 1, column"),
+        ],
+    )
+    def test_a_file(self, here, capsys, text, expected):
+        (here / "bad.yaml").write_text(text)
+        assert expected in said(capsys, "fit", *DEV, "--config", "bad.yaml")
+
+    def test_a_damaged_checkpoint(self, trained, here, capsys):
+        whole = (trained / "checkpoints" / "best.ckpt").read_bytes()
+        (here / "half.ckpt").write_bytes(whole[: len(whole) // 2])
+        assert "half.ckpt is not a readable checkpoint" in said(capsys, "test", "--ckpt_path", "half.ckpt")
+
+    def test_a_bug_shows_its_traceback(self, monkeypatch):
+        def broken(verb, arguments):
+            raise ValueError("a bug in the code of others")
+
+        monkeypatch.setattr("blockyard.training.run", broken)
+        with pytest.raises(ValueError, match="a bug"):
+            main(["fit"])
+
+
+class TestLooking:
+    def test_blocks(self, capsys):
+        assert main(["blocks", "Spectral*", "--shape", "1024x14x14"]) == 0
+        text = capsys.readouterr().out
+        assert "SpectralNonlocal" in text
+        assert "ICCV 2021" in text
+        assert "GlobalContext" not in text
+
+    def test_describe_says_costs_and_refusals(self, capsys, here):
+        assert main(["describe", *DIGITS, *SNL]) == 0
+        text = capsys.readouterr().out
+        assert "276,410 parameters" in text
+        assert "with its plugs: +2,624 parameters" in text
+        (row,) = (line for line in text.splitlines() if " layer3.2 " in line)
+        assert "10,368" in row
+        (refused,) = (line for line in text.splitlines() if " fc " in line)
+        assert "not a map" in refused
+
+    def test_describe_a_block_that_has_no_place_yet(self, capsys, here):
+        assert main(["describe", *DIGITS, "--model.block", "Nonlocal", "--model.block.reduction", "32"]) == 0
+        text = capsys.readouterr().out
+        assert "16 channels are not divisible by reduction=32" in text
+        assert "with its plugs" not in text

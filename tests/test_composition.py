@@ -1,0 +1,106 @@
+"""How files, a checkpoint and options become one configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from blockyard.composition import compose, contradiction, flatten, merge, read_config
+
+PLUGGED = {"class_path": "GlobalContext", "init_args": {"reduction": 4}}
+
+
+def config_file(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def composed(tmp_path: Path, *options: str) -> dict:
+    base = {"model": {"class_path": "M", "init_args": {"backbone": "B", "block": PLUGGED}}}
+    config = compose(["--config", config_file(tmp_path, yaml.safe_dump(base)), *options], keep_trainer=False).config
+    return config["model"]["init_args"]
+
+
+class TestAnotherClassStartsClean:
+    @pytest.mark.parametrize("options", [["--model.block", "SpectralNonlocal"], ["--model.block=SpectralNonlocal"]])
+    def test_on_the_command_line(self, tmp_path, options):
+        assert composed(tmp_path, *options)["block"] == "SpectralNonlocal"
+
+    def test_in_a_later_file(self):
+        assert merge({"block": PLUGGED}, {"block": {"class_path": "Nonlocal"}}) == {"block": {"class_path": "Nonlocal"}}
+        assert merge({"block": PLUGGED}, {"block": None}) == {"block": None}
+
+    def test_but_the_same_class_keeps_its_options(self, tmp_path):
+        assert composed(tmp_path, "--model.block", "GlobalContext")["block"] == PLUGGED
+        assert composed(tmp_path, "--model.block", "blockyard.blocks.GlobalContext")["block"] == PLUGGED
+        more = {"block": {"class_path": "GlobalContext", "init_args": {"fusion": "mul"}}}
+        assert merge({"block": PLUGGED}, more)["block"]["init_args"] == {"reduction": 4, "fusion": "mul"}
+
+    def test_at_the_top(self, tmp_path):
+        base = config_file(tmp_path, "data: {class_path: Digits, init_args: {variant: 8x8}}")
+        assert compose(["--config", base, "--data", "CIFAR10"], keep_trainer=False).config == {"data": "CIFAR10"}
+
+
+def test_later_files_win_key_by_key(tmp_path):
+    second = tmp_path / "second.yaml"
+    second.write_text("trainer: {max_epochs: 2}")
+    first = config_file(tmp_path, "trainer: {max_epochs: 1, precision: 32}")
+    config = compose(["-c", first, f"--config={second}"], keep_trainer=False).config
+    assert config["trainer"] == {"max_epochs": 2, "precision": 32}
+
+
+def test_short_paths_name_packaged_files():
+    assert read_config("image_classification/digits.yaml")["data"]["class_path"] == "Digits"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: [1", "line 1, column"),
+        ("just words", "expected a mapping"),
+        ("", "expected a mapping"),
+        ("\x00", "not YAML"),
+    ],
+)
+def test_a_file_that_is_no_configuration(tmp_path, text, said):
+    with pytest.raises(ValueError, match=said):
+        read_config(config_file(tmp_path, text))
+
+
+def test_an_option_without_its_value():
+    with pytest.raises(ValueError, match="--config needs a value"):
+        compose(["--config", "--model", "M"], keep_trainer=False)
+
+
+def test_a_checkpoint_is_not_trusted(tmp_path):
+    path = tmp_path / "evil.ckpt"
+    torch.save({"blockyard_config": Path("not a plain value")}, path)
+    with pytest.raises(ValueError, match="not a readable checkpoint"):
+        compose(["--ckpt_path", str(path)], keep_trainer=False)
+
+
+def test_a_checkpoint_of_others(tmp_path):
+    path = tmp_path / "other.ckpt"
+    torch.save({"state_dict": {}}, path)
+    with pytest.raises(ValueError, match="not written by 'blockyard fit'"):
+        compose(["--ckpt_path", str(path)], keep_trainer=False)
+
+
+def test_contradictions():
+    saved = {"model": {"class_path": "M", "init_args": {"block": PLUGGED}}}
+    saved["data"] = {"class_path": "D", "init_args": {"root": "a"}}
+    elsewhere = merge(saved, {"data": {"init_args": {"root": "b", "num_workers": 4}}, "trainer": {"devices": 2}})
+    assert contradiction(saved, elsewhere) is None
+    other = merge(saved, {"model": {"init_args": {"block": {"init_args": {"reduction": 8}}}}})
+    assert contradiction(saved, other) == "--model.block.reduction 8 contradicts the checkpoint, trained with 4"
+    bare = merge(saved, {"model": {"init_args": {"block": None}}})
+    assert contradiction(saved, bare) == "--model.block null contradicts the checkpoint, trained with GlobalContext"
+
+
+def test_flatten_names_keys_as_the_command_line_does():
+    nested = {"model": {"class_path": "a.M", "init_args": {"plugs": [{"at": "x", "block": {"class_path": "B"}}]}}}
+    assert flatten(nested) == {"model": "M", "model.plugs.0.at": "x", "model.plugs.0.block": "B"}

@@ -1,0 +1,45 @@
+"""Every configuration that ships can be used."""
+
+from __future__ import annotations
+
+import pytest
+
+from blockyard.composition import CONFIGS, compose, config_names
+from blockyard.datamodules import CIFAR10, CIFAR100, ImageFolder
+from blockyard.study import configurations, read_study
+from blockyard.training import SuiteCLI, prepare
+
+RUNS = [name for name in config_names() if not name.startswith(("studies/", "cluster/"))]
+STUDIES = [name for name in config_names() if name.startswith("studies/")]
+
+
+@pytest.fixture(autouse=True)
+def _no_data_needed(monkeypatch, tmp_path):
+    """Names of classes are all that a network needs from data; reading the data is tested elsewhere."""
+    monkeypatch.chdir(tmp_path)
+    for kind, count in ((CIFAR10, 10), (CIFAR100, 100), (ImageFolder, 7)):
+        monkeypatch.setattr(kind, "classes", property(lambda self, count=count: [str(k) for k in range(count)]))
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_builds_a_baseline(name):
+    prepare()
+    cli = SuiteCLI(None, compose(["--config", name], keep_trainer=True))
+    options = cli.run_config["model"]["init_args"]
+    assert options["block"] is None, "a base configuration plugs nothing in: options of its block would carry over"
+    assert options["plugs"] is None
+    assert cli.model.num_classes == cli.datamodule.num_classes
+    assert cli.trainer.max_epochs >= 1
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_studies_are_whole(name):
+    study = read_study(name)
+    found = configurations(study)
+    assert len(found) == len(study.seeds) * len(study.plugs)
+    assert all({"model", "data", "trainer", "seed_everything"} <= config.keys() for config in found)
+    assert None in study.plugs, "a study without a baseline compares nothing"
+
+
+def test_each_file_says_what_it_is():
+    assert all((CONFIGS / name).read_text().startswith("# ") for name in config_names())
