@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from argparse import ArgumentError
+from datetime import timedelta
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def quiet() -> None:
         r".*was called before the ``update`` method",
         r".*Total length of .* across ranks is zero|.*[Ll]ocal rank has zero length",
         r".*`predict` returned None if it was on an unsupported",
-        r".*Trying to infer the `batch_size`",
+        r".*It is recommended to use `self.log\(.*, sync_dist=True\)`",  # torchmetrics has synchronised already
     ):
         warnings.filterwarnings("ignore", message=message)
 
@@ -160,7 +161,7 @@ class SuiteCLI(LightningCLI):
         return [TensorBoardLogger(place, name="", version=""), CSVLogger(place, name="metrics")]
 
     def _callbacks(self) -> list[Callback]:
-        """What hangs on every trainer; ``best`` is by the task's metric, ``last`` is written every epoch."""
+        """What hangs on every trainer; ``last`` is written every epoch and every ten minutes."""
         place: dict[str, Any] = {"dirpath": self.run_directory / "checkpoints", "enable_version_counter": False}
         metric = f"val/{self.model.primary_metric}"
         record = RunRecord(str(RUNS / "records"))
@@ -174,6 +175,7 @@ class SuiteCLI(LightningCLI):
             PredictionsCSV(self.run_directory / "predictions.csv"),
             ModelCheckpoint(filename="best", monitor=metric, mode="max", save_on_train_epoch_end=False, **place),
             ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **place),
+            ModelCheckpoint(filename="last", train_time_interval=timedelta(minutes=10), **place),
         ]
 
 

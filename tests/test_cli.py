@@ -95,13 +95,17 @@ class TestRun:
         monkeypatch.chdir(trained.parents[1])
         assert "already holds this run: add --ckpt_path last" in said(capsys, "fit", *SHORT, *SNL)
 
-    def test_goes_on_from_last(self, trained, monkeypatch, here):
-        monkeypatch.chdir(trained.parents[1])
-        longer = ["fit", *SHORT, *SNL, "--trainer.default_root_dir", str(here / "longer")]
-        assert main([*longer, "--ckpt_path", "last"]) == 0  # there is none yet: it starts
-        assert main([*longer, "--trainer.max_epochs", "2", "--ckpt_path", "last"]) == 0
-        checkpoint = torch.load(here / "longer" / "checkpoints" / "last.ckpt", weights_only=True)
-        assert (checkpoint["epoch"], checkpoint["global_step"]) == (1, 4)
+    def test_goes_on_from_last_as_if_never_stopped(self, here):
+        def weights(directory: str, *epochs: str) -> dict[str, torch.Tensor]:
+            for count in epochs:
+                steady = ["--model.lr_scheduler", "null", "--trainer.default_root_dir", directory]
+                assert main(["fit", *SHORT, *SNL, *steady, "--trainer.max_epochs", count, "--ckpt_path", "last"]) == 0
+            checkpoint = torch.load(f"{directory}/checkpoints/last.ckpt", weights_only=True)
+            assert checkpoint["global_step"] == 4
+            return checkpoint["state_dict"]
+
+        whole, stopped = weights("whole", "2"), weights("stopped", "1", "2")
+        assert all(torch.equal(stopped[name], value) for name, value in whole.items())
 
     def test_a_diverging_loss_stops_and_names_the_step(self, here, capsys):
         assert main(["fit", *SHORT, "--trainer.limit_train_batches", "5", "--model.optimizer.lr", "1e30"]) == 1
@@ -201,6 +205,8 @@ class TestOptions:
             "class Plain(Block):\n"
             "    def transform(self, x):\n"
             "        return x.clone()\n"
+            "class ForAudio(Plain):\n"
+            "    ranks = (1,)\n"
         )
         mine = ["fit", *DEV, "--model.block", "mypkg.Plain", "--model.at", "stage2.1"]
         assert "set BLOCKYARD_ALLOW=mypkg" in said(capsys, *mine)
@@ -208,6 +214,8 @@ class TestOptions:
         monkeypatch.setattr(sys, "path", list(sys.path))
         monkeypatch.setenv("BLOCKYARD_ALLOW", "mypkg")
         assert main(mine) == 0
+        line = said(capsys, "fit", *DEV, "--model.block", "mypkg.ForAudio", "--model.at", "stage2.1")
+        assert "ForAudio: spatial_dims must be one of (1,), got 2" in line
 
 
 class TestMistakes:

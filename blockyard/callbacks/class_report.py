@@ -41,7 +41,7 @@ class ClassReport(Callback):
         atomic.write(self.directory / "classes.csv", _csv(rows).encode())
         atomic.write(self.directory / "confusion.png", draw(confusion.cpu(), classes))
         if trainer.progress_bar_callback is not None:
-            _print(rows)
+            print_rows(rows)
 
 
 def class_rows(confusion: Tensor, classes: list[str]) -> list[dict[str, object]]:
@@ -98,7 +98,8 @@ def _csv(rows: list[dict[str, object]]) -> str:
     return text.getvalue()
 
 
-def _print(rows: list[dict[str, object]]) -> None:
+def print_rows(rows: list[dict[str, object]]) -> None:
+    """Print the rows of :func:`class_rows`, or the worst of them if there are many."""
     shown = rows if len(rows) <= SHOWN else sorted(rows, key=lambda row: float(str(row["recall"])))[:SHOWN]
     title = "by class" if shown is rows else f"the {SHOWN} classes with the lowest recall of {len(rows)}"
     table = Table(*rows[0].keys(), title=title)

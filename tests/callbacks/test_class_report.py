@@ -1,0 +1,38 @@
+"""The table and the picture of a test, class by class."""
+
+from __future__ import annotations
+
+import torch
+
+from blockyard.callbacks.class_report import SHOWN, class_rows, draw, print_rows
+
+CONFUSION = torch.tensor([[8, 2, 0], [1, 9, 0], [0, 0, 0]])
+
+
+def test_rows_say_recall_precision_and_the_worst_confusion():
+    cat, dog, fox = class_rows(CONFUSION, ["cat", "dog", "fox"])
+    assert cat == {
+        "class": "cat",
+        "samples": 10,
+        "recall": 0.8,
+        "precision": 0.8889,  # 8 / 9
+        "most often taken for": "dog",
+        "times": 2,
+    }
+    assert (dog["recall"], dog["precision"]) == (0.9, 0.8182)  # 9 / 11
+    assert (fox["samples"], fox["recall"], fox["precision"], fox["most often taken for"]) == (0, 0.0, 0.0, "")
+
+
+def test_picture_of_few_and_of_many_classes():
+    for classes in (3, 30, 100):
+        picture = draw(torch.eye(classes, dtype=torch.long), [f"class {k}" for k in range(classes)])
+        assert picture.startswith(b"\x89PNG")
+
+
+def test_of_many_classes_the_worst_are_printed(capsys):
+    confusion = torch.diag(torch.arange(50)) + torch.diag(torch.ones(49, dtype=torch.long), 1)
+    print_rows(class_rows(confusion, [f"<{k}>" for k in range(50)]))
+    text = capsys.readouterr().out
+    assert "<0>" in text
+    assert "<49>" not in text
+    assert text.count("<1") + text.count("<2") >= SHOWN // 2
