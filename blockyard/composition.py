@@ -37,7 +37,7 @@ class Composed:
     def arguments(self, verb: str | None) -> list[str]:
         """The command line that says the same to jsonargparse, with or without a verb in front."""
         config = ["--config", yaml.safe_dump(self.config, sort_keys=False)] if self.config else []
-        checkpoint = ["--ckpt_path", self.checkpoint] if self.checkpoint else []
+        checkpoint = ["--ckpt_path", self.checkpoint] if self.checkpoint and verb else []
         return [*([verb] if verb else []), *config, *checkpoint, *self.options]
 
 
@@ -211,7 +211,7 @@ def contradiction(saved: dict[str, Any], now: dict[str, Any]) -> str | None:
 
     Where the data lie and how they are loaded may differ.
     """
-    free = ("data.root", "data.batch_size", "data.num_workers")
+    free = ("data.root", "data.predict_folder", "data.verify", "data.batch_size", "data.num_workers")
     before, after = ({k: v for k, v in flatten(c).items() if k.startswith(("model", "data"))} for c in (saved, now))
     for key in sorted(before.keys() | after.keys()):
         old, new = before.get(key), after.get(key)

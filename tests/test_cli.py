@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from PIL import Image
+from sklearn.datasets import load_digits
 
 from blockyard.cli import VERBS, main
 from blockyard.composition import compose
@@ -164,6 +166,28 @@ class TestCheckpointAlone:
         assert main(["test", "--ckpt_path", str(path), "--trainer.enable_progress_bar=false"]) == 0
         (record,) = (here / "runs" / "records").glob("*.json")
         assert json.loads(record.read_text())["metrics"]["top1"] == pytest.approx(0.1)  # 36 sevens among 360
+
+
+def test_a_folder_of_pictures_from_training_to_prediction(here):
+    images = load_digits().images
+    for number, image in enumerate(images[:60]):
+        split = "train" if number < 40 else "test"
+        path = here / "pictures" / split / f"kind{number % 2}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((image * 15).astype("uint8")).convert("RGB").save(path)
+    (here / "new").mkdir()
+    (here / "pictures" / "test" / "kind0" / "50.png").rename(here / "new" / "unknown.png")
+    small = ["--data.root", "pictures", "--data.size", "8", "--data.batch_size", "10", "--data.num_workers", "0"]
+    network = ["--model.backbone", "PreResNet", "--trainer.default_root_dir", "run", "--trainer.max_epochs", "1"]
+    recipe = ["--config", "image_classification/image_folder.yaml", "--model.warmup_epochs", "0"]
+    assert main(["fit", *recipe, *small, *network, QUIET]) == 0
+    (here / "pictures").rename(here / "moved")
+    moved = ["--ckpt_path", "run/checkpoints/last.ckpt", "--data.root", "moved", QUIET]
+    assert main(["test", *moved]) == 0
+    assert main(["predict", *moved, "--data.predict_folder", "new"]) == 0
+    (row,) = csv.DictReader((here / "run" / "predictions.csv").open())
+    assert row["file"] == "unknown.png"
+    assert {row["class_1"], row["class_2"]} == {"kind0", "kind1"}
 
 
 class TestOptions:

@@ -23,6 +23,8 @@ from blockyard.datamodules.loading import (
 )
 
 SPLITS = ("train", "val", "test", "predict")
+STAGES = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("predict",)}
+"""The splits that a stage of the Trainer needs; its enum equals these words but prints otherwise."""
 
 
 class DataError(ValueError):
@@ -120,7 +122,7 @@ class DataModule(LightningDataModule, ABC):
 
     def setup(self, stage: str) -> None:
         """Read what a stage needs, so that missing data is reported before anything starts."""
-        for name in {"fit": ("train", "val"), "validate": ("val",)}.get(stage, (stage,)):
+        for name in STAGES[stage]:
             self.split(name)
 
     def train_dataloader(self) -> DataLoader:
