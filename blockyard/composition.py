@@ -209,25 +209,25 @@ def _from_checkpoint(saved: dict[str, Any], keep_trainer: bool) -> dict[str, Any
 def contradiction(saved: dict[str, Any], now: dict[str, Any]) -> str | None:
     """The first option of ``now`` that would give another network or other data than the checkpoint's.
 
-    Where the data lie and how they are loaded may differ.
+    Where the data lie and how they are loaded may differ, and so may options that came after the checkpoint.
     """
     free = ("data.root", "data.predict_folder", "data.verify", "data.batch_size", "data.num_workers")
-    before, after = ({k: v for k, v in flatten(c).items() if k.startswith(("model", "data"))} for c in (saved, now))
-    for key in sorted(before.keys() | after.keys()):
-        old, new = before.get(key), after.get(key)
-        if old != new and key not in free:
-            given, then = ("null" if value is None else value for value in (new, old))
+    before, after = flatten(saved), flatten(now)
+    for key in sorted(key for key in before if key.startswith(("model", "data")) and key not in free):
+        if before[key] != after.get(key):
+            given, then = ("null" if value is None else value for value in (after.get(key), before[key]))
             return f"--{key} {given} contradicts the checkpoint, trained with {then}"
     return None
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
-    """A configuration as one level: keys as on the command line, classes by name."""
-    if isinstance(config, list):
-        config = {str(index): value for index, value in enumerate(config)}
-    if not isinstance(config, dict):
+    """A configuration as one level: keys as on the command line, classes by name, lists by length and entries."""
+    if not isinstance(config, dict | list):
         return {prefix: config}
     flat: dict[str, Any] = {}
+    if isinstance(config, list):
+        flat[prefix] = f"[{len(config)}]"
+        config = {str(index): value for index, value in enumerate(config)}
     if "class_path" in config:
         flat[prefix] = config["class_path"].split(".")[-1]
         config = config.get("init_args") or {}

@@ -97,10 +97,14 @@ def test_contradictions():
     assert contradiction(saved, elsewhere) is None
     other = merge(saved, {"model": {"init_args": {"block": {"init_args": {"reduction": 8}}}}})
     assert contradiction(saved, other) == "--model.block.reduction 8 contradicts the checkpoint, trained with 4"
+    later = merge(saved, {"model": {"init_args": {"option_of_a_later_version": 0}}})
+    assert contradiction(saved, later) is None
+    several = {"model": {"class_path": "M", "init_args": {"plugs": None}}}
+    assert contradiction(several, merge(several, {"model": {"init_args": {"plugs": [PLUGGED]}}}))
     bare = merge(saved, {"model": {"init_args": {"block": None}}})
     assert contradiction(saved, bare) == "--model.block null contradicts the checkpoint, trained with GlobalContext"
 
 
 def test_flatten_names_keys_as_the_command_line_does():
     nested = {"model": {"class_path": "a.M", "init_args": {"plugs": [{"at": "x", "block": {"class_path": "B"}}]}}}
-    assert flatten(nested) == {"model": "M", "model.plugs.0.at": "x", "model.plugs.0.block": "B"}
+    assert flatten(nested) == {"model": "M", "model.plugs": "[1]", "model.plugs.0.at": "x", "model.plugs.0.block": "B"}
