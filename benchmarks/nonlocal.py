@@ -77,9 +77,7 @@ def measure(side: int, batch: int, device: torch.device, rounds: int, warm_up: i
                 "batch": batch,
                 "block": name,
                 "ms": round(1e3 * statistics.median(times[name]), 2),
-                "times_SNL": round(
-                    statistics.median(a / b for a, b in zip(times[name], times["SNL"], strict=True)), 2
-                ),
+                "times_SNL": round(statistics.median(a / b for a, b in zip(times[name], times["SNL"], strict=True)), 2),
                 "saved_MB": round(saved_activation_bytes(lambda network=network: network(x)) / 1e6, 1),
             }
         )

@@ -66,16 +66,16 @@ def _carry_out(verb: str, arguments: list[str]) -> int:
 
         return leaderboard(arguments)
     if verb == "study":
-        from blockyard.study import main as study
+        from blockyard.commands.study import main as study
 
         return study(arguments)
     if verb in ("blocks", "describe"):
-        from blockyard import inspection
+        from blockyard.commands import inspection
 
         show: Callable[[list[str]], None] = getattr(inspection, verb)
         show(arguments)
         return 0
-    from blockyard.training import run
+    from blockyard.commands.training import run
 
     run(verb, arguments)
     return 0

@@ -55,15 +55,12 @@ def added_cost(site: Site, block: Callable[..., nn.Module]) -> Cost:
         block: ``(channels, spatial_dims) -> module``.
 
     Raises:
-        PlugError: If the site takes no block, or the block does not exist for its channels or rank.
+        ValueError: If the site takes no block, or the block does not exist for its channels or rank.
     """
     shape = site.input if site.mode == "replace" else site.output
     if site.refusal or shape is None:
-        raise PlugError(f"cannot plug {site.mode} {site.path}: {site.refusal}")
-    try:
-        module = make_block(block, shape, site.path, site.module if site.mode == "replace" else None)
-    except (ValueError, TypeError) as error:
-        raise PlugError(f"cannot plug {site.mode} {site.path}: {error}") from error
+        raise PlugError(str(site.refusal))
+    module = make_block(block, shape, site.path, site.module if site.mode == "replace" else None)
     parameters, macs = count_parameters(module), count_macs(module, shape)
     if site.mode == "replace":
         parameters -= count_parameters(site.module)

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
+# One thread a worker of pytest-xdist, and the same in every process that a test starts: the order of a sum, and so the
+# last bit of a weight, depends on it.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import pytest
 import torch
 

@@ -15,8 +15,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from blockyard.cli import VERBS, main
-from blockyard.composition import compose
-from blockyard.training import SuiteCLI, prepare
+from blockyard.commands.composition import compose
+from blockyard.commands.training import SuiteCLI, prepare
 
 QUIET = "--trainer.enable_progress_bar=false"
 DIGITS = ["--config", "image_classification/digits.yaml", "--data.variant", "8x8", QUIET]
@@ -315,7 +315,7 @@ class TestMistakes:
         def broken(verb, arguments):
             raise ValueError("a bug in the code of others")
 
-        monkeypatch.setattr("blockyard.training.run", broken)
+        monkeypatch.setattr("blockyard.commands.training.run", broken)
         with pytest.raises(ValueError, match="a bug"):
             main(["fit"])
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from blockyard.composition import CONFIGS, compose, config_names
+from blockyard.commands.composition import CONFIGS, compose, config_names
+from blockyard.commands.study import configurations, read_study
+from blockyard.commands.training import SuiteCLI, prepare
 from blockyard.datamodules import CIFAR10, CIFAR100, ImageFolder
-from blockyard.study import configurations, read_study
-from blockyard.training import SuiteCLI, prepare
 
 RUNS = [name for name in config_names() if not name.startswith(("studies/", "cluster/"))]
 STUDIES = [name for name in config_names() if name.startswith("studies/")]

@@ -94,7 +94,7 @@ def test_a_replacement_is_counted_against_what_it_replaces():
     cost = added_cost(found["1"], lambda c, d: nn.Conv2d(c, c, 1))
     assert cost.parameters == (8 * 8 + 8) - (8 * 8 * 9 + 8)
     assert cost.macs == 36 * 8 * 8 * (1 - 9)
-    with pytest.raises(PlugError, match="not divisible"):
+    with pytest.raises(ValueError, match="not divisible"):
         added_cost(found["1"], lambda c, d: SpectralNonlocal(c, d, reduction=3))
     vector = {site.path: site for site in sites(nn.Sequential(nn.Conv2d(3, 8, 1), nn.Flatten()), (1, 3, 4, 4))}["1"]
     with pytest.raises(PlugError, match="not a map"):

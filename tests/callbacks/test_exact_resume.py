@@ -91,7 +91,7 @@ def assert_bit_identical(state, expected):
 
 def run_as_script(folder, *arguments):
     """Run this file in a process of its own, which may kill itself."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, __file__, folder, *map(str, arguments)]
     return subprocess.run(command, env=environment, check=False).returncode
 

@@ -15,7 +15,7 @@ import yaml
 
 from blockyard.mistakes import nearest
 
-CONFIGS = Path(__file__).parent / "configs"
+CONFIGS = Path(__file__).parents[1] / "configs"
 
 
 @dataclass

@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
 from jsonargparse import ArgumentParser, Namespace
@@ -15,15 +13,16 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from blockyard.blocks import list_blocks
-from blockyard.composition import compose
-from blockyard.costs import count_macs, count_parameters
+from blockyard.blocks import Block, list_blocks
+from blockyard.commands.composition import compose
+from blockyard.commands.training import SuiteCLI, allow_imports, prepare
+from blockyard.costs import Cost, added_cost, count_macs, count_parameters
 from blockyard.mistakes import nearest
 from blockyard.plugging import Plug, Site, apply_plugs, sites
-from blockyard.plugging.making import factory_name, wishes
-from blockyard.training import SuiteCLI, allow_imports, prepare
+from blockyard.plugging.making import factory_name
 
 Shape = tuple[int, ...]
+Cells = tuple[str, str, str]
 
 
 def blocks(arguments: list[str]) -> None:
@@ -51,8 +50,8 @@ def blocks(arguments: list[str]) -> None:
         raise ValueError(f"no block matches {options.glob}; {nearest(options.glob.strip('*'), names)}")
     table = Table("block", "ranks", "parameters", f"MACs at {options.shape}", "paper")
     for kind in found:
-        cost = _cost(partial(kind, shape[0], len(shape) - 1), shape)
-        table.add_row(kind.__name__, ", ".join(map(str, kind.ranks)), *cost.cells(), cost.refusal or kind.paper)
+        parameters, macs, refusal = _cells(partial(_cost, kind, shape))
+        table.add_row(kind.__name__, ", ".join(map(str, kind.ranks)), parameters, macs, refusal or kind.paper)
     _console().print(table)
 
 
@@ -109,46 +108,30 @@ def _places(network: nn.Module, example: Tensor, item: Plug | None) -> Table:
         table.add_column("parameters", justify="right")
         table.add_column("MACs", justify="right")
     table.add_column("why no block can go here")
-    known: dict[Shape, Added] = {}
+    known: dict[Shape | None, Cells] = {}
     for site in sites(network, example, mode=item.mode if item else "after"):
-        gives = _text(site.output) if site.output else ""
-        added = _added(site, item, known) if item else Added(refusal=site.refusal)
-        table.add_row(site.path, site.alias or "", site.type, gives, *(added.cells() if item else ()), added.refusal)
+        *numbers, refusal = _added(site, item, known) if item else (site.refusal or "",)
+        table.add_row(site.path, site.alias or "", site.type, _text(site.output), *numbers, refusal)
     return table
 
 
-@dataclass(frozen=True)
-class Added:
-    """Parameters and MACs that a block adds, or why it cannot."""
-
-    parameters: int = 0
-    macs: int = 0
-    refusal: str | None = None
-
-    def cells(self) -> tuple[str, str]:
-        """The numbers for a table, empty where there are none."""
-        return ("", "") if self.refusal else (f"{self.parameters:,}", f"{self.macs:,}")
+def _added(site: Site, item: Plug, known: dict[Shape | None, Cells]) -> Cells:
+    """What a block adds at a place; after a module that depends on its shape alone, so ``known`` keeps it."""
+    if item.mode == "after" and not site.refusal and site.output in known:
+        return known[site.output]
+    cells = _cells(lambda: added_cost(site, item.block))
+    if not site.refusal:
+        known[site.output] = cells
+    return cells
 
 
-def _added(site: Site, item: Plug, known: dict[Shape, Added]) -> Added:
-    """What a block adds at a place; ``known`` keeps what does not depend on more than the shape."""
-    shape = site.output if item.mode == "after" else site.input
-    if site.refusal or shape is None:
-        return Added(refusal=site.refusal)
-    offers: dict[str, Any] = {"size": shape[1:], "host": site.module}
-    options = {name: offers[name] for name in wishes(item.block)}
-    if "host" in options or shape not in known:
-        known[shape] = _cost(partial(item.block, shape[0], len(shape) - 1, **options), shape)
-    return known[shape]
-
-
-def _cost(make: Callable[[], nn.Module], shape: Shape) -> Added:
-    """Cost of a block on a map ``(C, *S)``."""
+def _cells(cost: Callable[[], Cost]) -> Cells:
+    """Parameters, MACs and nothing; or nothing, nothing and why there are none."""
     try:
-        block = make()
+        added = cost()
     except ValueError as error:
-        return Added(refusal=str(error))
-    return Added(count_parameters(block), count_macs(block, shape))
+        return "", "", str(error)
+    return f"{added.parameters:,}", f"{added.macs:,}", ""
 
 
 def _map_shape(text: str) -> Shape:
@@ -161,8 +144,13 @@ def _map_shape(text: str) -> Shape:
     return shape
 
 
-def _text(shape: Shape) -> str:
-    return "×".join(map(str, shape))
+def _cost(kind: type[Block], shape: Shape) -> Cost:
+    block = kind(shape[0], len(shape) - 1)
+    return Cost(count_parameters(block), count_macs(block, shape))
+
+
+def _text(shape: Shape | None) -> str:
+    return "×".join(map(str, shape or ()))
 
 
 def _console() -> Console:

@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from blockyard.composition import compose, contradiction, flatten, merge, read_config
+from blockyard.commands.composition import compose, contradiction, flatten, merge, read_config
 
 PLUGGED = {"class_path": "GlobalContext", "init_args": {"reduction": 4}}
 

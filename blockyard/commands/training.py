@@ -24,11 +24,11 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 import blockyard.tasks  # noqa: F401 - the short names of classes resolve among what is imported
 from blockyard.callbacks import ClassReport, ExactResume, PredictionsCSV, RunConfig, RunRecord
-from blockyard.composition import Composed, compose, contradiction
+from blockyard.commands.composition import Composed, compose, contradiction
+from blockyard.commands.parser_messages import explain
 from blockyard.datamodules import DataModule
 from blockyard.leaderboard.identity import canonical, identity
 from blockyard.leaderboard.labels import class_name
-from blockyard.parser_messages import explain
 
 RUNS = Path("runs")
 PARSER = {"exit_on_error": False, "allow_abbrev": False}

@@ -13,13 +13,13 @@ from typing import Any
 
 import yaml
 
-from blockyard.composition import Composed, merge, read_config
+from blockyard.commands.composition import Composed, merge, read_config
+from blockyard.commands.training import RUNS, SuiteCLI, find_checkpoint, prepare
 from blockyard.leaderboard import atomic
 from blockyard.leaderboard import main as leaderboard
 from blockyard.leaderboard.identity import identity
 from blockyard.leaderboard.record import read_all
 from blockyard.mistakes import mistake_in, nearest
-from blockyard.training import RUNS, SuiteCLI, find_checkpoint, prepare
 
 USAGE = "usage: blockyard study STUDY.yaml"
 

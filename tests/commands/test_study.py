@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from blockyard.cli import main
-from blockyard.composition import compose
-from blockyard.study import configurations, read_study
-from blockyard.training import SuiteCLI, prepare
+from blockyard.commands.composition import compose
+from blockyard.commands.study import configurations, read_study
+from blockyard.commands.training import SuiteCLI, prepare
 
 STUDY = {
     "config": "image_classification/digits.yaml",

@@ -1,0 +1,70 @@
+"""The house: imports only point down, and what promises to be light stays light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import blockyard
+
+PACKAGE = Path(blockyard.__file__).parent
+ROOMS = {  # a room may import itself and the rooms named
+    "version": set(),
+    "mistakes": set(),
+    "blocks": set(),
+    "plugging": {"blocks"},
+    "costs": {"plugging", "blocks"},
+    "backbones": {"plugging", "blocks", "costs"},
+    "datamodules": {"mistakes"},
+    "leaderboard": {"version"},
+    "tasks": {"backbones", "plugging", "blocks", "costs", "mistakes"},
+    "callbacks": {"tasks", "datamodules", "leaderboard", "costs", "version", "mistakes"},
+}
+"""``commands`` and ``cli`` stand above all of these."""
+
+
+def room(module: str) -> str | None:
+    parts = module.split(".")
+    return parts[1] if parts[0] == "blockyard" and len(parts) > 1 else None
+
+
+def imported_rooms(path: Path) -> set[str]:
+    rooms = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            rooms |= {room(alias.name) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module == "blockyard":
+            rooms |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            rooms.add(room(node.module or ""))
+    return rooms - {None}
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_imports_only_point_down(name):
+    target = PACKAGE / name
+    files = list(target.rglob("*.py")) if target.is_dir() else [target.with_suffix(".py")]
+    assert files
+    for path in files:
+        above = imported_rooms(path) - ROOMS[name] - {name}
+        assert not above, f"{path.relative_to(PACKAGE)} imports {', '.join(sorted(above))}"
+
+
+def modules_after(statement: str) -> set[str]:
+    code = f"import sys; {statement}; print(' '.join(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(result.stdout.split())
+
+
+@pytest.mark.parametrize("package", ["blocks", "plugging", "costs", "backbones"])
+def test_networks_import_without_lightning(package):
+    assert not {"lightning", "pytorch_lightning"} & modules_after(f"import blockyard.{package}")
+
+
+@pytest.mark.parametrize("statement", ["import blockyard", "import blockyard.leaderboard", "import blockyard.cli"])
+def test_what_answers_at_once_imports_no_torch(statement):
+    assert "torch" not in modules_after(statement)
