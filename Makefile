@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test lint format requirements clean
+.PHONY: setup demo test lint format docs requirements clean
 .DEFAULT_GOAL := setup
 
 setup: $(READY)
@@ -33,6 +33,10 @@ lint: $(READY)
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Tables of the README and pictures, from the committed records.
+docs: $(READY)
+	$(BIN)/python docs/update.py
 
 # After a change of dependencies in pyproject.toml.
 requirements: $(READY)

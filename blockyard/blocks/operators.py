@@ -9,7 +9,6 @@ Operators are plain values: they hold tensors, own no parameters, and one of the
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -206,10 +205,15 @@ class SymmetricTiles(Operator):
     kernel: Callable[[Tensor], Tensor]
     tile: int = 256
 
+    @property
+    def _tile_size(self) -> int:
+        # The number of tiles would bake the size into an exported graph.
+        return self.t.shape[2] if torch.compiler.is_exporting() else self.tile
+
     def apply(self, z: Tensor) -> Tensor:
         """Accumulate M z and Mᵀ z over row tiles."""
         rows, columns = [], torch.zeros_like(z)
-        for t_tile, z_tile in zip(self.t.split(self.tile, 2), z.split(self.tile, 2), strict=True):
+        for t_tile, z_tile in zip(self.t.split(self._tile_size, 2), z.split(self._tile_size, 2), strict=True):
             row, column = checkpoint(self._tile, t_tile, z_tile, z, use_reentrant=False)
             rows.append(row)
             columns = columns + column
@@ -240,16 +244,23 @@ class SymmetricTiles(Operator):
         return replace(self, t=torch.cat([t, half_log, one], 1), p=torch.cat([p, one, half_log], 1))
 
     def _log_degrees(self) -> Tensor:
-        def log_sums(t_tile: Tensor) -> tuple[Tensor, Tensor]:
-            scores = full_precision_product(t_tile, self.p)
-            return scores.logsumexp(2), scores.logsumexp(1)
+        # Relative to each vertex's largest score, sums of exponentials add up without a tile's being kept.
+        with torch.no_grad():
+            scores = (full_precision_product(t_tile, self.p) for t_tile in self.t.split(self._tile_size, 2))
+            peaks = [(score.amax(2), score.amax(1)) for score in scores]
+            rows, columns = zip(*peaks, strict=True)
+            peak = torch.maximum(torch.cat(rows, 1), torch.stack(columns).amax(0))
 
-        rows, columns = zip(
-            *(checkpoint(log_sums, t_tile, use_reentrant=False) for t_tile in self.t.split(self.tile, 2)),
-            strict=True,
-        )
-        total = torch.logaddexp(torch.cat(rows, 1), torch.logsumexp(torch.stack(columns), 0))
-        return (total - math.log(2)).unsqueeze(1)
+        def sums(t_tile: Tensor, peak_tile: Tensor) -> tuple[Tensor, Tensor]:
+            scores = full_precision_product(t_tile, self.p)
+            return (scores - peak_tile.unsqueeze(2)).exp().sum(2), (scores - peak.unsqueeze(1)).exp().sum(1)
+
+        by_row, by_column = [], torch.zeros_like(peak)
+        for t_tile, peak_tile in zip(self.t.split(self._tile_size, 2), peak.split(self._tile_size, 1), strict=True):
+            row, column = checkpoint(sums, t_tile, peak_tile, use_reentrant=False)
+            by_row.append(row)
+            by_column = by_column + column
+        return (peak + ((torch.cat(by_row, 1) + by_column) * 0.5).log()).unsqueeze(1)
 
 
 def spectral_normalisation(affinity: Dense | SymmetricProduct | SymmetricTiles) -> Operator:

@@ -1,0 +1,31 @@
+"""What the docs say is what the committed records and the code say."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+from blockyard import blocks
+from blockyard.cli import VERBS
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_tables_of_the_readme_come_from_committed_records():
+    spec = importlib.util.spec_from_file_location("update", ROOT / "docs" / "update.py")
+    update = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(update)
+    assert update.updated(README) == README, "run make docs"
+
+
+def test_the_readme_names_verbs_and_blocks_that_exist():
+    assert set(re.findall(r"^(?:srun .*|\w+=\w+ )?blockyard (\w+)", README, re.MULTILINE)) <= set(VERBS)
+    for name in re.findall(r"from blockyard.blocks import (\w+)", README):
+        assert hasattr(blocks, name)
+
+
+def test_the_paths_that_the_readme_links_to_exist():
+    for target in re.findall(r"\]\((?!http)([\w./-]+)\)", README):
+        assert (ROOT / target).exists(), target
