@@ -108,6 +108,15 @@ def test_a_sample_does_not_depend_on_the_rest_of_the_batch(make):
     torch.testing.assert_close(block(x)[1:2], block(x[1:2]))
 
 
+@every_rank
+@every_block
+def test_one_sample_a_process_is_enough_to_train(make, rank):
+    """As under DDP with one sample a rank: no batch norm may see a single value a channel."""
+    block, x = awake(make(32, rank)).train(), draw(1, rank)
+    block(x).sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in block.parameters())
+
+
 @every_block
 def test_memory_format_does_not_matter(make):
     block, x = awake(make(32)).eval().double(), draw(2, 2, dtype=torch.float64)
