@@ -18,7 +18,7 @@ ROOMS = {  # a room may import itself and the rooms named
     "blocks": set(),
     "plugging": {"blocks"},
     "costs": {"plugging", "blocks"},
-    "backbones": {"plugging", "blocks", "costs"},
+    "backbones": {"plugging", "blocks", "costs", "mistakes"},
     "datamodules": {"mistakes"},
     "leaderboard": {"version"},
     "tasks": {"backbones", "plugging", "blocks", "costs", "mistakes"},

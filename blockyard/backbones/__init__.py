@@ -2,6 +2,7 @@
 
 from blockyard.backbones.base import Backbone, Stage
 from blockyard.backbones.preresnet import PreResNet
+from blockyard.backbones.pytorchvideo_backbone import PyTorchVideoBackbone
 from blockyard.backbones.timm_backbone import TimmBackbone
 
-__all__ = ["Backbone", "PreResNet", "Stage", "TimmBackbone"]
+__all__ = ["Backbone", "PreResNet", "PyTorchVideoBackbone", "Stage", "TimmBackbone"]
