@@ -4,23 +4,67 @@ from __future__ import annotations
 
 import csv
 import io
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 
 from blockyard.leaderboard import atomic
 
 TOP = 5
+Best = list[tuple[int, float]]
+"""The most probable classes with their probabilities, best first."""
+
+
+@dataclass
+class Row:
+    """What is known of one sample so far.
+
+    Attributes:
+        views: Views met; of an image there is one.
+        valid: Those of them that could be read.
+        seconds: Wall time that they took.
+        total: Sum of the valid views' probabilities ``(K,)``; dropped once ``best`` is known.
+        best: Settled when all views have been met: so most rows hold a few numbers and not K.
+    """
+
+    views: int = 0
+    valid: int = 0
+    seconds: float = 0.0
+    total: Tensor | None = None
+    best: Best | None = None
+
+    def add(self, other: Row) -> None:
+        """Add other views of the same sample."""
+        self.views += other.views
+        self.valid += other.valid
+        self.seconds += other.seconds
+        if other.total is not None:
+            self.total = other.total if self.total is None else self.total + other.total
+
+    def settle(self) -> None:
+        """Keep the most probable classes of the mean alone."""
+        if self.total is not None:
+            top = (self.total / self.valid).topk(min(TOP, len(self.total)))
+            self.best = list(zip(top.indices.tolist(), top.values.tolist(), strict=True))
+            self.total = None
 
 
 class PredictionsCSV(Callback):
-    """Writes one line a sample: its name, and the most probable classes with their probabilities.
+    """Writes one line a sample: its name, the most probable classes with their probabilities, and the seconds it took.
 
-    Takes tasks whose ``predict_step`` gives probabilities ``(B, K)`` and indices ``(B,)``. With several
-    processes the first one writes all samples, in the order of the split.
+    Takes tasks whose ``predict_step`` gives probabilities ``(B, K)`` and indices ``(B,)``. Where the split reads a
+    sample in several ``views``, their probabilities are averaged; views that a batch says are not ``valid`` are left
+    out, and a sample without a valid one has a line without classes. With several processes the first one writes all
+    samples, in the order of the split.
+
+    ``seconds`` is wall time, reading included: the time since the batch before, shared equally by what is in a batch.
 
     Args:
         path: The file.
@@ -28,7 +72,14 @@ class PredictionsCSV(Callback):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._rows: dict[int, tuple[list[int], list[float]]] = {}
+        self._rows: dict[int, Row] = {}
+        self._views = 1
+        self._last = 0.0
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Learn how many views a sample has, and start the clock."""
+        self._views = trainer.datamodule.split("predict").views  # type: ignore[attr-defined]
+        self._last = time.perf_counter()
 
     def on_predict_batch_end(
         self,
@@ -39,32 +90,57 @@ class PredictionsCSV(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep the most probable classes of a batch."""
-        probabilities, index = outputs
-        top = probabilities.topk(min(TOP, probabilities.shape[1]))
-        kept = zip(top.indices.tolist(), top.values.tolist(), strict=True)
-        self._rows.update(zip(index.tolist(), kept, strict=True))
+        """Add the views of a batch to their samples."""
+        probabilities, index = (output.cpu() for output in outputs)
+        now = time.perf_counter()
+        seconds, self._last = (now - self._last) / max(1, len(index)), now
+        # Doubles add up the float32 of a few views without an error that six digits could show.
+        probabilities = probabilities.double()
+        valid = batch["valid"].tolist() if "valid" in batch else [True] * len(index)
+        for row, view in enumerate(index.tolist()):
+            total = probabilities[row] if valid[row] else None
+            self._add(view // self._views, Row(1, int(valid[row]), seconds, total))
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Bring the rows together and write them."""
-        parts: list[dict[int, tuple[list[int], list[float]]] | None] = [self._rows]
+        parts: list[Any] = [self._rows]
         if trainer.world_size > 1:
             parts = [None] * trainer.world_size
             torch.distributed.all_gather_object(parts, self._rows)
-        rows = {index: row for part in parts if part for index, row in part.items()}
         self._rows = {}
+        for part in parts:
+            for sample, row in part.items():
+                self._add(sample, row)
+        rows, self._rows = self._rows, {}
         if trainer.is_global_zero:
-            data = trainer.datamodule  # type: ignore[attr-defined]
-            atomic.write(self.path, _csv(rows, data.names("predict"), data.classes).encode())
-            print(f"{len(rows)} predictions in {self.path}")
+            self._write(rows, trainer.datamodule)  # type: ignore[attr-defined]
+
+    def _add(self, sample: int, row: Row) -> None:
+        known = self._rows.setdefault(sample, Row())
+        known.add(row)
+        if row.best is not None:
+            known.best = row.best
+        elif known.views == self._views:
+            known.settle()
+
+    def _write(self, rows: dict[int, Row], data: Any) -> None:
+        names = data.names("predict")
+        for row in rows.values():
+            row.settle()  # what limit_predict_batches left with part of its views
+        atomic.write(self.path, _csv(rows, names, data.classes).encode())
+        print(f"{len(rows)} predictions in {self.path}")
+        if unread := [names[sample] for sample, row in sorted(rows.items()) if row.best is None]:
+            rank_zero_warn(f"{len(unread)} of them could not be read: {', '.join(unread[:TOP])}")
 
 
-def _csv(rows: dict[int, tuple[list[int], list[float]]], names: list[str], classes: list[str]) -> str:
-    columns = [f"{what}_{place}" for place in range(1, min(TOP, len(classes)) + 1) for what in ("class", "probability")]
+def _csv(rows: dict[int, Row], names: list[str], classes: list[str]) -> str:
+    top = min(TOP, len(classes))
+    columns = [f"{what}_{place}" for place in range(1, top + 1) for what in ("class", "probability")]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["file", *columns])
-    for index in sorted(rows):
-        pairs = zip(*rows[index], strict=True)
-        writer.writerow([names[index], *(cell for k, p in pairs for cell in (classes[k], f"{p:.6f}"))])
+    writer.writerow(["file", *columns, "seconds"])
+    for sample, row in sorted(rows.items()):
+        cells: Iterable[str] = (cell for k, p in row.best or () for cell in (classes[k], f"{p:.6f}"))
+        empty = [""] * (0 if row.best else 2 * top)
+        writer.writerow([names[sample], *cells, *empty, f"{row.seconds:.4f}"])
     return text.getvalue()

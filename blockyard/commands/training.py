@@ -23,7 +23,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 import blockyard.tasks  # noqa: F401 - the short names of classes resolve among what is imported
-from blockyard.callbacks import ClassReport, ExactResume, PredictionsCSV, RunConfig, RunRecord
+from blockyard.callbacks import ClassReport, ContactSheet, ExactResume, PredictionsCSV, RunConfig, RunRecord
 from blockyard.commands.composition import Composed, compose, contradiction
 from blockyard.commands.parser_messages import explain
 from blockyard.datamodules import DataModule
@@ -172,6 +172,7 @@ class SuiteCLI(LightningCLI):
             RunConfig(self.run_config, self.run_directory),
             record,
             ClassReport(self.run_directory),
+            ContactSheet(self.run_directory),
             PredictionsCSV(self.run_directory / "predictions.csv"),
             ModelCheckpoint(filename="best", monitor=metric, mode="max", save_on_train_epoch_end=False, **place),
             ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **place),

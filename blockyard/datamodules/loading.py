@@ -35,7 +35,9 @@ class Split(Dataset[dict[str, Any]]):
     """
 
     names: Sequence[str]
-    """One name a sample, for people and CSV files."""
+    """One name a sample, for people and CSV files; of a video, however many views it has."""
+    views: int = 1
+    """Items that belong to one sample, neighbours in the split: the clips and crops of a video in evaluation."""
     transform: A.Compose | None = None
 
     def __len__(self) -> int:

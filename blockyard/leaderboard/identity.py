@@ -37,6 +37,7 @@ IGNORED = (
 
 IGNORED_CALLBACKS = (
     "ClassReport",
+    "ContactSheet",
     "DeviceStatsMonitor",
     "ExactResume",
     "LearningRateMonitor",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from blockyard.leaderboard.statistics import Estimate
 from blockyard.leaderboard.tables import Row, Table
-from blockyard.leaderboard.validation import is_loss
+from blockyard.leaderboard.validation import is_count, is_fraction
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -88,8 +88,9 @@ def title(table: Table) -> str:
 
 
 def cells(table: Table) -> list[list[str]]:
-    """The table as text, its header first."""
-    metrics = sorted({metric for row in table.rows for metric in row.others})
+    """The table as text, its header first; a count of what results lack is shown where they lack something."""
+    shown = {name for row in table.rows for name, other in row.others.items() if other.mean or not is_count(name)}
+    metrics = sorted(shown)
     labels = _labels(table)
     header = [*["Block", "Backbone"][:labels], "Seeds", _headed(table.primary), "Difference (pairs)"]
     header += [_headed(metric) for metric in metrics]
@@ -137,12 +138,12 @@ def _plain(table: Table, row: Row, metrics: Sequence[str]) -> list[object]:
 
 
 def _headed(metric: str) -> str:
-    return metric if is_loss(metric) else f"{metric} %"
+    return f"{metric} %" if is_fraction(metric) else metric
 
 
 def _value(value: float, metric: str) -> str:
     """Scores in per cent, losses as they are."""
-    return f"{value:.4f}" if is_loss(metric) else f"{100 * value:.2f}"
+    return f"{100 * value:.2f}" if is_fraction(metric) else f"{value:.4f}"
 
 
 def _with_interval(score: Estimate, metric: str) -> str:

@@ -129,23 +129,28 @@ def field_problems(fields: Mapping[str, Any]) -> list[str]:
 
 
 def _metric_problems(metrics: Mapping[str, Any], primary: str) -> list[str]:
-    """Scores are fractions; only losses, known by their name, may be more than 1."""
+    """Scores are fractions; only losses and counts, known by their name, may be more than 1."""
     found = []
     for name, value in metrics.items():
         if not _text(name):
             found.append(f"metrics: {_shown(name)}; allowed is one line of text as a name")
         elif not _number(value):
             found.append(f"metrics.{name}: {_shown(value)}; allowed is a finite number within ±1e18")
-        elif not is_loss(name) and not 0 <= value <= 1:
+        elif is_fraction(name) and not 0 <= value <= 1:
             found.append(f"metrics.{name}: {value!r}; allowed is a fraction from 0 to 1")
     if primary not in metrics:
         found.append(f"primary: {primary!r}; allowed is one of the metrics: {', '.join(map(str, metrics))}")
     return found
 
 
-def is_loss(metric: str) -> bool:
-    """Whether a metric is a loss (``loss``, ``triplet_loss``) and not a score between 0 and 1."""
-    return metric == "loss" or metric.endswith("_loss")
+def is_fraction(metric: str) -> bool:
+    """Whether a metric is a score between 0 and 1, and neither a loss (``triplet_loss``) nor a count."""
+    return not (metric == "loss" or metric.endswith("_loss") or is_count(metric))
+
+
+def is_count(metric: str) -> bool:
+    """Whether a metric counts what a result lacks (``missing_videos``)."""
+    return metric.startswith("missing_")
 
 
 def _unknown(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -20,32 +20,37 @@ from blockyard.plugging import Plug, apply_plugs
 from blockyard.tasks.schedules import schedule
 
 Batch = dict[str, Tensor]
+OUTCOME = ("top1", "loss", "target", "predicted", "probability")
+"""What a test keeps of a sample; ``probability`` is that of the predicted class."""
 
 
 class SampleScores(Metric):
-    """One value a sample, complete on every rank whatever rank saw which sample.
+    """Named values of every sample, complete on every rank whatever rank saw which sample.
 
     Args:
         samples: Size of the split.
+        names: What is kept of a sample.
     """
 
     full_state_update = False
     values: Tensor
     seen: Tensor
 
-    def __init__(self, samples: int) -> None:
+    def __init__(self, samples: int, names: Sequence[str]) -> None:
         super().__init__()
-        self.add_state("values", torch.zeros(samples), dist_reduce_fx="sum")
+        self.names = tuple(names)
+        self.add_state("values", torch.zeros(samples, len(self.names)), dist_reduce_fx="sum")
         self.add_state("seen", torch.zeros(samples, dtype=torch.uint8), dist_reduce_fx="sum")
 
-    def update(self, index: Tensor, values: Tensor) -> None:
-        """Store ``values`` ``(B,)`` at the positions ``index`` ``(B,)`` of the split."""
-        self.values[index] = values.to(self.values)
+    def update(self, index: Tensor, **values: Tensor) -> None:
+        """Store values ``(B,)`` of each name at the positions ``index`` ``(B,)`` of the split."""
+        self.values[index] = torch.stack([values[name].to(self.values) for name in self.names], 1)
         self.seen[index] = 1
 
-    def compute(self) -> Tensor:
-        """The values of the samples seen, ordered by index."""
-        return self.values[self.seen.bool()]
+    def compute(self) -> dict[str, Tensor]:
+        """Each name's values ``(n,)`` of the samples seen, and their positions as ``index``, ascending."""
+        index = self.seen.nonzero().flatten()
+        return {"index": index, **dict(zip(self.names, self.values[index].T, strict=True))}
 
 
 class Classification(LightningModule):
@@ -106,6 +111,7 @@ class Classification(LightningModule):
         self.test_metrics = _metrics(num_classes, "test/")
         self.confusion_metric = MulticlassConfusionMatrix(num_classes)
         self.sample_scores: dict[str, Tensor] = {}
+        self.outcomes: dict[str, Tensor] = {}
         self.confusion: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -128,11 +134,14 @@ class Classification(LightningModule):
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Update the validation metrics."""
-        logits = self._evaluate(batch, self.val_metrics)
-        if logits is not None:
-            loss = nn.functional.cross_entropy(logits, batch["target"])
-            self.val_loss.update(loss, weight=len(logits))
+        """Update the validation metrics; a rank without a sample gets an empty batch."""
+        if len(batch["target"]):
+            self.update_validation(self(batch["input"]), batch["target"])
+
+    def update_validation(self, logits: Tensor, target: Tensor) -> None:
+        """Update the validation metrics by logits ``(B, K)`` and labels ``(B,)``."""
+        self.val_metrics.update(logits, target)
+        self.val_loss.update(nn.functional.cross_entropy(logits, target), weight=len(logits))
 
     def on_validation_epoch_end(self) -> None:
         """Log the validation metrics; every rank takes part, also one that had no sample."""
@@ -143,24 +152,39 @@ class Classification(LightningModule):
         self.val_loss.reset()
 
     def on_test_epoch_start(self) -> None:
-        """Make room for one score a test sample."""
-        samples = len(self.trainer.test_dataloaders.dataset)  # type: ignore[union-attr]
-        self._scores = {name: SampleScores(samples).to(self.device) for name in ("top1", "loss")}
+        """Make room for the outcome of each test sample."""
+        self._outcomes = SampleScores(self.test_samples(), OUTCOME).to(self.device)
+
+    def test_samples(self) -> int:
+        """How many samples the test scores: one an item of the split."""
+        return len(self.trainer.test_dataloaders.dataset)  # type: ignore[union-attr]
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Update the test metrics and the scores of each sample."""
-        logits = self._evaluate(batch, self.test_metrics)
-        if logits is None:
-            return
-        target, index = batch["target"], batch["index"]
+        """Update the test metrics and the outcome of each sample; a rank without a sample gets an empty batch."""
+        if len(batch["target"]):
+            self.update_test(self(batch["input"]), batch["target"], batch["index"])
+
+    def update_test(self, logits: Tensor, target: Tensor, index: Tensor) -> None:
+        """Update all that a test keeps by logits ``(B, K)``, labels ``(B,)`` and positions in the split ``(B,)``."""
+        self.test_metrics.update(logits, target)
         self.confusion_metric.update(logits, target)
-        self._scores["top1"].update(index, logits.argmax(1) == target)
-        self._scores["loss"].update(index, nn.functional.cross_entropy(logits.float(), target, reduction="none"))
+        probability, predicted = logits.float().softmax(1).max(1)
+        self._outcomes.update(
+            index,
+            top1=logits.argmax(1) == target,
+            loss=nn.functional.cross_entropy(logits.float(), target, reduction="none"),
+            target=target,
+            predicted=predicted,
+            probability=probability,
+        )
 
     def on_test_epoch_end(self) -> None:
-        """Log the test metrics, and keep ``sample_scores`` and ``confusion`` ``(K, K)``, rows the true class."""
+        """Log the test metrics; keep ``outcomes``, ``sample_scores`` and ``confusion`` ``(K, K)``, rows the true class.
+
+        ``outcomes`` holds ``index``, the positions of the samples in their split, and the names of :data:`OUTCOME`.
+        """
         # torchmetrics makes a scalar of a single value.
-        scores = {name: metric.compute().reshape(-1) for name, metric in self._scores.items()}
+        self.outcomes = scores = {name: values.reshape(-1) for name, values in self._outcomes.compute().items()}
         self.sample_scores = {"top1": scores["top1"].to(torch.uint8), "loss": scores["loss"]}
         self.confusion = self.confusion_metric.compute()
         metrics = self.test_metrics.compute()
@@ -179,14 +203,6 @@ class Classification(LightningModule):
         return schedule(
             self.trainer, optimizer, self.lr_scheduler, self.lr_interval, self.warmup_epochs, self.warmup_factor
         )
-
-    def _evaluate(self, batch: Batch, metrics: MetricCollection) -> Tensor | None:
-        """Logits of a batch, after updating ``metrics``; None for the empty batch of a rank without samples."""
-        if not len(batch["target"]):
-            return None
-        logits = self(batch["input"])
-        metrics.update(logits, batch["target"])
-        return logits
 
 
 def _plugs(
