@@ -8,7 +8,26 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 from blockyard.datamodules.base import DataError, DataModule
 from blockyard.datamodules.cifar import CIFAR10, CIFAR100
+from blockyard.datamodules.decoding import DecodingError
 from blockyard.datamodules.digits import Digits
+from blockyard.datamodules.hmdb51 import HMDB51
 from blockyard.datamodules.image_folder import ImageFolder
+from blockyard.datamodules.ucf101 import UCF101
+from blockyard.datamodules.video_csv import VideoCSV
+from blockyard.datamodules.video_folder import VideoFolder
+from blockyard.datamodules.videos import VideoDataModule
 
-__all__ = ["CIFAR10", "CIFAR100", "DataError", "DataModule", "Digits", "ImageFolder"]
+__all__ = [
+    "CIFAR10",
+    "CIFAR100",
+    "HMDB51",
+    "UCF101",
+    "DataError",
+    "DataModule",
+    "DecodingError",
+    "Digits",
+    "ImageFolder",
+    "VideoCSV",
+    "VideoDataModule",
+    "VideoFolder",
+]

@@ -6,6 +6,7 @@ import difflib
 import os
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
@@ -15,6 +16,7 @@ from torch.utils.data.distributed import DistributedSampler
 from blockyard.datamodules.loading import (
     EvaluationSampler,
     Key,
+    Problems,
     SeededSplit,
     Split,
     TrainSampler,
@@ -32,7 +34,7 @@ class DataError(ValueError):
 
     def __init__(self, message: str) -> None:
         # A DataLoader worker wraps the message in its traceback: people need the last line alone.
-        super().__init__(message.rstrip().rpartition("DataError: ")[2])
+        super().__init__(message.rstrip().rpartition(f"{type(self).__name__}: ")[2])
 
 
 class DataModule(LightningDataModule, ABC):
@@ -119,6 +121,17 @@ class DataModule(LightningDataModule, ABC):
     def names(self, split: str) -> list[str]:
         """One name a sample, in the order of ``index``."""
         return list(self.split(split).names)
+
+    def check(self, split: str) -> Iterator[tuple[str, str]]:
+        """Read everything in a split once, in the worker processes; name and problem of what is bad.
+
+        Raises:
+            DataError: If the split can't even be listed.
+        """
+        problems = DataLoader(Problems(self.split(split)), batch_size=None, num_workers=self.num_workers)
+        for name, problem in zip(self.names(split), problems, strict=True):
+            if problem is not None:
+                yield name, problem
 
     def setup(self, stage: str) -> None:
         """Read what a stage needs, so that missing data is reported before anything starts."""

@@ -47,6 +47,32 @@ class Split(Dataset[dict[str, Any]]):
         """Stack the samples of a batch along a new first axis."""
         return default_collate(samples)
 
+    def problem(self, position: int) -> str | None:
+        """What is wrong with what ``names[position]`` names, in one line; None if nothing is."""
+        try:
+            self[position * self.views]
+        except (ValueError, OSError) as error:
+            return " ".join(str(error).split())
+        return None
+
+
+class Problems(Dataset[str | None]):
+    """The problems of a split, to be looked for by the workers of a ``DataLoader``.
+
+    Args:
+        split: What to look at.
+    """
+
+    def __init__(self, split: Split) -> None:
+        self.split = split
+
+    def __len__(self) -> int:
+        return len(self.split.names)
+
+    def __getitem__(self, position: int) -> str | None:
+        with isolate_rng(include_cuda=False):
+            return self.split.problem(position)
+
 
 class SeededSplit(Dataset[dict[str, Any]]):
     """A split whose every sample has random numbers of its own, a function of (seed, epoch, index).

@@ -1,0 +1,114 @@
+"""Videos listed in CSV files, as Kinetics is."""
+
+from __future__ import annotations
+
+import csv
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from blockyard.datamodules.base import DataError
+from blockyard.datamodules.video_listing import Listing, find_listed, find_videos, hold_out_groups, settle_missing
+from blockyard.datamodules.videos import VideoDataModule
+from blockyard.mistakes import nearest
+
+CLIP = ("youtube_id", "time_start", "time_end")
+
+
+class VideoCSV(VideoDataModule):
+    """Videos listed in CSV files with a header.
+
+    The columns are ``label`` and either ``path`` or Kinetics' ``youtube_id,time_start,time_end``. A ``path`` is
+    relative to ``root``. Of Kinetics, the file ``<youtube_id>_<start>_<end>.*``, times in whole seconds of six digits,
+    is looked for below ``root`` at any depth: copies name the class folders differently. Classes are the sorted labels
+    of the training list. Kinetics loses videos year by year: training goes without those that are missing, a test
+    counts them as videos that can't be decoded, and both say how many. Without a ``val`` list, the last
+    ``val_fraction`` of each class's training videos, in the order of ids or paths, are for validation, the clips of one
+    id together. Kinetics is usually tested on its *val* list.
+
+    Args:
+        root: Folder of the videos.
+        train: Training list, relative to ``root`` unless absolute.
+        val: Validation list, or None.
+        test: Test list.
+        val_fraction: Share held out for validation where there is no ``val`` list; 0 trains on all.
+        options: Those of :class:`~blockyard.datamodules.videos.VideoDataModule`; ``predict_path`` None means the test
+            list without its labels.
+
+    Raises:
+        ValueError: If a number is out of range.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        train: str = "annotations/train.csv",
+        val: str | None = None,
+        test: str = "annotations/val.csv",
+        val_fraction: float = 0.05,
+        **options: Any,
+    ) -> None:
+        # A Path among the hyperparameters would make checkpoints unreadable.
+        root, train, test = os.fspath(root), os.fspath(train), os.fspath(test)
+        val = None if val is None else os.fspath(val)
+        super().__init__(**options)
+        if not 0 <= val_fraction < 1:
+            raise ValueError(f"VideoCSV: val_fraction={val_fraction} must be in [0, 1)")
+        self.root = Path(root)
+        self.lists = {"train": train, "val": val, "test": test, "predict": test}
+        self.val_fraction = val_fraction
+
+    @cached_property
+    def _labels(self) -> dict[str, int]:
+        labels = sorted({row["label"] for row in self._rows("train")})
+        return {label: number for number, label in enumerate(labels)}
+
+    @property
+    def classes(self) -> list[str]:
+        """Sorted labels of the training list."""
+        return list(self._labels)
+
+    def videos(self, split: str) -> Listing:
+        """The videos of a list, in its order."""
+        carve = split in ("train", "val") and self.lists["val"] is None
+        source = "train" if carve else split
+        rows = self._rows(source)
+        for number, row in enumerate(rows, start=2):
+            if row["label"] not in self._labels:
+                hint = nearest(row["label"], self._labels)
+                raise DataError(f"{self._file(source)}, row {number}: {row['label']!r} is no label of training; {hint}")
+        targets = np.array([self._labels[row["label"]] for row in rows], dtype=np.int64)
+        if carve:
+            groups = [row.get("youtube_id") or row["path"] for row in rows]
+            keep = hold_out_groups(targets, groups, self.val_fraction, self.classes)[split == "val"]
+            rows, targets = [rows[row] for row in keep], targets[keep]
+        names = [row.get("path") or _stem(row) for row in rows]
+        by_path = bool(rows) and "path" in rows[0]
+        paths = find_listed(self.root, names) if by_path else [self._files.get(name) for name in names]
+        return settle_missing(str(self._file(source)), paths, names, targets, training=split == "train")
+
+    @cached_property
+    def _files(self) -> dict[str, Path]:
+        return {path.stem: path for path in find_videos(self.root).paths}
+
+    def _file(self, source: str) -> Path:
+        return self.root / str(self.lists[source])
+
+    def _rows(self, source: str) -> list[dict[str, str]]:
+        file = self._file(source)
+        if not file.is_file():
+            raise DataError(f"{file} is missing: a CSV file with the header label,path or label,{','.join(CLIP)}")
+        with file.open(newline="", encoding="utf-8-sig") as lines:
+            rows = list(csv.DictReader(lines))
+        columns = set(rows[0]) if rows else set()
+        if "label" not in columns or not ("path" in columns or columns >= set(CLIP)):
+            raise DataError(f"{file}: the header must name label and either path or {', '.join(CLIP)}; and rows follow")
+        return rows
+
+
+def _stem(row: dict[str, str]) -> str:
+    """Name of a clip of Kinetics without its ending; some lists give times as floats."""
+    return f"{row['youtube_id']}_{int(float(row['time_start'])):06d}_{int(float(row['time_end'])):06d}"
