@@ -52,7 +52,7 @@ def write_human_actions(
     root: str | Path,
     classes: int = 8,
     videos_per_class: int = 100,
-    size: Size = (72, 96),
+    size: Size = (64, 80),
     seed: int = 0,
     workers: int = 1,
 ) -> Path:
@@ -66,12 +66,12 @@ def write_human_actions(
 
     Args:
         root: Folder to write ``UCF-101`` and ``ucfTrainTestlist`` into; new or empty.
-        classes: The first so many of :data:`RECORDINGS`.
+        classes: How many of Walk, Run, Jump, Punch, Crawl, Cartwheel, Backflip, GetUp, Kick, Roll, Spin, SpinKick and
+            Dance, in this order.
         videos_per_class: Videos of each class.
         size: Height and width in pixels, even numbers.
         seed: The same seed gives the same files.
-        workers: Processes. More than one are started afresh, so the calling script needs its ``if __name__ ==
-            "__main__"``.
+        workers: Processes; a script that asks for more than one needs its ``if __name__ == "__main__"``.
 
     Returns:
         ``root``.
