@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from blockyard.blocks.base import Block
+from blockyard.plugging.frames import WRAPPERS, Span, block_shape
 from blockyard.plugging.places import PlugError
 from blockyard.plugging.plugged import Gated, bare, depth
 from blockyard.plugging.probe import Reading, Shape
@@ -50,7 +51,9 @@ def make_block(factory: AnyFactory, shape: Shape, stream: str, host: nn.Module |
         return factory(shape[0], len(shape) - 1, **options)
 
 
-def block_for(reading: Reading, factory: AnyFactory, mode: Mode, *, gate: bool, seed: int | None) -> nn.Module:
+def block_for(
+    reading: Reading, factory: AnyFactory, mode: Mode, *, gate: bool, seed: int | None, span: Span | None = None
+) -> nn.Module:
     """The block for one place, with the place's device, dtype and training mode.
 
     Raises:
@@ -60,12 +63,16 @@ def block_for(reading: Reading, factory: AnyFactory, mode: Mode, *, gate: bool, 
     host = bare(place.module)
     shape = trace.output if mode == "after" else trace.input
     assert shape is not None
+    if span == "space-time" and "size" in wishes(factory):
+        raise PlugError(f"cannot plug {span} at {place.path}: {factory_name(factory)} depends on the map's size")
+    inner = block_shape(shape[1:], span, place.path)
     seed = torch.initial_seed() if seed is None else seed
     stream = f"{seed} {place.path} {depth(place.module)}"
     try:
-        block = make_block(factory, shape[1:], stream, host=host if mode == "replace" else None)
+        block = make_block(factory, inner, stream, host=host if mode == "replace" else None)
     except (ValueError, TypeError) as error:
         raise PlugError(f"cannot plug {mode} {place.path}: {error}") from error
+    block = WRAPPERS[span](block) if span else block
     block = Gated(block) if gate else block
     return block.to(device=trace.device, dtype=trace.dtype).train(host.training)
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from torch import nn
 
+from blockyard.plugging.frames import Span
 from blockyard.plugging.inputs import declared_size
 from blockyard.plugging.making import AnyFactory, BlockFactory, block_for, factory_name, pool_for, wishes
-from blockyard.plugging.places import Place, PlugError, select
+from blockyard.plugging.places import Place, PlugError
 from blockyard.plugging.plugged import Plugged, Replaced
+from blockyard.plugging.presets import named_places
 from blockyard.plugging.probe import Reading, Shape, Trace, first_line, probe, run, undisturbed
 from blockyard.plugging.sites import Mode, refusal, refuse_network
+
+_ENTRY = re.compile(r"(?:(after|replace)\s+)?(?:(per-frame|space-time)\s+)?(.+)")
 
 
 @dataclass
@@ -23,7 +27,7 @@ class Plug:
 
     Args:
         block: Makes the block from ``(channels, spatial_dims)``.
-        at: Pattern or patterns of stock paths: ``layer3.4``, ``layer*.*.bn3``, ``stage3.-2``.
+        at: Pattern or patterns of stock paths: ``layer3.4``, ``layer*.*.bn3``, ``stage3.-2``; or a preset's name.
         mode: Whether the block goes after the places or replaces them.
         gate: Whether to wrap it as x + γ (block(x) − x) with γ = 0 at first.
     """
@@ -56,8 +60,10 @@ def plug(
             map size ``S`` at the network's real input size; if for ``host`` (mode "replace"), the module that it
             replaces, and it may then change the shape exactly as that one did.
         at: Pattern or patterns. ``*`` stays within one segment, ``-2`` is the last child but one, ``stage3.-2`` the
-            last unit but one of the third stage. A leading word, ``"after layer3.4"`` or ``"replace layer3.4"``,
-            goes before ``mode``.
+            last unit but one of the third stage; ``one-in-res4`` and ``five-in-res3-res4`` are the papers' places.
+            A leading word, ``"after layer3.4"`` or ``"replace layer3.4"``, goes before ``mode``. For video,
+            ``"per-frame stage3.-2"`` puts a 2-D block on each frame of a 3-D network, and
+            ``"space-time stage3.-2"`` a 3-D block on all frames that a 2-D network (``Framewise``) sees.
         mode: Whether the block goes after the places or replaces them. In place of a strided module, the block is
             followed by average pooling.
         example: An input: tensor, shape ``(B, C, *S)`` or tuple of arguments. Guessed if None.
@@ -117,11 +123,13 @@ class _Order:
     place: Place
     mode: Mode
     gate: bool
+    span: Span | None
     parameters: int = 0
 
     @property
     def line(self) -> str:
-        return f"{self.mode} {self.place.path}: {factory_name(self.block)}, {self.parameters:,} parameters"
+        where = " ".join(word for word in (self.mode, self.span, self.place.path) if word)
+        return f"{where}: {factory_name(self.block)}, {self.parameters:,} parameters"
 
 
 @dataclass
@@ -135,26 +143,24 @@ class _Edit:
         self.parent._modules[self.name] = self.old
 
 
-def _by_mode(at: Sequence[str], mode: Mode) -> dict[Mode, list[str]]:
-    """Patterns by mode; a leading word in a pattern goes before the argument."""
+def _requests(at: Sequence[str], mode: Mode) -> Iterator[tuple[Mode, Span | None, str]]:
+    """Mode, span and pattern of each entry of ``at``; a leading word goes before the argument."""
     if mode not in ("after", "replace"):
         raise PlugError(f"mode must be 'after' or 'replace', got {mode!r}")
     if not at:
         raise PlugError("at is empty; give a path such as 'layer3.4' or 'stage3.-2'")
-    found: dict[Mode, list[str]] = {}
-    for pattern in at:
-        match = re.fullmatch(r"(after|replace)\s+(.+)", pattern.strip())
-        word: Any = match[1] if match else mode
-        found.setdefault(word, []).append(match[2] if match else pattern)
-    return found
+    for entry in at:
+        match = _ENTRY.fullmatch(entry.strip())
+        words: tuple[Any, ...] = match.groups() if match else (None, None, entry)
+        yield words[0] or mode, words[1], words[2]
 
 
 def _orders(network: nn.Module, item: Plug) -> list[_Order]:
     """What a plug asks for, place by place; a place that two patterns name counts once."""
     orders = {}
-    for mode, patterns in _by_mode([item.at] if isinstance(item.at, str) else item.at, item.mode).items():
-        for place in (place for pattern in patterns for place in select(network, pattern)):
-            orders[mode, place.path] = _Order(item.block, place, mode, item.gate)
+    for mode, span, pattern in _requests([item.at] if isinstance(item.at, str) else item.at, item.mode):
+        for place in named_places(network, pattern):
+            orders[mode, span, place.path] = _Order(item.block, place, mode, item.gate, span)
     return list(orders.values())
 
 
@@ -196,7 +202,7 @@ def _edit(
 
 def _insert(order: _Order, reading: Reading, seed: int | None) -> _Edit:
     parent, name, old = order.place.parent, order.place.name, order.place.module
-    block = block_for(reading, order.block, order.mode, gate=order.gate, seed=seed)
+    block = block_for(reading, order.block, order.mode, gate=order.gate, seed=seed, span=order.span)
     order.parameters = sum(p.numel() for p in block.parameters())
     if order.mode == "replace":
         while isinstance(old, Plugged):  # blocks plugged after the place stay behind the replacement
