@@ -46,6 +46,7 @@ RECORDINGS = {
 """Classes, and the recordings of each."""
 SKINS = np.array([[0.95, 0.80, 0.69], [0.87, 0.67, 0.52], [0.72, 0.50, 0.36], [0.51, 0.34, 0.24], [0.35, 0.23, 0.17]])
 FPS = 15
+FRAMES = (32, 38)
 
 
 def write_human_actions(
@@ -56,7 +57,7 @@ def write_human_actions(
     seed: int = 0,
     workers: int = 1,
 ) -> Path:
-    """Film motion-capture recordings in UCF-101's layout: 28 to 36 frames at 15 fps a video.
+    """Film motion-capture recordings in UCF-101's layout: 32 to 38 frames at 15 fps a video.
 
     A group, in all classes alike, is one person in the same clothes, before the same photograph, in the same light and
     seen from about the same side; so clothes and background say nothing of the class, and splits by group are splits
@@ -153,7 +154,7 @@ class Studio:
         """Film one video.
 
         Returns:
-            ``(T, H, W, 3)``, T from 28 to 36.
+            ``(T, H, W, 3)``, T from 32 to 38.
         """
         scene = self.scene(video.group)
         kind = list(RECORDINGS).index(video.action)
@@ -222,9 +223,11 @@ def perform(random: Random, motion: Motion) -> Array:
     Returns:
         ``(T, 44)``, a pose for each frame of the video.
     """
-    times = np.arange(random.integers(28, 37)) / FPS * random.uniform(0.75, 1.25)
-    last_start = motion.duration if motion.loops else max(0.0, motion.duration - times[-1])
-    poses = motion.at(times + random.uniform(0, last_start))
+    times = np.arange(random.integers(*FRAMES, endpoint=True)) / FPS * random.uniform(0.75, 1.2)
+    spare = motion.duration - motion.bridge - times[-1]
+    # Who has got up is not seen lying down again, if it can be avoided.
+    latest = spare if motion.bridge and spare >= 0 else motion.duration
+    poses = motion.at(times + random.uniform(0, latest))
     for place in HINGES.values():
         poses[:, place] += random.normal(0, 0.1)
     for place in BALLS.values():  # quaternions near to one another: adding is turning a little

@@ -51,16 +51,16 @@ class Motion:
     Attributes:
         times: ``(F,)``, seconds, from 0.
         frames: ``(F, 44)``, as recorded: quaternions are w, x, y, z and of one sign along the recording.
-        loops: Whether it is one round of a motion that goes on; the last pose is the first one in any case.
+        bridge: Seconds at the end in which it returns to its first pose; 0 if it is one round of a motion that goes on.
     """
 
     times: Array
     frames: Array
-    loops: bool
+    bridge: float
 
     @property
     def duration(self) -> float:
-        """Seconds."""
+        """Seconds of a round, with the bridge."""
         return float(self.times[-1])
 
     @classmethod
@@ -80,8 +80,8 @@ class Motion:
         if content["Loop"] == "wrap":  # of recorded people no round ends exactly as it began
             share = 1 - (times[-1] - times).clip(0, CLOSING) / CLOSING
             frames = frames[:-1] + share[:, None] * (frames[-1] - frames[-2])
-            return cls(times, frames, loops=True)
-        return cls(np.append(times, times[-1] + BRIDGE), frames, loops=False)
+            return cls(times, frames, bridge=0.0)
+        return cls(np.append(times, times[-1] + BRIDGE), frames, BRIDGE)
 
     def at(self, times: Array) -> Array:
         """Poses at any times, round after round; whoever walks walks on.

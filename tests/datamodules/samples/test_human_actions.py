@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from blockyard.datamodules.samples import packages
-from blockyard.datamodules.samples.human_actions import RECORDINGS, Studio, write_human_actions
+from blockyard.datamodules.samples.human_actions import RECORDINGS, Studio, perform, write_human_actions
 from blockyard.datamodules.samples.humanoid import GARMENTS, POSITION, QUATERNIONS, TURN, Camera, Humanoid, Motion
 from blockyard.datamodules.samples.packages import package_folder
 from blockyard.datamodules.samples.photographs import crop, read_photographs, shift
@@ -99,7 +99,7 @@ def test_the_axes_of_the_picture_are_those_of_the_room_as_seen(person):
 def test_every_action_moves_in_the_picture(studio, action):
     frames = studio.film(Video(action, 5, 1))
     assert frames.shape[1:] == (*SIZE, 3)
-    assert 28 <= len(frames) <= 36
+    assert 32 <= len(frames) <= 38
     still = np.abs(np.diff(frames.astype(int), axis=0)).mean()
     assert still > 1
 
@@ -161,3 +161,13 @@ def test_backgrounds_are_parts_of_photographs_that_glide():
         assert part.shape == (*SIZE, 3)
         assert part.std() > 5
         np.testing.assert_array_equal(shift(part, 3, -2)[:-2, 3:], part[2:, :-3])
+
+
+def test_who_gets_up_is_not_seen_lying_down_again():
+    motion = Motion.read("getup_facedown")
+    for seed in range(20):
+        heights = perform(np.random.default_rng(seed), motion)[:, 2]
+        assert heights[-1] > heights[0] + 0.1
+    kick = Motion.read("kick")  # too short for a video: it is seen again, from any moment on
+    first_poses = [perform(np.random.default_rng(seed), kick)[0, 1] for seed in range(20)]
+    assert np.ptp(first_poses) > 0.5
