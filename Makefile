@@ -1,6 +1,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+TASK ?= image_classification
 READY := $(VENV)/.ready
 
 .PHONY: setup demo test lint format docs requirements clean
@@ -19,8 +20,9 @@ $(READY): requirements.txt pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $(READY)
 
+# TASK=action_recognition for another task's.
 demo: $(READY)
-	$(BIN)/blockyard study studies/digits-demo.yaml
+	$(BIN)/blockyard study studies/$(TASK)-demo.yaml
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist worksteal

@@ -13,6 +13,8 @@ VERBS = {
     "validate": "evaluate a checkpoint on the validation split",
     "test": "evaluate a checkpoint on the test split and write the record of the run",
     "predict": "write the most probable classes of each sample as CSV",
+    "check-data": "read everything that a configuration trains and tests on, and list what is damaged",
+    "samples": "write sample data in the published layout of a data set",
     "study": "train and test a grid of plugs and seeds, then print the leaderboard",
     "leaderboard": "compare the runs on record",
     "blocks": "list the blocks with paper, parameters and costs",
@@ -37,7 +39,8 @@ def main(argv: list[str] | None = None) -> int:
         argv: Arguments, by default those of the process.
 
     Returns:
-        The exit code: 0, 2 after a mistake in the arguments or the data, 1 after a training that diverged.
+        The exit code: 0, 2 after a mistake in the arguments or the data, 1 after a training that diverged, or if runs
+        of a study failed or checked data are bad.
     """
     arguments = sys.argv[1:] if argv is None else argv
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -65,6 +68,14 @@ def _carry_out(verb: str, arguments: list[str]) -> int:
         from blockyard.leaderboard import main as leaderboard
 
         return leaderboard(arguments)
+    if verb == "check-data":
+        from blockyard.commands.check_data import main as check_data
+
+        return check_data(arguments)
+    if verb == "samples":
+        from blockyard.commands.samples import main as samples
+
+        return samples(arguments)
     if verb == "study":
         from blockyard.commands.study import main as study
 

@@ -7,7 +7,7 @@ import pytest
 from blockyard.commands.composition import CONFIGS, compose, config_names
 from blockyard.commands.study import configurations, read_study
 from blockyard.commands.training import SuiteCLI, prepare
-from blockyard.datamodules import CIFAR10, CIFAR100, ImageFolder
+from blockyard.datamodules import CIFAR10, CIFAR100, HMDB51, UCF101, ImageFolder, VideoFolder
 
 RUNS = [name for name in config_names() if not name.startswith(("studies/", "cluster/"))]
 STUDIES = [name for name in config_names() if name.startswith("studies/")]
@@ -17,7 +17,8 @@ STUDIES = [name for name in config_names() if name.startswith("studies/")]
 def _no_data_needed(monkeypatch, tmp_path):
     """Names of classes are all that a network needs from data; reading the data is tested elsewhere."""
     monkeypatch.chdir(tmp_path)
-    for kind, count in ((CIFAR10, 10), (CIFAR100, 100), (ImageFolder, 7)):
+    published = ((CIFAR10, 10), (CIFAR100, 100), (UCF101, 101), (HMDB51, 51))
+    for kind, count in (*published, (ImageFolder, 7), (VideoFolder, 7)):
         monkeypatch.setattr(kind, "classes", property(lambda self, count=count: [str(k) for k in range(count)]))
 
 
@@ -36,7 +37,7 @@ def test_builds_a_baseline(name):
 def test_studies_are_whole(name):
     study = read_study(name)
     found = configurations(study)
-    assert len(found) == len(study.seeds) * len(study.plugs)
+    assert len(found) == len(study.seeds) * len(study.variants) * len(study.plugs)
     assert all({"model", "data", "trainer", "seed_everything"} <= config.keys() for config in found)
     assert None in study.plugs, "a study without a baseline compares nothing"
 

@@ -211,7 +211,14 @@ def contradiction(saved: dict[str, Any], now: dict[str, Any]) -> str | None:
 
     Where the data lie and how they are loaded may differ, and so may options that came after the checkpoint.
     """
-    free = ("data.root", "data.predict_folder", "data.verify", "data.batch_size", "data.num_workers")
+    free = (
+        "data.root",
+        "data.predict_folder",
+        "data.predict_path",
+        "data.verify",
+        "data.batch_size",
+        "data.num_workers",
+    )
     before, after = flatten(saved), flatten(now)
     for key in sorted(key for key in before if key.startswith(("model", "data")) and key not in free):
         if before[key] != after.get(key):

@@ -11,6 +11,7 @@ from blockyard.datamodules.cifar import CIFAR10, CIFAR100
 from blockyard.datamodules.decoding import DecodingError
 from blockyard.datamodules.digits import Digits
 from blockyard.datamodules.hmdb51 import HMDB51
+from blockyard.datamodules.human_actions import HumanActions
 from blockyard.datamodules.image_folder import ImageFolder
 from blockyard.datamodules.ucf101 import UCF101
 from blockyard.datamodules.video_csv import VideoCSV
@@ -26,6 +27,7 @@ __all__ = [
     "DataModule",
     "DecodingError",
     "Digits",
+    "HumanActions",
     "ImageFolder",
     "VideoCSV",
     "VideoDataModule",

@@ -53,6 +53,18 @@ def test_trains_tests_and_compares_every_run_once(here, capsys):
     assert capsys.readouterr().out.count("has a record, skipped") == 4
 
 
+def test_variants_are_experiments_of_their_own_and_averaged(here, capsys):
+    variants = [{"data": {"init_args": {"augment": augment}}} for augment in (True, False)]
+    assert main(["study", study_file(here, seeds=[0], variants=variants)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    records = [json.loads(path.read_text()) for path in (here / "runs" / "records").glob("*.json")]
+    assert len({record["baseline"] for record in records}) == 2
+    for block in ("none", "SpectralNonlocal @ stage2.1"):
+        values = [100 * record["metrics"]["top1"] for record in records if record["block"] == block]
+        (line,) = [line for line in lines if line.startswith(f"{block}: mean top1")]
+        assert line.startswith(f"{block}: mean top1 {sum(values) / 2:.2f} % over 2 runs")
+
+
 def test_the_written_configuration_is_the_run(here):
     prepare()
     main(["study", study_file(here, seeds=[5], plugs=[None])])
@@ -85,7 +97,8 @@ def test_configurations_are_whole_and_free_of_shorthand(here):
     [
         ({"seed": [1]}, "no key seed; did you mean seeds"),
         ({"plugs": []}, "plugs is missing"),
-        ({"seeds": 3}, "must be lists"),
+        ({"seeds": 3}, "seeds must be a list"),
+        ({"variants": "a"}, "variants must be a list"),
     ],
 )
 def test_wrong_study_files(here, capsys, changes, expected):
