@@ -79,7 +79,7 @@ class PyTorchVideoBackbone(Backbone):
         self._clip_size = clip_size or _CLIP_SIZES.get(name)
         self._two_pathways = name.startswith("slowfast")
         self.net = _create(name, num_classes, in_channels, self._clip_size)
-        _pool_everything(self.net)
+        _mend(self.net)
         if weights is not None:
             load_weights(
                 self.net,
@@ -89,6 +89,8 @@ class PyTorchVideoBackbone(Backbone):
                 classifiers=[path for path, _ in self.net.named_modules() if path.endswith("proj")][-1:],
                 strict=strict,
             )
+        pools = [block.kernel_size for block in self._blocks if isinstance(block, nn.MaxPool3d)]
+        self._fewest_frames = max([1, *(kernel[0] for kernel in pools if isinstance(kernel, tuple))])
         residual = [(i, block) for i, block in enumerate(self._blocks) if hasattr(block, "res_blocks")]
         self._indices = [i for i, _ in residual]
         self.stages = tuple(
@@ -134,10 +136,8 @@ class PyTorchVideoBackbone(Backbone):
         size = self._clip_size
         if size is not None and tuple(x.shape[2:]) != tuple(size):
             raise ValueError(f"{wrong}clips of {_times(size)} only, got {_times(x.shape[2:])}; set clip_size")
-        pools = (block.kernel_size for block in self._blocks if isinstance(block, nn.MaxPool3d))
-        fewest = max((kernel[0] for kernel in pools if isinstance(kernel, tuple)), default=1)
-        if x.shape[2] < fewest:
-            raise ValueError(f"{wrong}at least {fewest} frames, got {x.shape[2]}")
+        if x.shape[2] < self._fewest_frames:
+            raise ValueError(f"{wrong}at least {self._fewest_frames} frames, got {x.shape[2]}")
 
 
 def pathways(clip: Tensor) -> list[Tensor]:
@@ -162,9 +162,15 @@ def _create(name: str, num_classes: int, in_channels: int, clip_size: tuple[int,
     return build(model_num_class=num_classes, input_channel=in_channels, head_activation=None)
 
 
-def _pool_everything(net: nn.Module) -> None:
-    """Let the head average over whole maps; only heads have average pools of a fixed kernel, and none has a child."""
+def _mend(net: nn.Module) -> None:
+    """Let the head average over whole maps, and the network compile.
+
+    Only heads have average pools of a fixed kernel. Some strides are NumPy integers, which torch.compile takes for
+    data.
+    """
     for module in list(net.modules()):
+        if isinstance(module, nn.Conv3d):
+            module.stride = tuple(int(n) for n in module.stride)
         for name, child in module.named_children():
             if isinstance(child, nn.AvgPool3d):
                 setattr(module, name, nn.AdaptiveAvgPool3d(1))

@@ -52,10 +52,10 @@ def test_stages_say_what_the_features_are(name: str):
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("mvit")])
-@pytest.mark.parametrize("clip", [CLIP, (5, 48, 80), (32, 224, 224)])
-def test_clips_of_any_length_and_size(name: str, clip: tuple[int, int, int]):
+def test_clips_of_any_length_and_size(name: str):
     backbone = on_meta(name, in_channels=2)
-    assert backbone(torch.zeros(3, 2, *clip, device="meta")).shape == (3, 5)
+    for clip in (CLIP, (5, 48, 80), (32, 224, 224)):
+        assert backbone(torch.zeros(3, 2, *clip, device="meta")).shape == (3, 5)
 
 
 @pytest.mark.parametrize(("name", "clip"), [("x3d_xs", (4, 160, 160)), ("slowfast_r50", (32, 224, 224))])
@@ -110,6 +110,17 @@ def test_a_plugged_network_starts_as_the_stock_one_and_trains(x3d: PyTorchVideoB
     assert torch.equal(backbone(x), x3d(x))
     backbone.train()(x).square().sum().backward()
     assert all(parameter.grad is not None for parameter in backbone.parameters())
+
+
+@pytest.mark.slow
+def test_compiles_without_a_break_and_exports():
+    torch._dynamo.reset()
+    backbone = plug(PyTorchVideoBackbone(5, name="c2d_r50").eval(), SpectralNonlocal, "per-frame one-in-res4")
+    x = torch.randn(1, 3, 8, 32, 32)
+    expected = backbone(x)
+    compiled = torch.compile(backbone, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(torch.export.export(backbone, (x,)).module()(x), expected, rtol=1e-4, atol=1e-5)
 
 
 def refuse(backbone: PyTorchVideoBackbone, at: str, shape: tuple[int, ...]) -> str:
