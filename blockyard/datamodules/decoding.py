@@ -13,6 +13,7 @@ import av
 import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -61,6 +62,7 @@ class Video:
     def __init__(self, path: str | Path, backend: Backend | None = None) -> None:
         self.path = Path(path)
         self.backend = backend or fastest_backend()
+        self._converter = VideoReformatter()
         with _named(self.path):
             self._container: InputContainer = av.open(str(self.path), metadata_errors="ignore")
         try:
@@ -150,12 +152,16 @@ class Video:
 
     def _read_pyav(self, wanted: NDArray[np.integer[Any]]) -> Frames:
         if self._times is None:
-            return np.stack([_rgb(frame) for frame in self._counted(wanted)])
+            return np.stack([self._rgb(frame) for frame in self._counted(wanted)])
         times = self._times[wanted]
         # A keyframe that lies between two wanted frames saves decoding what comes before it.
         key = np.searchsorted(self._keys, times, side="right")
         stretches = np.split(times, np.flatnonzero(np.diff(key) > 1) + 1)
-        return np.stack([_rgb(frame) for stretch in stretches for frame in self._stretch(stretch)])
+        return np.stack([self._rgb(frame) for stretch in stretches for frame in self._stretch(stretch)])
+
+    def _rgb(self, frame: VideoFrame) -> Frames:
+        # Left to itself, PyAV starts as many threads as there are cores for every single frame.
+        return cast(Frames, self._converter.reformat(frame, format="rgb24", threads=1).to_ndarray())
 
     def _stretch(self, times: NDArray[np.int64]) -> Iterator[VideoFrame]:
         """The frames shown at ascending times, decoded in one go from the last keyframe before them."""
@@ -198,7 +204,3 @@ def _named(path: Path) -> Iterator[None]:
     except (av.FFmpegError, OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise DecodingError(f"{path}: damaged or not a video ({reason})") from error
-
-
-def _rgb(frame: VideoFrame) -> Frames:
-    return cast(Frames, frame.to_ndarray(format="rgb24"))

@@ -7,17 +7,26 @@ import warnings
 from abc import abstractmethod
 from collections import Counter
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import albumentations as A
-import cv2
+import numpy as np
 
 from blockyard.datamodules.base import DataModule
 from blockyard.datamodules.clip_sampling import ClipShape
 from blockyard.datamodules.clips import Clips
+from blockyard.datamodules.decoding import Frames
 from blockyard.datamodules.images import IMAGENET_MEAN, IMAGENET_STD
 from blockyard.datamodules.loading import Batch
 from blockyard.datamodules.video_listing import Listing, find_videos
+
+
+class ShortSide(A.SmallestMaxSize):
+    """albumentations' transform frame by frame: it would fold the frames into channels, at four times the time."""
+
+    def apply_to_images(self, images: Frames, *args: Any, **params: Any) -> Frames:
+        """Resize the frames of a clip ``(T, H, W, 3)``."""
+        return np.stack([self.apply(image, *args, **params) for image in images])
 
 
 class VideoDataModule(DataModule):
@@ -27,6 +36,8 @@ class VideoDataModule(DataModule):
     ``resize`` and ``jitter`` times that, then it is cropped and flipped at random, or, with ``scale``, cropped to a
     random share of its area: the same for all its frames. Validation takes the middle clip and crop. Test and
     ``predict`` take ``clips`` × ``crops`` views of each video, to be averaged. A video shorter than a clip is looped.
+    Resizing is bilinear, as in the published recipes; videos several times as large as ``resize`` had better be made
+    smaller beforehand, which also makes them faster to read.
 
     Batches also hold ``valid``, bool ``(B,)``: False for views of a video that can't be decoded, whose input is zero.
     In training such a video is replaced by another one; ``replaced`` counts how often, by name, and each is warned of
@@ -76,8 +87,9 @@ class VideoDataModule(DataModule):
         seed: int | None = None,
     ) -> None:
         super().__init__(batch_size, num_workers, seed)
-        predict_path = predict_path and os.fspath(predict_path)
         self.save_hyperparameters()
+        # A Path among them would make checkpoints unreadable; they are what the subclass was given.
+        self.hparams["predict_path"] = predict_path and os.fspath(predict_path)
         self.shape = ClipShape(frames, stride, fps, sampling)
         self.size = size
         self.resize = resize or round(size / 0.875)
@@ -135,11 +147,10 @@ class VideoDataModule(DataModule):
         return batch
 
     def _transform(self, training: bool) -> A.Compose:
-        area = cv2.INTER_AREA  # where a picture shrinks, the only one that does not alias
         if not training:
-            return A.Compose([A.SmallestMaxSize(self.resize, interpolation=area)])
+            return A.Compose([ShortSide(self.resize)])
         flip = [A.HorizontalFlip(p=0.5)] if self.flip else []
         if self.scale is not None:
-            return A.Compose([A.RandomResizedCrop((self.size, self.size), self.scale, interpolation=area), *flip])
+            return A.Compose([A.RandomResizedCrop((self.size, self.size), self.scale), *flip])
         sides = list(range(self.resize, round(self.resize * self.jitter) + 1))
-        return A.Compose([A.SmallestMaxSize(sides, interpolation=area), A.RandomCrop(self.size, self.size), *flip])
+        return A.Compose([ShortSide(sides), A.RandomCrop(self.size, self.size), *flip])
