@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from blockyard.datamodules import VideoFolder
-from blockyard.datamodules.decoding import Backend, fastest_backend
+from blockyard.datamodules.decoding import Backend, default_backend
 from blockyard.datamodules.samples.ucf_layout import write_avi
 
 FRAMES, STRIDE, SIZE, SHORT, FPS, LENGTH = 16, 2, 112, (128, 160), 25, 180
@@ -108,7 +108,7 @@ def clips_a_second(makers: Sequence[Callable[[], DataLoader]], epochs: int) -> l
 
 def measure(videos: int, epochs: int) -> list[tuple[object, ...]]:
     """Rows under :data:`COLUMNS`."""
-    backends: list[Backend] = ["pyav"] if fastest_backend() == "pyav" else ["pyav", "torchcodec"]
+    backends: list[Backend] = ["pyav"] if default_backend() == "pyav" else ["pyav", "torchcodec"]
     rows: list[tuple[object, ...]] = []
     for every in KEYFRAMES:
         with tempfile.TemporaryDirectory() as root:
@@ -137,9 +137,10 @@ def main() -> None:
     for row in rows:
         table.add_row(*map(str, row))
     Console().print(table)
-    if fastest_backend() != "torchcodec":
+    if default_backend() != "torchcodec":
         print("torchcodec is not measured: it is not installed or finds no FFmpeg libraries")
     if arguments.csv:
+        arguments.csv.parent.mkdir(parents=True, exist_ok=True)
         with arguments.csv.open("w", newline="") as file:
             csv.writer(file).writerows([COLUMNS, *rows])
 

@@ -45,7 +45,7 @@ class Clips(Split):
     """
 
     backend: Backend | None = None
-    """Library that decodes; None takes the faster one there is."""
+    """Library that decodes; None takes torchcodec where it works, else PyAV. The pixels are the same."""
 
     def __init__(
         self,

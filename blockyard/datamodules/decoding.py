@@ -30,7 +30,7 @@ class DecodingError(DataError):
 
 
 @cache
-def fastest_backend() -> Backend:
+def default_backend() -> Backend:
     """``torchcodec`` where it is installed and finds the FFmpeg libraries it needs, else ``pyav``."""
     try:
         import torchcodec.decoders
@@ -43,13 +43,13 @@ def fastest_backend() -> Backend:
 class Video:
     """An opened video file.
 
-    Opening reads the whole file once without decoding, about 0.5 ms: headers are often wrong about the number of
-    frames, and a file that was cut off must be found out. Both libraries are asked for a frame by its number among
-    those counted here; one that the codec skips, as DivX may, is the next that it gives, at the end the last.
+    Opening reads the whole file once without decoding, less than a millisecond: headers are often wrong about the
+    number of frames, and a file that was cut off must be found out. Both libraries are asked for a frame by its number
+    among those counted here; one that the codec skips, as DivX may, is the next that it gives, at the end the last.
 
     Args:
         path: The file.
-        backend: Library that decodes; None takes the faster one there is.
+        backend: Library that decodes; None takes the default.
 
     Attributes:
         frames: Number of frames.
@@ -61,7 +61,7 @@ class Video:
 
     def __init__(self, path: str | Path, backend: Backend | None = None) -> None:
         self.path = Path(path)
-        self.backend = backend or fastest_backend()
+        self.backend = backend or default_backend()
         self._converter = VideoReformatter()
         with _named(self.path):
             self._container: InputContainer = av.open(str(self.path), metadata_errors="ignore")

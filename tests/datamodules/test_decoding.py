@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from blockyard.datamodules.base import DataError
-from blockyard.datamodules.decoding import DecodingError, Video, fastest_backend
+from blockyard.datamodules.decoding import DecodingError, Video, default_backend
 
 KINDS = {
     "mpeg4.avi": {},
@@ -21,7 +21,7 @@ KINDS = {
     "reordered_h264.avi": {"codec": "libx264", "b_frames": 2},
 }
 needs_torchcodec = pytest.mark.skipif(
-    fastest_backend() != "torchcodec", reason="torchcodec finds no FFmpeg libraries here (Debian: apt install ffmpeg)"
+    default_backend() != "torchcodec", reason="torchcodec finds no FFmpeg libraries here (Debian: apt install ffmpeg)"
 )
 
 

@@ -102,6 +102,18 @@ def test_a_damaged_picture_is_named(root, one_line, workers):
     assert str(error.value).startswith(str(root)), "nothing of a worker's traceback"
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_check_names_every_damaged_picture(root, workers):
+    for name in ("cat/01.jpg", "dog/02.PNG"):
+        path = root / "test" / name
+        path.write_bytes(path.read_bytes()[:60])
+    data = folder(root, num_workers=workers)
+    problems = dict(data.check("test"))
+    assert list(problems) == ["cat/01.jpg", "dog/02.PNG"]
+    assert str(root / "test" / "cat" / "01.jpg") in problems["cat/01.jpg"]
+    assert not list(data.check("train"))
+
+
 def test_classes_must_be_those_of_training(root, one_line):
     save(root / "test" / "cow" / "a.png", np.zeros((9, 9, 3), np.uint8))
     with pytest.raises(DataError) as error:
