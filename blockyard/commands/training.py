@@ -61,7 +61,8 @@ def allow_imports() -> None:
 
 
 def quiet() -> None:
-    """Silence what Lightning says on every run and nobody can act on."""
+    """Silence what Lightning says on every run and nobody can act on; say warnings in one line, without source."""
+    warnings.formatwarning = lambda message, *_, **__: f"blockyard: {message}\n"
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     for message in (
