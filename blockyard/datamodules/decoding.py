@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -122,8 +123,9 @@ class Video:
             if packet.size and not packet.is_discard
         ]
         self.frames = len(packets)
-        self._complain_if_cut_off(any(corrupt for _, _, corrupt in packets))
         times = np.array([time for time, _, _ in packets if time is not None], dtype=np.int64)
+        end = float(times.max() * (self._stream.time_base or 0)) if len(times) else 0.0
+        self._complain_if_cut_off(any(corrupt for _, _, corrupt in packets), end)
         keys = np.array([time for time, key, _ in packets if key and time is not None], dtype=np.int64)
         self._keys, span = np.sort(keys), int(np.ptp(times)) if len(times) else 0
         rate = (len(times) - 1) / float(span * (self._stream.time_base or 0)) if span else 0.0
@@ -133,11 +135,20 @@ class Video:
         trusted = not reordered and len(keys) and len(np.unique(times)) == self.frames
         self._times = np.sort(times) if trusted else None
 
-    def _complain_if_cut_off(self, corrupt: bool) -> None:
+    def _complain_if_cut_off(self, corrupt: bool, end: float) -> None:
+        """AVI files promise a number of frames, Matroska files written by FFmpeg how long the track lasts."""
         promised = self._stream.frames if "avi" in self._container.format.name else 0
-        if corrupt or not self.frames or promised - self.frames > 1 + promised // 100:
+        short = promised - self.frames > 1 + promised // 100 or end < 0.9 * self._promised_seconds() - 1
+        if corrupt or not self.frames or short:
             of = f" of {promised}" if promised else ""
-            raise DecodingError(f"{self.path}: cut off or damaged: {self.frames}{of} frames found")
+            raise DecodingError(f"{self.path}: cut off or damaged: {self.frames}{of} frames found, up to {end:.1f} s")
+
+    def _promised_seconds(self) -> float:
+        clock = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d*)?)", self._stream.metadata.get("DURATION", ""))
+        if clock is None:
+            return 0.0
+        hours, minutes, seconds = map(float, clock.groups())
+        return 3600 * hours + 60 * minutes + seconds
 
     def _read_torchcodec(self, wanted: NDArray[np.integer[Any]]) -> Frames | None:
         from torchcodec.decoders import VideoDecoder

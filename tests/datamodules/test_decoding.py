@@ -93,7 +93,7 @@ def test_decoding_takes_one_thread(tmp_path, write_video):
     assert video._stream.codec_context.thread_count == 1
 
 
-@pytest.mark.parametrize("name", ["mpeg4.avi", "h264.avi", "h264.mp4"])
+@pytest.mark.parametrize("name", ["mpeg4.avi", "h264.avi", "h264.mp4", "h264.mkv", "vp8.webm"])
 @pytest.mark.parametrize("backend", ["pyav", pytest.param("torchcodec", marks=needs_torchcodec)])
 def test_a_file_that_was_cut_off_is_found_out(tmp_path, write_video, cut_off, one_line, name, backend):
     options = {"frames": 200, "movflags": "+faststart" if name.endswith("mp4") else None}
