@@ -1,4 +1,4 @@
-"""Pre-activation ResNets for small images, as the code of the spectral nonlocal paper builds them.
+"""Pre-activation ResNets for small inputs, as the code of the spectral nonlocal paper builds them.
 
 He, Zhang, Ren, Sun: Identity Mappings in Deep Residual Networks, ECCV 2016; the variant of Zhu et al., Unifying
 Nonlocal Blocks for Neural Networks, ICCV 2021: projection shortcuts with normalisation, and a 1×1 convolution and
@@ -12,19 +12,27 @@ from torch.nn import functional as F
 
 from blockyard.backbones.base import Backbone, Stage
 
+CONV: dict[int, type[nn.Conv1d] | type[nn.Conv2d] | type[nn.Conv3d]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+NORM: dict[int, type[nn.BatchNorm1d] | type[nn.BatchNorm2d] | type[nn.BatchNorm3d]] = {
+    1: nn.BatchNorm1d,
+    2: nn.BatchNorm2d,
+    3: nn.BatchNorm3d,
+}
+
 
 class BasicBlock(nn.Module):
-    """BN-ReLU-3×3 twice, ``(B, C_in, H, W)`` to ``(B, width, H / stride, W / stride)``."""
+    """BN-ReLU-3×3 twice, ``(B, C_in, *S)`` to ``(B, width, *S / stride)``."""
 
     expansion = 1
 
-    def __init__(self, in_channels: int, width: int, stride: int = 1) -> None:
+    def __init__(self, in_channels: int, width: int, stride: int = 1, spatial_dims: int = 2) -> None:
         super().__init__()
-        self.bn1 = nn.BatchNorm2d(in_channels)
-        self.conv1 = nn.Conv2d(in_channels, width, 3, stride, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
-        self.shortcut = _shortcut(in_channels, width, stride)
+        conv, norm = CONV[spatial_dims], NORM[spatial_dims]
+        self.bn1 = norm(in_channels)
+        self.conv1 = conv(in_channels, width, 3, stride, 1, bias=False)
+        self.bn2 = norm(width)
+        self.conv2 = conv(width, width, 3, 1, 1, bias=False)
+        self.shortcut = _shortcut(in_channels, width, stride, spatial_dims)
 
     def forward(self, x: Tensor) -> Tensor:
         """Add the residual branch to the shortcut."""
@@ -34,20 +42,21 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """BN-ReLU-conv with 1×1, 3×3, 1×1, ``(B, C_in, H, W)`` to ``(B, 4 width, H / stride, W / stride)``."""
+    """BN-ReLU-conv with 1×1, 3×3, 1×1, ``(B, C_in, *S)`` to ``(B, 4 width, *S / stride)``."""
 
     expansion = 4
 
-    def __init__(self, in_channels: int, width: int, stride: int = 1) -> None:
+    def __init__(self, in_channels: int, width: int, stride: int = 1, spatial_dims: int = 2) -> None:
         super().__init__()
+        conv, norm = CONV[spatial_dims], NORM[spatial_dims]
         out_channels = width * self.expansion
-        self.bn1 = nn.BatchNorm2d(in_channels)
-        self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(width)
-        self.conv3 = nn.Conv2d(width, out_channels, 1, bias=False)
-        self.shortcut = _shortcut(in_channels, out_channels, stride)
+        self.bn1 = norm(in_channels)
+        self.conv1 = conv(in_channels, width, 1, bias=False)
+        self.bn2 = norm(width)
+        self.conv2 = conv(width, width, 3, stride, 1, bias=False)
+        self.bn3 = norm(width)
+        self.conv3 = conv(width, out_channels, 1, bias=False)
+        self.shortcut = _shortcut(in_channels, out_channels, stride, spatial_dims)
 
     def forward(self, x: Tensor) -> Tensor:
         """Add the residual branch to the shortcut."""
@@ -57,64 +66,84 @@ class Bottleneck(nn.Module):
         return y + self.shortcut(x)
 
 
-_DEPTHS: dict[int, tuple[type[BasicBlock] | type[Bottleneck], int]] = {20: (BasicBlock, 3), 56: (Bottleneck, 9)}
+_DEPTHS: dict[int, tuple[type[BasicBlock] | type[Bottleneck], int]] = {
+    8: (BasicBlock, 1),
+    20: (BasicBlock, 3),
+    56: (Bottleneck, 9),
+}
 
 
 class PreResNet(Backbone):
-    """PreResNet-20, or what the paper calls PreResNet-56.
+    """PreResNet-20, or what the paper calls PreResNet-56; also for sequences and video.
 
-    Depth 20 is BasicBlock [3, 3, 3]. Depth 56 keeps the paper's name but is Bottleneck [9, 9, 9], which has 83
-    convolutions on its main path. Three stages of 16, 32 and 64 channels (4 times that with bottlenecks) at strides
-    1, 2 and 4; any input size.
+    Depth 20 is BasicBlock [3, 3, 3], depth 8 is [1, 1, 1]. Depth 56 keeps the paper's name but is Bottleneck
+    [9, 9, 9], which has 83 convolutions on its main path. Three stages of 16, 32 and 64 channels (4 times that with
+    bottlenecks) at strides 1, 2 and 4, times ``stem_stride`` in space; any input size.
 
     Args:
         num_classes: Number of classes K.
-        in_channels: Channels of the images.
-        depth: 20 or 56.
+        in_channels: Channels of the input.
+        depth: 8, 20 or 56.
         dropout: Probability of dropout before the classifier.
+        spatial_dims: Rank of S: 1 for sequences, 2 for images, 3 for video, where the stages stride time too.
+        stem_stride: Stride of the first convolution over space, never over time.
 
     Raises:
-        ValueError: If there is no such depth.
+        ValueError: If there is no such depth or rank, or the stride is not positive.
     """
 
-    def __init__(self, num_classes: int, in_channels: int = 3, depth: int = 20, dropout: float = 0.5) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int = 3,
+        depth: int = 20,
+        dropout: float = 0.5,
+        spatial_dims: int = 2,
+        stem_stride: int = 1,
+    ) -> None:
         super().__init__(num_classes, in_channels)
-        if depth not in _DEPTHS:
-            raise ValueError(f"PreResNet: depth must be one of {', '.join(map(str, _DEPTHS))}, got {depth}")
+        for name, value, allowed in (("depth", depth, _DEPTHS), ("spatial_dims", spatial_dims, CONV)):
+            if value not in allowed:
+                raise ValueError(f"PreResNet: {name} must be one of {', '.join(map(str, allowed))}, got {value}")
+        if stem_stride < 1:
+            raise ValueError(f"PreResNet: stem_stride must be at least 1, got {stem_stride}")
         unit, count = _DEPTHS[depth]
-        self.conv1 = nn.Conv2d(in_channels, 16, 3, 1, 1, bias=False)
-        self.layer1 = _stage(unit, 16, 16, count, stride=1)
-        self.layer2 = _stage(unit, 16 * unit.expansion, 32, count, stride=2)
-        self.layer3 = _stage(unit, 32 * unit.expansion, 64, count, stride=2)
+        conv, norm = CONV[spatial_dims], NORM[spatial_dims]
+        stride = (1, stem_stride, stem_stride) if spatial_dims == 3 else stem_stride
+        self.conv1 = conv(in_channels, 16, 3, stride, 1, bias=False)  # type: ignore[arg-type]
+        self.layer1 = _stage(unit, 16, 16, count, 1, spatial_dims)
+        self.layer2 = _stage(unit, 16 * unit.expansion, 32, count, 2, spatial_dims)
+        self.layer3 = _stage(unit, 32 * unit.expansion, 64, count, 2, spatial_dims)
         channels = 64 * unit.expansion
-        self.bn1 = nn.BatchNorm2d(channels)
-        self.conv2 = nn.Conv2d(channels, channels, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(channels)
+        self.bn1 = norm(channels)
+        self.conv2 = conv(channels, channels, 1, bias=False)
+        self.bn2 = norm(channels)
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(channels, num_classes)
-        self.stages = tuple(Stage(f"layer{i + 1}", 16 * 2**i * unit.expansion, 2**i) for i in range(3))
+        self.stages = tuple(Stage(f"layer{i + 1}", 16 * 2**i * unit.expansion, stem_stride * 2**i) for i in range(3))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Classify ``(B, in_channels, H, W)``; logits ``(B, num_classes)``."""
+        """Classify ``(B, in_channels, *S)``; logits ``(B, num_classes)``."""
         x = F.relu(self.bn1(self.features(x)[-1]))
         x = F.relu(self.bn2(self.conv2(x)))
-        return self.fc(self.dropout(x.mean((2, 3))))
+        return self.fc(self.dropout(x.flatten(2).mean(2)))
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """The maps of the three stages, ``(B, stage.channels, H / stage.stride, W / stage.stride)`` each."""
+        """The maps of the three stages, ``(B, stage.channels, *S / stage.stride)`` each."""
         first = self.layer1(self.conv1(x))
         second = self.layer2(first)
         return [first, second, self.layer3(second)]
 
 
 def _stage(
-    unit: type[BasicBlock] | type[Bottleneck], in_channels: int, width: int, count: int, stride: int
+    unit: type[BasicBlock] | type[Bottleneck], in_channels: int, width: int, count: int, stride: int, spatial_dims: int
 ) -> nn.Sequential:
-    others = [unit(width * unit.expansion, width) for _ in range(count - 1)]
-    return nn.Sequential(unit(in_channels, width, stride), *others)
+    others = [unit(width * unit.expansion, width, 1, spatial_dims) for _ in range(count - 1)]
+    return nn.Sequential(unit(in_channels, width, stride, spatial_dims), *others)
 
 
-def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
+def _shortcut(in_channels: int, out_channels: int, stride: int, spatial_dims: int) -> nn.Module:
     if stride == 1 and in_channels == out_channels:
         return nn.Identity()
-    return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels))
+    conv = CONV[spatial_dims](in_channels, out_channels, 1, stride, bias=False)
+    return nn.Sequential(conv, NORM[spatial_dims](out_channels))

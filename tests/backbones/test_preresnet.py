@@ -61,7 +61,7 @@ def test_every_parameter_learns():
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        ({"num_classes": 10, "depth": 110}, "depth must be one of 20, 56, got 110"),
+        ({"num_classes": 10, "depth": 110}, "depth must be one of 8, 20, 56, got 110"),
         ({"num_classes": 0}, "num_classes must be at least 1"),
         ({"num_classes": 10, "in_channels": 0}, "in_channels must be at least 1"),
     ],
@@ -69,3 +69,31 @@ def test_every_parameter_learns():
 def test_mistakes(arguments, why: str):
     with pytest.raises(ValueError, match=why):
         PreResNet(**arguments)
+
+
+@pytest.mark.parametrize(("rank", "size"), [(1, (64,)), (2, (16, 24)), (3, (4, 16, 24))])
+def test_every_rank_has_the_strides_that_it_says(rank, size):
+    network = PreResNet(5, 2, depth=8, spatial_dims=rank, stem_stride=2).eval()
+    x = torch.randn(2, 2, *size)
+    assert network(x).shape == (2, 5)
+    for stage, features in zip(network.stages, network.features(x), strict=True):
+        space = size[1:] if rank == 3 else size
+        assert features.shape[:2] == (2, stage.channels)
+        assert features.shape[-len(space) :] == tuple(s // stage.stride for s in space)
+    if rank == 3:
+        assert [f.shape[2] for f in network.features(x)] == [4, 2, 1], "the stem does not stride time"
+
+
+def test_the_middle_of_a_3_d_kernel_alone_is_the_2_d_network():
+    """One frame, and weights that look at no neighbour in time."""
+    flat, deep = PreResNet(5, depth=8).eval(), PreResNet(5, depth=8, spatial_dims=3).eval()
+    state = deep.state_dict()
+    for name, weight in flat.state_dict().items():
+        if weight.dim() == 4:
+            state[name] = torch.zeros_like(state[name])
+            state[name][:, :, weight.shape[-1] // 2] = weight
+        else:
+            state[name] = weight
+    deep.load_state_dict(state)
+    x = torch.randn(2, 3, 16, 16)
+    torch.testing.assert_close(deep(x.unsqueeze(2)), flat(x), rtol=1e-4, atol=1e-5)
