@@ -93,18 +93,6 @@ def measure_throughput(
     return batch_size / statistics.median(seconds)
 
 
-def peak_memory(function: Callable[[], Any], device: torch.device | str) -> int | None:
-    """Bytes of CUDA memory allocated at most while a function runs, or None on another device."""
-    device = torch.device(device)
-    if device.type != "cuda":
-        return None
-    _wait(device)
-    torch.cuda.reset_peak_memory_stats(device)
-    function()
-    _wait(device)
-    return torch.cuda.max_memory_allocated(device)
-
-
 def saved_activation_bytes(function: Callable[[], Any]) -> int:
     """Bytes that autograd keeps for the backward of what a function computes, on any device.
 

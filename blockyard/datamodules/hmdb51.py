@@ -32,9 +32,8 @@ class HMDB51(VideoDataModule):
 
     Read from ``root/hmdb51_org/<class>/*.avi`` and ``root/testTrainMulti_7030_splits/<class>_test_split<k>.txt``.
     Classes are sorted by name. Videos of a class that start with the same source are cut from one film, so validation
-    takes whole
-    sources: of each class the last ones that make up ``val_fraction`` of its training videos. ``predict`` without
-    ``predict_path`` is the test split without its labels.
+    takes whole sources: of each class the last ones that make up ``val_fraction`` of its training videos. ``predict``
+    without ``predict_path`` is the test split without its labels.
 
     Args:
         root: Folder that contains the two.
