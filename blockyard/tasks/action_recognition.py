@@ -10,7 +10,8 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 from torchmetrics import Metric
 
-from blockyard.tasks.classification import Batch, Classification
+from blockyard.tasks.base import Batch
+from blockyard.tasks.classification import Classification
 
 UNIT = 2.0**48
 """Probabilities are summed in whole multiples of 1 / UNIT: sums of integers do not depend on their order."""

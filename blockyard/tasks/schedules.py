@@ -8,13 +8,13 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LRSchedulerCallable, ReduceLROnPlateau
 from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLRScheduler
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
+from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LinearLR, LRScheduler, PolynomialLR, SequentialLR
 
 
 def schedule(
     trainer: Trainer,
     optimizer: Optimizer,
-    scheduler: Literal["cosine"] | LRSchedulerCallable | None,
+    scheduler: Literal["cosine", "poly"] | LRSchedulerCallable | None,
     interval: Literal["epoch", "step"],
     warmup_epochs: int,
     warmup_factor: float,
@@ -26,7 +26,7 @@ def schedule(
     Args:
         trainer: Says how many steps the run and an epoch have.
         optimizer: The optimiser to schedule.
-        scheduler: Builds the schedule; ``"cosine"`` spans the rest of the run, step by step.
+        scheduler: Builds the schedule; ``"cosine"`` and ``"poly"`` (power 0.9) span the rest of the run, step by step.
         interval: How often a schedule built by a callable advances.
         warmup_epochs: Epochs of the linear warm-up.
         warmup_factor: Fraction of the learning rate that it starts from.
@@ -34,7 +34,7 @@ def schedule(
     Raises:
         ValueError: If a warm-up stands before a schedule that follows a metric, or fills the whole run.
     """
-    if scheduler == "cosine":
+    if isinstance(scheduler, str):
         interval = "step"
     epochs = trainer.max_epochs or -1
     total = int(trainer.estimated_stepping_batches) if interval == "step" else epochs
@@ -57,10 +57,12 @@ def schedule(
 
 
 def _main(
-    optimizer: Optimizer, scheduler: Literal["cosine"] | LRSchedulerCallable | None, steps: int
+    optimizer: Optimizer, scheduler: Literal["cosine", "poly"] | LRSchedulerCallable | None, steps: int
 ) -> LRScheduler | ReduceLROnPlateau | None:
     if scheduler is None:
         return None
+    if scheduler == "poly":
+        return PolynomialLR(optimizer, steps, power=0.9)
     return CosineAnnealingLR(optimizer, steps) if scheduler == "cosine" else scheduler(optimizer)
 
 

@@ -41,7 +41,7 @@ class Few(Digits):
 def evaluate(samples: int, directory: Path, devices: int) -> dict[str, Any]:
     """Metrics, scores of the samples, and predictions; the same on every process."""
     torch.manual_seed(0)
-    module = ImageClassification(PreResNet, partial(SGD, lr=0.1), num_classes=10, input_shape=(1, 8, 8))
+    module = ImageClassification(PreResNet, num_classes=10, input_shape=(1, 8, 8), optimizer=partial(SGD, lr=0.1))
     path = directory / f"{samples}.csv"
     trainer = Trainer(
         accelerator="cpu",

@@ -87,7 +87,7 @@ class TinyC3D(Backbone):
 
 def task(**options: Any) -> ActionRecognition:
     torch.manual_seed(0)
-    return ActionRecognition(TinyC3D, partial(SGD, lr=0.1), CLASSES, (3, 4, 8, 8), **options)
+    return ActionRecognition(TinyC3D, CLASSES, (3, 4, 8, 8), optimizer=partial(SGD, lr=0.1), **options)
 
 
 def trainer(devices: int = 1, **options: Any) -> Trainer:

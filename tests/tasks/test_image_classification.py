@@ -21,7 +21,7 @@ OPTIMIZER = partial(SGD, lr=0.1, momentum=0.9)
 
 
 def task(**options) -> ImageClassification:
-    return ImageClassification(PreResNet, OPTIMIZER, num_classes=10, input_shape=(1, 8, 8), **options)
+    return ImageClassification(PreResNet, num_classes=10, input_shape=(1, 8, 8), optimizer=OPTIMIZER, **options)
 
 
 class Watch(Callback):

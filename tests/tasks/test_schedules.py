@@ -27,7 +27,9 @@ class Rates(Callback):
 def rates(epochs: int, steps: int = 1, **options) -> list[float]:
     """Learning rate at each step of a run, of a base rate of 1."""
     watch = Rates()
-    module = ImageClassification(PreResNet, partial(SGD, lr=1.0), num_classes=10, input_shape=(1, 8, 8), **options)
+    module = ImageClassification(
+        PreResNet, num_classes=10, input_shape=(1, 8, 8), optimizer=partial(SGD, lr=1.0), **options
+    )
     module.training_step = lambda batch, batch_idx: module.network.fc.bias.sum()  # only the rate matters
     trainer = Trainer(
         max_epochs=epochs,
@@ -42,6 +44,10 @@ def rates(epochs: int, steps: int = 1, **options) -> list[float]:
     )
     trainer.fit(module, Digits(variant="8x8", batch_size=8))
     return watch.rates
+
+
+def test_poly_falls_to_zero_by_the_power_0_9():
+    assert rates(2, steps=2, lr_scheduler="poly") == pytest.approx([(1 - step / 4) ** 0.9 for step in range(4)])
 
 
 def test_constant_without_a_scheduler():

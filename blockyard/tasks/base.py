@@ -1,0 +1,141 @@
+"""What every task shares: the network with its plugs, the optimiser, the schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from typing import Any, ClassVar, Literal
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+
+from blockyard.blocks import Block
+from blockyard.mistakes import nearest
+from blockyard.plugging import Plug, apply_plugs
+from blockyard.tasks.schedules import schedule
+
+Batch = dict[str, Tensor]
+
+
+class Task(LightningModule):
+    """Trains a network with blocks plugged in.
+
+    ``self.network`` is the plugged network. The blocks draw their initial weights from streams of their own, so that
+    everything else in it, and the data order, equal those of the same task without plugs. A subclass logs its metrics
+    as ``val/<name>`` and ``test/<name>`` and, after a test, holds ``sample_scores``: name to ``(n,)``, a number a test
+    sample, complete on every rank.
+
+    Args:
+        network: The stock network.
+        input_shape: Shape ``(C, *S)`` of one sample.
+        optimizer: Called with the parameters.
+        block: The block of a single plug, called with ``(channels, spatial_dims)``.
+        at: Where the single plug goes: a dotted path with globs, or several.
+        plugs: Several plugs, in place of ``block`` and ``at``.
+        lr_scheduler: Called with the optimiser; ``"cosine"`` and ``"poly"`` (power 0.9) decay to zero over the whole
+            run, step by step.
+        lr_interval: How often a scheduler given as a class advances.
+        warmup_epochs: Epochs of linear warm-up before the schedule starts.
+        warmup_factor: The warm-up starts at this fraction of the learning rate.
+        lr_multipliers: Factors of the learning rate by the beginning of a parameter's name in the network, which may
+            hold globs: ``{decode_head: 10, backbone.layer*: 0.1}``; of several that fit, the first.
+
+    Raises:
+        ValueError: If ``block``, ``at`` and ``plugs`` do not fit together, a plug is refused, or a multiplier fits no
+            parameter.
+    """
+
+    primary_metric: ClassVar[str]
+    """The metric that the leaderboard ranks by; more is better."""
+    evaluation_options: ClassVar[tuple[str, ...]] = ()
+    """Arguments that only evaluation looks at: a test may set them otherwise than the training did."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        input_shape: tuple[int, ...],
+        optimizer: OptimizerCallable,
+        block: Callable[[int, int], Block] | None = None,
+        at: str | list[str] | None = None,
+        plugs: list[Plug] | None = None,
+        lr_scheduler: Literal["cosine", "poly"] | LRSchedulerCallable | None = None,
+        lr_interval: Literal["epoch", "step"] = "epoch",
+        warmup_epochs: int = 0,
+        warmup_factor: float = 0.01,
+        lr_multipliers: dict[str, float] | None = None,
+    ) -> None:
+        super().__init__()
+        self.plugs = _plugs(block, at, plugs)
+        self.network = network
+        apply_plugs(network, self.plugs, example=torch.zeros(1, *input_shape))
+        self.optimizer = optimizer
+        self.lr_scheduler = lr_scheduler
+        self.lr_interval = lr_interval
+        self.warmup_epochs, self.warmup_factor = warmup_epochs, warmup_factor
+        self.lr_multipliers = lr_multipliers or {}
+        _check_multipliers(network, self.lr_multipliers)
+        self.sample_scores: dict[str, Tensor] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What the network makes of a batch ``(B, C, *S)``."""
+        return self.network(x)
+
+    def check_finite(self, loss: Tensor) -> None:
+        """Stop before a bad optimiser step.
+
+        Raises:
+            FloatingPointError: If the loss is not finite; the weights are still those of the step before.
+        """
+        if not torch.isfinite(loss):
+            raise FloatingPointError(
+                f"the loss is {loss.item()} at epoch {self.current_epoch}, step {self.global_step}: "
+                "stopped before the optimiser step; a lower learning rate or a warm-up may help"
+            )
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The optimiser, and the schedule with its warm-up."""
+        optimizer = self.optimizer(self._parameter_groups())
+        # Only the optimiser knows the learning rate that a group's multiplier belongs to.
+        for group in optimizer.param_groups:
+            group["lr"] *= group.pop("multiplier", 1.0)
+        return schedule(
+            self.trainer, optimizer, self.lr_scheduler, self.lr_interval, self.warmup_epochs, self.warmup_factor
+        )
+
+    def _parameter_groups(self) -> Any:
+        if not self.lr_multipliers:
+            return self.parameters()
+        groups: dict[float, list[nn.Parameter]] = {}
+        for name, parameter in self.named_parameters():
+            groups.setdefault(_multiplier(name.removeprefix("network."), self.lr_multipliers), []).append(parameter)
+        return [{"params": parameters, "multiplier": factor} for factor, parameters in groups.items()]
+
+
+def _multiplier(name: str, multipliers: dict[str, float]) -> float:
+    return next((factor for pattern, factor in multipliers.items() if _fits(name, pattern)), 1.0)
+
+
+def _fits(name: str, pattern: str) -> bool:
+    return fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")
+
+
+def _check_multipliers(network: nn.Module, multipliers: dict[str, float]) -> None:
+    names = [name for name, _ in network.named_parameters()]
+    for pattern in multipliers:
+        if not any(_fits(name, pattern) for name in names):
+            near = nearest(pattern, sorted({name.rpartition(".")[0] for name in names}))
+            raise ValueError(f"lr_multipliers: {pattern} fits no parameter; {near}")
+
+
+def _plugs(
+    block: Callable[[int, int], Block] | None, at: str | list[str] | None, plugs: list[Plug] | None
+) -> list[Plug]:
+    if (block is None) != (at is None):
+        missing, given = ("at", "block") if at is None else ("block", "at")
+        raise ValueError(f"{given} is given without {missing}; a plug needs both: block SpectralNonlocal, at stage2.1")
+    if block is not None and plugs:
+        raise ValueError("give either block and at, or plugs, not both")
+    return [Plug(block, at)] if block is not None and at is not None else list(plugs or [])
