@@ -44,9 +44,10 @@ def default_backend() -> Backend:
 class Video:
     """An opened video file.
 
-    Opening reads the whole file once without decoding, less than a millisecond: headers are often wrong about the
-    number of frames, and a file that was cut off must be found out. Both libraries are asked for a frame by its number
-    among those counted here; one that the codec skips, as DivX may, is the next that it gives, at the end the last.
+    Opening takes less than a millisecond: without decoding, it reads the whole file once, or the index at the end of an
+    AVI file where the codec does not delay frames. Headers are often wrong about the number of frames, and a file that
+    was cut off must be found out. Both libraries are asked for a frame by its number among those counted here; one that
+    the codec skips, as DivX may, is the next that it gives, at the end the last.
 
     Args:
         path: The file.
@@ -117,7 +118,9 @@ class Video:
         return max(0, self.frames - sound)
 
     def _scan(self) -> None:
-        packets = [
+        indexed = self._indexed_packets()
+        self._evenly_timed = indexed is not None
+        packets = indexed or [
             (packet.pts if packet.pts is not None else packet.dts, packet.is_keyframe, packet.is_corrupt)
             for packet in self._container.demux(self._stream)
             if packet.size and not packet.is_discard
@@ -131,13 +134,31 @@ class Video:
         rate = (len(times) - 1) / float(span * (self._stream.time_base or 0)) if span else 0.0
         self.fps = rate or float(self._stream.average_rate or NOMINAL_FPS)
         # AVI stores no presentation times: where frames are reordered, what FFmpeg makes up for them is wrong.
-        reordered = "avi" in self._container.format.name and self._stream.codec_context.has_b_frames
+        reordered = self._is_avi and self._stream.codec_context.has_b_frames
         trusted = not reordered and len(keys) and len(np.unique(times)) == self.frames
         self._times = np.sort(times) if trusted else None
 
+    @property
+    def _is_avi(self) -> bool:
+        return "avi" in self._container.format.name
+
+    def _indexed_packets(self) -> list[tuple[int | None, bool, bool]] | None:
+        """Time, key or not, and cut off or not, of each packet by the index of an AVI file; None if it might mislead.
+
+        MPEG-4 without B-frames alone comes out in the order and at the times of the index.
+        """
+        context = self._stream.codec_context
+        if not self._is_avi or context.name != "mpeg4" or context.has_b_frames:
+            return None
+        size, index = self._container.size, list(self._stream.index_entries)
+        plain = all(e.timestamp == number and e.size and not e.is_discard for number, e in enumerate(index))
+        if not plain or len(index) != self._stream.frames:
+            return None
+        return [(e.timestamp, e.is_keyframe, e.pos + e.size > size) for e in index]
+
     def _complain_if_cut_off(self, corrupt: bool, end: float) -> None:
         """AVI files promise a number of frames, Matroska files written by FFmpeg how long the track lasts."""
-        promised = self._stream.frames if "avi" in self._container.format.name else 0
+        promised = self._stream.frames if self._is_avi else 0
         short = promised - self.frames > 1 + promised // 100 or end < 0.9 * self._promised_seconds() - 1
         if corrupt or not self.frames or short:
             of = f" of {promised}" if promised else ""
@@ -154,7 +175,9 @@ class Video:
         from torchcodec.decoders import VideoDecoder
 
         try:
-            decoder = VideoDecoder(str(self.path), dimension_order="NHWC", num_ffmpeg_threads=1)
+            # Frame n is at time n / fps in some files; for others it must read the file first to know.
+            mode: Literal["approximate", "exact"] = "approximate" if self._evenly_timed else "exact"
+            decoder = VideoDecoder(str(self.path), dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode=mode)
             if len(decoder) != self.frames:
                 return None
             return decoder.get_frames_at(wanted.tolist()).data.numpy()

@@ -2,6 +2,7 @@
 
 import os
 import random
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -45,6 +46,38 @@ def test_both_libraries_give_the_same_pixels(tmp_path, write_video, name):
     wanted = [49, 3, 17, 17, 30]
     with Video(path, "pyav") as one, Video(path, "torchcodec") as other:
         assert np.array_equal(one.read(wanted), other.read(wanted))
+
+
+@needs_torchcodec
+@pytest.mark.parametrize("fps", [12, Fraction(24000, 1001), Fraction(30000, 1001)])
+@pytest.mark.parametrize("gop", [12, 250])
+def test_at_any_rate(tmp_path, write_video, numbers, fps, gop):
+    """An AVI file's frames are found by n / fps: rounding must not take a neighbour."""
+    path = write_video(tmp_path / "a.avi", frames=233, fps=fps, gop=gop)
+    wanted = [232, 0, 1, 100, 101, 231, 17]
+    with Video(path, "pyav") as one, Video(path, "torchcodec") as other:
+        assert numbers(one.read(wanted)) == wanted
+        assert np.array_equal(one.read(wanted), other.read(wanted))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_index_is_believed_only_where_it_says_what_reading_the_file_does(tmp_path, write_video, name):
+    with Video(write_video(tmp_path / name, **KINDS[name])) as video:
+        indexed = video._indexed_packets()
+        assert (indexed is not None) == (name == "mpeg4.avi")
+        packets = [p for p in video._container.demux(video._stream) if p.size] if indexed else []
+        assert (indexed or []) == [(p.pts, p.is_keyframe, p.is_corrupt) for p in packets]
+
+
+def test_an_index_that_points_behind_the_end_of_the_file(tmp_path, write_video, one_line):
+    path = write_video(tmp_path / "a.avi", frames=50)
+    content = bytearray(path.read_bytes())
+    last = content.rindex(b"00dc")  # the last entry: name, flags, offset, size
+    content[last + 8 : last + 12] = len(content).to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(DecodingError) as error:
+        Video(path)
+    one_line(error, path, "cut off or damaged")
 
 
 def test_frames_are_rgb_and_rows_come_first(tmp_path, write_video):

@@ -11,6 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from blockyard.datamodules import DataError, VideoFolder
 from blockyard.datamodules.clips import crop_frames
 from blockyard.datamodules.video_listing import hold_out_groups
+from blockyard.datamodules.videos import Mirror
 
 
 @pytest.fixture
@@ -75,6 +76,13 @@ def test_resizing_frame_by_frame_equals_albumentations(root):
     ours = folder(root, size=20, resize=24).split("test").transform(images=clip)["images"]
     theirs = np.stack([A.SmallestMaxSize(24)(image=frame)["image"] for frame in clip])
     assert np.array_equal(ours, theirs)
+
+
+def test_flipping_frame_by_frame_equals_albumentations():
+    clip = np.random.default_rng(0).integers(0, 256, (3, 48, 64, 3), dtype=np.uint8)
+    ours = A.Compose([Mirror(p=1)])(images=clip)["images"]
+    assert np.array_equal(ours, A.Compose([A.HorizontalFlip(p=1)])(images=clip)["images"])
+    assert np.array_equal(ours, clip[:, :, ::-1])
 
 
 def test_inputs_are_normalised_by_channel(root):
