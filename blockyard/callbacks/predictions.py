@@ -67,11 +67,11 @@ class PredictionsCSV(Callback):
     ``seconds`` is wall time, reading included: the time since the batch before, shared equally by what is in a batch.
 
     Args:
-        path: The file.
+        directory: Where ``predictions.csv`` goes.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / "predictions.csv"
         self._rows: dict[int, Row] = {}
         self._views = 1
         self._last = 0.0

@@ -6,7 +6,7 @@ old class that the new one happens to accept. Here a new class starts clean.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,10 @@ import yaml
 from blockyard.mistakes import nearest
 
 CONFIGS = Path(__file__).parents[1] / "configs"
+
+
+TRUST = "--trust_config"
+"""Short for the model's option of that name, which no file can set: neither a checkpoint nor a configuration."""
 
 
 @dataclass
@@ -56,6 +60,7 @@ def compose(arguments: list[str], *, keep_trainer: bool) -> Composed:
     config = _from_checkpoint(saved, keep_trainer) if saved else {}
     for file in files:
         config = merge(config, read_config(file))
+    config.get("model", {}).get("init_args", {}).pop(TRUST[2:], None)
     for key, value in _pairs(options):
         _start_clean(config, key.split("."), value)
     return Composed(config, options, checkpoint, saved)
@@ -69,6 +74,9 @@ def _split(arguments: list[str]) -> tuple[list[str], str | None, list[str]]:
     tokens = iter(arguments)
     for token in tokens:
         name, equals, value = token.partition("=")
+        if token == TRUST:
+            options.append(f"--model.{TRUST[2:]}=true")
+            continue
         if name not in ("-c", "--config", "--ckpt_path"):
             options.append(token)
             continue
@@ -206,25 +214,44 @@ def _from_checkpoint(saved: dict[str, Any], keep_trainer: bool) -> dict[str, Any
     return yaml.safe_load(yaml.safe_dump(config))  # a copy without shared nodes
 
 
-def contradiction(saved: dict[str, Any], now: dict[str, Any]) -> str | None:
+PLACES = (
+    "data.root",
+    "data.predict_folder",
+    "data.predict_path",
+    "data.query_folder",
+    "data.gallery_folder",
+    "model.trust_config",
+    "data.verify",
+    "data.batch_size",
+    "data.num_workers",
+)
+"""Where the data lie, how they are loaded, and whom the user trusts."""
+
+
+def contradiction(saved: dict[str, Any], now: dict[str, Any], evaluation: Collection[str] = ()) -> str | None:
     """The first option of ``now`` that would give another network or other data than the checkpoint's.
 
-    Where the data lie and how they are loaded may differ, and so may options that came after the checkpoint.
+    Options of :data:`PLACES` may differ, and so may those that came after the checkpoint.
+
+    Args:
+        saved: The configuration of the checkpoint.
+        now: The configuration asked for.
+        evaluation: Options such as ``data.clips`` that may differ because they change no training.
     """
-    free = (
-        "data.root",
-        "data.predict_folder",
-        "data.predict_path",
-        "data.verify",
-        "data.batch_size",
-        "data.num_workers",
-    )
     before, after = flatten(saved), flatten(now)
-    for key in sorted(key for key in before if key.startswith(("model", "data")) and key not in free):
+    free = {*PLACES, *evaluation}
+    for key in sorted(key for key in before if key.startswith(("model", "data"))):
+        if not free.isdisjoint(_prefixes(key)):
+            continue
         if before[key] != after.get(key):
             given, then = ("null" if value is None else value for value in (after.get(key), before[key]))
             return f"--{key} {given} contradicts the checkpoint, trained with {then}"
     return None
+
+
+def _prefixes(key: str) -> list[str]:
+    """``a.b.c`` as ``a``, ``a.b`` and ``a.b.c``."""
+    return [key[:end] for end, letter in enumerate(f"{key}.") if letter == "."]
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:

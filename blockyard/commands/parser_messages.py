@@ -71,7 +71,7 @@ def _wrong_class(before: str, after: str, match: re.Match[str]) -> str:
     key = (_keys(before) or [""])[-1].rpartition(".")[2]
     if key not in BASES:
         return f"{'.'.join(_keys(before))}: {match[1]} is not a possible value"
-    known = class_names(BASES[key]) + (["cosine"] if key == "lr_scheduler" else [])
+    known = class_names(BASES[key]) + (["cosine", "poly"] if key == "lr_scheduler" else [])
     return f"no {key} {match[1]}; {nearest(match[1], known)}"
 
 
@@ -120,8 +120,20 @@ def class_names(base: type) -> list[str]:
 
 
 def _options(owner: Any) -> list[str]:
-    """What a person can set: all parameters but those that the suite passes itself."""
-    return [name for name in inspect.signature(owner).parameters if name not in PASSED] if owner else []
+    """What a person can set: all parameters but those that the suite passes itself.
+
+    A constructor with ``**options`` passes them to the next class's.
+    """
+    names: list[str] = []
+    for kind in inspect.getmro(owner) if owner else ():
+        if "__init__" not in vars(kind):
+            continue
+        parameters = inspect.signature(kind).parameters.values()
+        plain = [parameter.name for parameter in parameters if parameter.kind is not inspect.Parameter.VAR_KEYWORD]
+        names += plain
+        if len(plain) == len(parameters):
+            break
+    return [name for name in dict.fromkeys(names) if name not in PASSED]
 
 
 def _find(path: str) -> type | None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import sys
 import warnings
 from argparse import ArgumentError
+from collections.abc import Callable
 from datetime import timedelta
 from operator import attrgetter
 from pathlib import Path
+from pydoc import locate
 from typing import Any
 
 os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
@@ -22,13 +25,13 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-import blockyard.tasks  # noqa: F401 - the short names of classes resolve among what is imported
 from blockyard.callbacks import ClassReport, ContactSheet, ExactResume, PredictionsCSV, RunConfig, RunRecord
 from blockyard.commands.composition import Composed, compose, contradiction
 from blockyard.commands.parser_messages import explain
 from blockyard.datamodules import DataModule
 from blockyard.leaderboard.identity import canonical, identity
 from blockyard.leaderboard.labels import class_name
+from blockyard.tasks import Classification
 
 RUNS = Path("runs")
 PARSER = {"exit_on_error": False, "allow_abbrev": False}
@@ -44,6 +47,11 @@ ALLOWED = (
     "lightning.pytorch.strategies",
 )
 """What a configuration may import, besides the packages in the environment variable BLOCKYARD_ALLOW."""
+
+REPORTS: dict[type[LightningModule], tuple[Callable[[Path], Callback], ...]] = {
+    Classification: (ClassReport, ContactSheet, PredictionsCSV),
+}
+"""The callbacks that report on a kind of task."""
 
 
 def allow_imports() -> None:
@@ -136,9 +144,10 @@ class SuiteCLI(LightningCLI):
         dump = yaml.safe_load(self._parser(self.subcommand).dump(section, skip_none=False))
         resolved = {key: short_names(dump[key]) for key in ("seed_everything", "trainer", "model", "data")}
         saved = self.composed.saved
-        if saved and (problem := contradiction(saved, resolved)):
+        evaluation = evaluation_options(dump) if self.subcommand != "fit" else []
+        if saved and (problem := contradiction(saved, resolved, [".".join(option) for option in evaluation])):
             raise ValueError(problem)
-        self.run_config = saved if saved and self.subcommand != "fit" else resolved
+        self.run_config = evaluated(saved, resolved, evaluation) if saved and self.subcommand != "fit" else resolved
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer with the run's directory, loggers and callbacks, once data and model turned out possible."""
@@ -172,13 +181,16 @@ class SuiteCLI(LightningCLI):
             *resume,
             RunConfig(self.run_config, self.run_directory),
             record,
-            ClassReport(self.run_directory),
-            ContactSheet(self.run_directory),
-            PredictionsCSV(self.run_directory / "predictions.csv"),
+            *(report(self.run_directory) for report in reports_of(self.model)),
             ModelCheckpoint(filename="best", monitor=metric, mode="max", save_on_train_epoch_end=False, **place),
             ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **place),
             ModelCheckpoint(filename="last", train_time_interval=timedelta(minutes=10), **place),
         ]
+
+
+def reports_of(task: LightningModule) -> tuple[Callable[[Path], Callback], ...]:
+    """What is written and drawn after a test or a prediction of a task."""
+    return next((reports for kind, reports in REPORTS.items() if isinstance(task, kind)), ())
 
 
 def short_names(config: Any) -> Any:
@@ -191,6 +203,20 @@ def short_names(config: Any) -> Any:
     if str(short.get("class_path", "")).startswith("blockyard."):
         short["class_path"] = short["class_path"].rpartition(".")[2]
     return short
+
+
+def evaluation_options(config: dict[str, Any]) -> list[tuple[str, str]]:
+    """Section and name of the options that only evaluation looks at, of the configuration's task and data module."""
+    kinds = [(section, locate(config[section]["class_path"])) for section in ("model", "data")]
+    return [(section, option) for section, kind in kinds for option in getattr(kind, "evaluation_options", ())]
+
+
+def evaluated(saved: dict[str, Any], now: dict[str, Any], options: list[tuple[str, str]]) -> dict[str, Any]:
+    """The configuration of a training with the evaluation options of ``now``: a result under others is another one."""
+    config = copy.deepcopy(saved)
+    for section, option in options:
+        config[section]["init_args"][option] = now[section]["init_args"].get(option)
+    return config
 
 
 def run_directory(config: dict[str, Any]) -> Path:

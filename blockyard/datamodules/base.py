@@ -7,6 +7,7 @@ import os
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from typing import ClassVar
 
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
@@ -56,6 +57,9 @@ class DataModule(LightningDataModule, ABC):
     Raises:
         ValueError: If a number is out of range.
     """
+
+    evaluation_options: ClassVar[tuple[str, ...]] = ()
+    """Arguments that only evaluation looks at: a test may set them otherwise than the training did."""
 
     def __init__(self, batch_size: int, num_workers: int, seed: int | None) -> None:
         super().__init__()
@@ -147,7 +151,7 @@ class DataModule(LightningDataModule, ABC):
         """
         samples = len(self.split("train"))
         epoch, batch = self._start(samples)
-        self._sampler = TrainSampler(samples, self.batch_size, self.seed, *self._place(), epoch, batch)
+        self._sampler = self._train_sampler(samples, epoch, batch)
         return self._loader("train", self._sampler)
 
     def val_dataloader(self) -> DataLoader | list[DataLoader]:
@@ -191,6 +195,9 @@ class DataModule(LightningDataModule, ABC):
 
     def _order(self, samples: int) -> dict[str, int]:
         return {"seed": self.seed, "batch_size": self.batch_size, "samples": samples}
+
+    def _train_sampler(self, samples: int, epoch: int, start: int) -> TrainSampler:
+        return TrainSampler(samples, self.batch_size, self.seed, *self._place(), epoch, start)
 
     def _evaluation_loader(self, name: str) -> DataLoader:
         return self._loader(name, EvaluationSampler(len(self.split(name)), *self._place()))

@@ -19,6 +19,12 @@ IGNORED = (
     "weights_only",
     "trainer.default_root_dir",
     "data.init_args.root",
+    "data.init_args.predict_folder",
+    "data.init_args.predict_path",
+    "data.init_args.query_folder",
+    "data.init_args.gallery_folder",
+    # whom the user trusts
+    "model.init_args.trust_config",
     # the machine: the global batch stays the same on any number of devices
     "trainer.accelerator",
     "trainer.devices",

@@ -19,7 +19,7 @@ TRAINER = SimpleNamespace(world_size=1, is_global_zero=True, datamodule=DATA)
 
 
 def test_one_line_a_sample_in_the_order_of_the_split(tmp_path):
-    writer = PredictionsCSV(tmp_path / "new" / "predictions.csv")
+    writer = PredictionsCSV(tmp_path / "new")
     writer.on_predict_start(TRAINER, None)
     batches = [([[0.1, 0.7, 0.2], [0.5, 0.25, 0.25]], [2, 0]), ([[0.0, 0.0, 1.0]], [1])]
     for number, (probabilities, index) in enumerate(batches):

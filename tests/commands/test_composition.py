@@ -8,6 +8,7 @@ import pytest
 import torch
 import yaml
 
+from blockyard.callbacks.run_config import CONFIG_KEY
 from blockyard.commands.composition import compose, contradiction, flatten, merge, read_config
 
 PLUGGED = {"class_path": "GlobalContext", "init_args": {"reduction": 4}}
@@ -103,6 +104,31 @@ def test_contradictions():
     assert contradiction(several, merge(several, {"model": {"init_args": {"plugs": [PLUGGED]}}}))
     bare = merge(saved, {"model": {"init_args": {"block": None}}})
     assert contradiction(saved, bare) == "--model.block null contradicts the checkpoint, trained with GlobalContext"
+
+
+def test_options_of_evaluation_may_differ_from_the_checkpoint_s():
+    saved = {"data": {"class_path": "D", "init_args": {"clips": 10, "window": [4, 4], "frames": 8}}}
+    more = merge(saved, {"data": {"init_args": {"clips": 3, "window": [8, 8]}}})
+    assert contradiction(saved, more, ["data.clips", "data.window"]) is None
+    assert "--data.window.0 8" in contradiction(saved, more, ["data.clips"])
+    longer = merge(saved, {"data": {"init_args": {"frames": 16}}})
+    assert "--data.frames 16" in contradiction(saved, longer, ["data.clips"])
+
+
+def test_trust_comes_from_the_command_line_alone(tmp_path):
+    config = {
+        "seed_everything": 0,
+        "model": {"class_path": "M", "init_args": {"trust_config": True, "mmseg_config": "x.py"}},
+    }
+    path = tmp_path / "trusting.ckpt"
+    torch.save({CONFIG_KEY: {**config, "trainer": {}, "data": {}}}, path)
+    composed = compose(["--ckpt_path", str(path)], keep_trainer=False)
+    assert composed.config["model"]["init_args"] == {"mmseg_config": "x.py"}
+    written = tmp_path / "trusting.yaml"
+    written.write_text(yaml.safe_dump(config))
+    composed = compose(["--config", str(written)], keep_trainer=False)
+    assert composed.config["model"]["init_args"] == {"mmseg_config": "x.py"}
+    assert compose(["--trust_config"], keep_trainer=True).options == ["--model.trust_config=true"]
 
 
 def test_flatten_names_keys_as_the_command_line_does():

@@ -42,7 +42,7 @@ def evaluate(samples: int, directory: Path, devices: int) -> dict[str, Any]:
     """Metrics, scores of the samples, and predictions; the same on every process."""
     torch.manual_seed(0)
     module = ImageClassification(PreResNet, num_classes=10, input_shape=(1, 8, 8), optimizer=partial(SGD, lr=0.1))
-    path = directory / f"{samples}.csv"
+    path = directory / f"{samples}"
     trainer = Trainer(
         accelerator="cpu",
         devices=devices,
@@ -63,7 +63,9 @@ def evaluate(samples: int, directory: Path, devices: int) -> dict[str, Any]:
     return {
         "metrics": tested | validated,
         "scores": {name: values.tolist() for name, values in module.sample_scores.items()},
-        "predictions": [line.rpartition(",")[0] for line in path.read_text().splitlines()],  # without the seconds
+        "predictions": [
+            line.rpartition(",")[0] for line in (path / "predictions.csv").read_text().splitlines()
+        ],  # without the seconds
     }
 
 

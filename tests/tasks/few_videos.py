@@ -100,7 +100,7 @@ def trainer(devices: int = 1, **options: Any) -> Trainer:
 
 def evaluate(videos: int, directory: Path, devices: int) -> dict[str, Any]:
     """Metrics, outcomes and predictions; the same on every process."""
-    module, data, path = task().double(), FewVideos(videos), directory / f"{videos}.csv"
+    module, data, path = task().double(), FewVideos(videos), directory / f"{videos}"
     with_table = trainer(devices, callbacks=[PredictionsCSV(path)])
     tested = with_table.test(module, data, verbose=False)[0]
     validated = with_table.validate(module, data, verbose=False)[0]
@@ -112,7 +112,9 @@ def evaluate(videos: int, directory: Path, devices: int) -> dict[str, Any]:
         "outcomes": {name: values.tolist() for name, values in module.outcomes.items()},
         "missing": module.missing.tolist(),
         "confusion": module.confusion.tolist(),
-        "predictions": [line.rpartition(",")[0] for line in path.read_text().splitlines()],  # without the seconds
+        "predictions": [
+            line.rpartition(",")[0] for line in (path / "predictions.csv").read_text().splitlines()
+        ],  # without the seconds
     }
 
 
