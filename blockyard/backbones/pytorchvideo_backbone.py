@@ -43,7 +43,7 @@ class PyTorchVideoBackbone(Backbone):
     that size, the same parameters, and clips of any length and size. The four stages are the residual ones, at
     strides 4, 8, 16 and 32 in space (in time they differ from family to family); ``stage3`` is the papers' res4.
     SlowFast makes its two pathways out of one clip. SlowFast and MViT have no stages, as what passes there is not one
-    map, and MViT takes the one clip size that it was built for.
+    map, and their blocks take no plugs (``closed`` says why); MViT takes the one clip size that it was built for.
 
     Args:
         num_classes: Number of classes K.
@@ -89,6 +89,7 @@ class PyTorchVideoBackbone(Backbone):
                 classifiers=[path for path, _ in self.net.named_modules() if path.endswith("proj")][-1:],
                 strict=strict,
             )
+        self.closed = {"blocks": f"{name} {why}"} if (why := self._not_one_map) else {}
         pools = [block.kernel_size for block in self._blocks if isinstance(block, nn.MaxPool3d)]
         self._fewest_frames = max([1, *(kernel[0] for kernel in pools if isinstance(kernel, tuple))])
         residual = [(i, block) for i, block in enumerate(self._blocks) if hasattr(block, "res_blocks")]
@@ -96,6 +97,12 @@ class PyTorchVideoBackbone(Backbone):
         self.stages = tuple(
             Stage(f"blocks.{i}", _channels(block), 4 * 2**position) for position, (i, block) in enumerate(residual)
         )
+
+    @property
+    def _not_one_map(self) -> str | None:
+        if self._two_pathways:
+            return "has two pathways, not one map: slow_r50, i3d_r50 and the like take blocks"
+        return "has tokens, not maps: only patch_embed.patch_model takes a block" if self._clip_size else None
 
     @property
     def _blocks(self) -> nn.ModuleList:
@@ -119,8 +126,7 @@ class PyTorchVideoBackbone(Backbone):
             ValueError: If the network has no stages, or does not take clips of this size.
         """
         if not self.stages:
-            what = "two pathways" if self._two_pathways else "tokens"
-            raise ValueError(f"PyTorchVideoBackbone: {self.name} has {what}, so no stage is one map")
+            raise ValueError(f"PyTorchVideoBackbone: there are no stages; {self.closed['blocks']}")
         self._refuse_size(x)
         maps = []
         for block in self._blocks[: self._indices[-1] + 1]:

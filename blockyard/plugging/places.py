@@ -56,17 +56,24 @@ def walk(network: nn.Module) -> Iterator[Place]:
     yield from _below(stock_network(network), "")
 
 
+def closed(network: nn.Module, path: str) -> str | None:
+    """Why a place lies in a part that takes no block, as the network says itself in ``closed``; None if it does not."""
+    return next((why for part, why in _closed(network).items() if f"{path}.".startswith(f"{part}.")), None)
+
+
 def select(network: nn.Module, pattern: str) -> list[Place]:
     """The places that a pattern names, in the network's order.
 
     Raises:
-        PlugError: If there is none; the message lists near misses.
+        PlugError: If there is none; the message lists near misses, or why the network has no stages.
     """
     segments = pattern.strip().split(".")
     if not all(segments):
         raise PlugError(f"at={pattern!r} is not a dotted path such as 'layer3.4', 'layer*.*.bn3' or 'stage3.-2'")
     root = stock_network(network)
     found = list(_match(root, segments, "")) or list(_match_stages(root, segments))
+    if not found and segments[0].startswith("stage") and _closed(network) and not stage_paths(network):
+        raise PlugError(f"at={pattern!r}: there are no stages; {next(iter(_closed(network).values()))}")
     if not found:
         raise PlugError(f"at={pattern!r} matches nothing in {type(root).__name__}; {_near_misses(root, pattern)}")
     return found
@@ -98,6 +105,11 @@ def aliases(network: nn.Module) -> dict[str, str]:
             (place,) = _match(root, path.split("."), "")
             found[path] = f"{alias}.{i}"
             found |= {below.path: f"{alias}.{i}{below.path[len(path) :]}" for below in _below(place.module, f"{path}.")}
+    return found
+
+
+def _closed(network: nn.Module) -> dict[str, str]:
+    found: dict[str, str] = getattr(network, "closed", {})
     return found
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from blockyard.plugging.inputs import candidates, describe, maps, resized
-from blockyard.plugging.places import Place, PlugError
+from blockyard.plugging.places import Place, PlugError, closed
 
 Shape = tuple[int, ...]
 
@@ -57,6 +57,8 @@ class Reading:
     """Height and width of the network's input, if it has them."""
     twin: str | None
     """Another path under which the network holds the same module."""
+    closed: str | None
+    """Why the network takes no block there, as it says itself."""
 
 
 @dataclass
@@ -101,7 +103,7 @@ def probe(network: nn.Module, places: Sequence[Place], example: Any = None, *, d
     twins = _twins(network, places)
     aspect = next((tuple(t.shape[-2:]) for t in maps(first) if t.dim() > 3), ())
     readings = [
-        Reading(place, traces[key], others.get(key), aspect, twins.get(key))
+        Reading(place, traces[key], others.get(key), aspect, twins.get(key), closed(network, place.path))
         for place, key in zip(places, keys, strict=True)
     ]
     inputs, seen = check or (first, traces)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from blockyard.plugging.inputs import maps
 from blockyard.plugging.places import PlugError, aliases, walk
 from blockyard.plugging.plugged import bare
 from blockyard.plugging.probe import Reading, Shape, probe
@@ -26,6 +27,7 @@ class Site:
         runs: How often one forward calls it.
         input: What it is called with, ``(C, *S)`` of one sample, or None if that is not one tensor.
         output: What it gives, ``(C, *S)`` of one sample, or None if that is not one tensor.
+        maps: How many of these one input of the network makes: its frames where they are folded into the batch.
         refusal: Why a block cannot go here, in one line, or None if it can.
         mode: Whether the refusal is for a block after the module or in its place.
         module: The stock module.
@@ -37,6 +39,7 @@ class Site:
     runs: int
     input: Shape | None
     output: Shape | None
+    maps: int
     refusal: str | None
     mode: Mode
     module: nn.Module = field(repr=False, compare=False)
@@ -56,11 +59,12 @@ def sites(network: nn.Module, example: Any = None, *, mode: Mode = "after") -> l
     """
     refuse_network(network)
     alias = aliases(network)
-    readings = probe(network, list(walk(network)), example, declared=True).readings
-    return [_site(reading, mode, alias.get(reading.place.path)) for reading in readings]
+    seen = probe(network, list(walk(network)), example, declared=True)
+    batch = next((len(tensor) for tensor in maps(seen.first)), 1)
+    return [_site(reading, mode, alias.get(reading.place.path), batch) for reading in seen.readings]
 
 
-def _site(reading: Reading, mode: Mode, alias: str | None) -> Site:
+def _site(reading: Reading, mode: Mode, alias: str | None, batch: int) -> Site:
     module, first = bare(reading.place.module), reading.first
     return Site(
         path=reading.place.path,
@@ -69,6 +73,7 @@ def _site(reading: Reading, mode: Mode, alias: str | None) -> Site:
         runs=first.runs,
         input=first.input[1:] if first.input else None,
         output=first.output[1:] if first.output else None,
+        maps=max(1, first.output[0] // batch) if first.output else 1,
         refusal=refusal(reading, mode),
         mode=mode,
         module=module,
@@ -94,6 +99,8 @@ def refuse_network(network: nn.Module) -> None:
 def refusal(reading: Reading, mode: Mode) -> str | None:
     """Why a block cannot go at a place, in one line, or None if it can."""
     first = reading.first
+    if reading.closed is not None:
+        return reading.closed
     if reading.twin is not None:
         return f"the network holds the same module as {reading.twin}"
     if first.runs != 1:

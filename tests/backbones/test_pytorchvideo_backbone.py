@@ -12,7 +12,7 @@ from blockyard.backbones import PyTorchVideoBackbone
 from blockyard.backbones.pytorchvideo_backbone import NAMES, pathways
 from blockyard.blocks import SpectralNonlocal
 from blockyard.costs import count_parameters, saved_activation_bytes
-from blockyard.plugging import PlugError
+from blockyard.plugging import PlugError, sites
 
 RESIDUAL = [name for name in NAMES if not name.startswith(("slowfast", "mvit"))]
 CLIP = (8, 64, 64)
@@ -132,23 +132,28 @@ def refuse(backbone: PyTorchVideoBackbone, at: str, shape: tuple[int, ...]) -> s
 
 def test_multi_pathway_and_token_stages_are_refused():
     slowfast = on_meta("slowfast_r50")
-    assert "gives a list, not a tensor" in refuse(slowfast, "blocks.3", (1, 3, *CLIP))
-    assert "matches nothing" in refuse(slowfast, "stage3.-2", (1, 3, *CLIP))
+    unit = "blocks.3.multipathway_blocks.0.res_blocks.4"
+    assert refuse(slowfast, unit, (1, 3, *CLIP)) == (
+        f"cannot plug after {unit}: slowfast_r50 has two pathways, not one map: slow_r50, i3d_r50 and the like take blocks"
+    )
+    for at in ("blocks.3", "blocks.2.multipathway_fusion.norm", "per-frame blocks.0.multipathway_blocks.1.pool"):
+        assert "slowfast_r50 has two pathways" in refuse(slowfast, at, (1, 3, *CLIP))
+    for at in ("stage3.-2", "stage*", "one-in-res4", "five-in-res3-res4", "replace stage2.0.branch2.conv_b"):
+        assert "there are no stages; slowfast_r50 has two pathways" in refuse(slowfast, at, (1, 3, *CLIP))
+    assert all(site.refusal for site in sites(slowfast, (1, 3, *CLIP)))
     with pytest.raises(ValueError, match="slowfast_r50 has two pathways"):
         slowfast.features(torch.zeros(1, 3, *CLIP))
     mvit = PyTorchVideoBackbone(5, name="mvit_base_16x4", clip_size=(4, 64, 64)).eval()
     clip = (1, 3, 4, 64, 64)
     assert mvit(torch.zeros(clip)).shape == (1, 5)
-    assert "gives a tuple, not a tensor" in refuse(mvit, "blocks.3", clip)
-    assert "tokens" in refuse(mvit, "blocks.3.norm1", clip)
+    for at in ("blocks.3", "blocks.3.norm1", "blocks.1.attn.pool_q", "blocks.1.pool_skip", "stage3.-2", "one-in-res4"):
+        why = "mvit_base_16x4 has tokens, not maps: only patch_embed.patch_model takes a block"
+        assert refuse(mvit, at, clip).endswith(why)
+    assert [site.path for site in sites(mvit, clip) if not site.refusal] == ["patch_embed.patch_model"]
+    plug(mvit, SpectralNonlocal, "patch_embed.patch_model", example=clip, quiet=True)
+    assert mvit(torch.zeros(clip)).shape == (1, 5)
     with pytest.raises(ValueError, match="mvit_base_16x4 has tokens"):
         mvit.features(torch.zeros(clip))
-
-
-def test_one_pathway_alone_takes_a_block():
-    slowfast = on_meta("slowfast_r50")
-    plug(slowfast, SpectralNonlocal, "blocks.3.multipathway_blocks.0.res_blocks.-2", example=(1, 3, *CLIP), quiet=True)
-    assert slowfast(torch.zeros(1, 3, *CLIP, device="meta")).shape == (1, 5)
 
 
 def test_mistakes_are_one_line(x3d: PyTorchVideoBackbone):
