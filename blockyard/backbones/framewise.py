@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -35,6 +35,7 @@ class Framewise(Backbone):
         weights: Weights of the 2-D network from a file instead, as for :class:`TimmBackbone`.
         strict: Whether what does not match in the file of weights is a mistake; if not, it is printed.
         hidden: Width of the LSTM.
+        last_stride: 1 lets the last stage keep the resolution of the one before; None is the network's own.
 
     Raises:
         ValueError: If timm has no such network, the weights are not the network's, or the head needs a linear
@@ -53,11 +54,14 @@ class Framewise(Backbone):
         weights: str | Path | None = None,
         strict: bool = True,
         hidden: int = 256,
+        last_stride: Literal[1] | None = None,
     ) -> None:
         super().__init__(num_classes, in_channels)
         if temporal not in ("mean", "attention", "lstm", "consensus"):
             raise ValueError(f"Framewise: temporal must be mean, attention, lstm or consensus, got {temporal!r}")
-        self.frame = TimmBackbone(num_classes, in_channels, name, pretrained, weights, strict=strict)
+        self.frame = TimmBackbone(
+            num_classes, in_channels, name, pretrained, weights, strict=strict, last_stride=last_stride
+        )
         self.stages = self.frame.stages
         self.temporal = temporal
         net: Any = self.frame.net

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import timm
 from torch import Tensor, nn
@@ -28,6 +29,8 @@ class TimmBackbone(Backbone):
             other classes is left out, said in one line, and starts anew.
         output_stride: Stride of the last stage, 8, 16 or 32, where the family supports it.
         strict: Whether anything else in the file of weights that does not match is a mistake; if not, it is printed.
+        last_stride: 1 lets the last stage keep the resolution of the one before, without dilation, as person
+            re-identification does and BoTNet-S1; None is the network's own.
 
     Raises:
         ValueError: If timm has no such network or refuses an option, or if the weights are not the network's.
@@ -44,6 +47,7 @@ class TimmBackbone(Backbone):
         weights: str | Path | None = None,
         output_stride: int | None = None,
         strict: bool = True,
+        last_stride: Literal[1] | None = None,
     ) -> None:
         super().__init__(num_classes, in_channels)
         if pretrained and weights is not None:
@@ -60,9 +64,13 @@ class TimmBackbone(Backbone):
         entries = [(i, entry) for i, entry in enumerate(getattr(info, "info", info)) if entry.get("reduction", 0) >= 4]
         self._indices = [i for i, _ in entries]
         paths = stage_paths(self.net).values()
-        self.stages = tuple(
+        stages = [
             Stage(path, entry["num_chs"], entry["reduction"]) for path, (_, entry) in zip(paths, entries, strict=True)
-        )
+        ]
+        if last_stride is not None:
+            _keep_resolution(self.net.get_submodule(stages[-1].path), name)
+            stages[-1] = replace(stages[-1], stride=stages[-2].stride)
+        self.stages = tuple(stages)
 
     def forward(self, x: Tensor) -> Tensor:
         """Classify ``(B, in_channels, H, W)``; logits ``(B, num_classes)``."""
@@ -96,6 +104,23 @@ def _create(name: str, pretrained: bool, **options: Any) -> nn.Module:
         raise ValueError(
             f"TimmBackbone: no pretrained weights of {name} could be fetched ({first_line(error)}); give weights=FILE"
         ) from error
+
+
+def _keep_resolution(stage: nn.Module, name: str) -> None:
+    """Take the stride out of a stage: that of its convolutions, and its pools altogether, as timm at stride 1.
+
+    Raises:
+        ValueError: If it has none.
+    """
+    strided = [path for path, module in stage.named_modules() if getattr(module, "stride", None) in (2, (2, 2))]
+    if not strided:
+        raise ValueError(f"TimmBackbone: the last stage of {name} has no stride to take out; leave last_stride away")
+    for path in strided:
+        module = stage.get_submodule(path)
+        if isinstance(module, nn.Conv2d):
+            module.stride = (1, 1)
+        else:
+            stage.set_submodule(path, nn.Identity())
 
 
 def _names(value: str | tuple[str, ...] | None) -> tuple[str, ...]:

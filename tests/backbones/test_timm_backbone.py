@@ -42,6 +42,18 @@ def test_features_go_through_plugs(name: str):
     assert third.max() <= torch.tensor(0.2)
 
 
+@pytest.mark.parametrize("name", ["resnet18", "resnet50d", "seresnet50"])
+def test_a_last_stage_without_stride_keeps_weights_and_resolution(name):
+    stock, kept = TimmBackbone(5, name=name), TimmBackbone(5, name=name, last_stride=1)
+    kept.load_state_dict(stock.state_dict())
+    x = torch.randn(1, 3, 64, 32)
+    maps = kept.eval().features(x)
+    assert maps[-1].shape[2:] == maps[-2].shape[2:] == (4, 2)
+    assert kept.stages[-1].stride == 16
+    torch.testing.assert_close(maps[-2], stock.eval().features(x)[-2])
+    assert kept(x).shape == (1, 5)
+
+
 def test_output_stride():
     backbone = TimmBackbone(5, name="resnet18", output_stride=8)
     assert [stage.stride for stage in backbone.stages] == [4, 8, 8, 8]
