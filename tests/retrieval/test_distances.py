@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from blockyard.retrieval import FeatureDistances, nearest
+
+
+def all_distances(queries, gallery, metric):
+    return FeatureDistances(queries, gallery, metric)(torch.arange(len(queries)), torch.arange(len(gallery)))
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_a_distance_is_a_function_of_the_pair_alone(metric, dtype):
+    queries, gallery = torch.randn(37, 500).to(dtype), torch.randn(53, 500).to(dtype)
+    gallery[52] = gallery[0]
+    whole = all_distances(queries, gallery, metric)
+    assert torch.equal(whole[:, 52], whole[:, 0])
+    for row, column in ((0, 0), (5, 17), (36, 52)):
+        assert torch.equal(whole[row, column], all_distances(queries[row, None], gallery[column, None], metric)[0, 0])
+    order = torch.randperm(500)
+    assert torch.equal(whole, all_distances(queries[:, order], gallery[:, order], metric)), "sums in any order"
+
+
+def test_values_are_those_of_the_formulas():
+    queries, gallery = torch.randn(8, 300, dtype=torch.float64), 1e3 * torch.randn(9, 300, dtype=torch.float64)
+    cosine = torch.nn.functional.cosine_similarity(queries[:, None], gallery[None], dim=2)
+    # Each of two rounded features of length 1 is off by less than 2^-26 · √300 in length.
+    tolerance = 2 * 2**-26 * 300**0.5
+    torch.testing.assert_close(all_distances(queries, gallery, "cosine"), 1 - cosine, rtol=0, atol=tolerance)
+    squares = torch.cdist(queries, gallery).square()
+    torch.testing.assert_close(all_distances(queries, gallery, "euclidean"), squares, rtol=4 * tolerance, atol=0)
+
+
+def test_zero_has_no_direction_and_is_equally_far_from_all():
+    assert all_distances(torch.zeros(1, 3), torch.randn(4, 3), "cosine").tolist() == [[1, 1, 1, 1]]
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("block_size", [1, 9, 1000])
+def test_the_nearest_are_the_first_of_a_stable_sort(metric, block_size):
+    queries, gallery = torch.randint(-2, 3, (20, 3)).float(), torch.randint(-2, 3, (70, 3)).float()
+    expected = all_distances(queries, gallery, metric).sort(dim=1, stable=True)
+    positions, distances = nearest(queries, gallery, 6, metric=metric, block_size=block_size)
+    assert torch.equal(positions, expected.indices[:, :6])
+    values = expected.values[:, :6].clamp_min(0)
+    assert torch.equal(distances, values.sqrt() if metric == "euclidean" else values)
+
+
+def test_there_are_no_more_nearest_than_the_gallery_has():
+    positions, distances = nearest(torch.randn(2, 5), torch.randn(3, 5))
+    assert positions.sort().values.tolist() == [[0, 1, 2], [0, 1, 2]]
+    assert distances.isfinite().all()
