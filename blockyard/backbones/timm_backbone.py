@@ -112,11 +112,11 @@ def _keep_resolution(stage: nn.Module, name: str) -> None:
     Raises:
         ValueError: If it has none.
     """
-    strided = [path for path, module in stage.named_modules() if getattr(module, "stride", None) in (2, (2, 2))]
+    kinds = (nn.Conv2d, nn.AvgPool2d, nn.MaxPool2d)
+    strided = [(path, m) for path, m in stage.named_modules() if isinstance(m, kinds) and m.stride in (2, (2, 2))]
     if not strided:
         raise ValueError(f"TimmBackbone: the last stage of {name} has no stride to take out; leave last_stride away")
-    for path in strided:
-        module = stage.get_submodule(path)
+    for path, module in strided:
         if isinstance(module, nn.Conv2d):
             module.stride = (1, 1)
         else:
