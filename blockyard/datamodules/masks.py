@@ -1,0 +1,152 @@
+"""Mask files: one class index a pixel, checked, and mapped to the labels that networks learn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from blockyard.datamodules.base import DataError
+
+Mask = NDArray[np.uint8]
+"""``(H, W)``, labels 0, 1, … and 255 for what is ignored."""
+Colour = tuple[int, int, int]
+
+IGNORE = 255
+INDEX_MODES = {"P", "L", "1", "I", "I;16"}
+"""Pillow's names of the kinds of picture whose pixels are one number each."""
+
+
+class MaskFiles(Sequence[Mask]):
+    """Mask files as labels, uint8 ``(H, W)``, decoded when asked for.
+
+    Of a picture with a palette the indices are read, never the colours. A ``.mat`` file is one of the Semantic
+    Boundaries Dataset.
+
+    Args:
+        paths: The files.
+        labels: From the values that may occur in the files to labels; see :func:`class_labels`.
+        hint: What to say after a complaint of a value that may not occur, or of colours.
+    """
+
+    def __init__(self, paths: Sequence[Path], labels: Mapping[int, int], hint: str = "") -> None:
+        self.paths = paths
+        self.hint = hint
+        self.allowed = sorted(labels)
+        # Two tables of 256 bytes: OpenCV looks a mask of 2 megapixels up in a fraction of the time of NumPy's indexing.
+        self._labels = np.zeros(256, dtype=np.uint8)
+        self._wrong = np.ones(256, dtype=np.uint8)
+        for value, label in labels.items():
+            self._labels[value], self._wrong[value] = label, 0
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Mask:  # type: ignore[override]
+        """Decode one file.
+
+        Raises:
+            DataError: If it is missing, damaged, colour-coded or holds a value that may not occur.
+        """
+        path = self.paths[index]
+        values = read_boundaries(path) if path.suffix == ".mat" else read_indices(path, self.hint)
+        wrong = self._unexpected(values)
+        if wrong.any():
+            found = f"value {int(values[wrong].max())} is wrong, as are {int(wrong.sum()):,} of {wrong.size:,} pixels"
+            raise DataError(f"{path}: {found}; {spans(self.allowed)} may occur{self.hint}")
+        return np.asarray(cv2.LUT(values.astype(np.uint8, copy=False), self._labels), dtype=np.uint8)
+
+    def _unexpected(self, values: NDArray[np.integer]) -> NDArray[np.bool_]:
+        if values.dtype == np.uint8:
+            return np.asarray(cv2.LUT(values, self._wrong), dtype=bool)
+        inside = (values >= 0) & (values <= 255)
+        return ~inside | (self._wrong[np.where(inside, values, 0)] == 1)
+
+
+def read_indices(path: Path, hint: str = "") -> NDArray[np.integer]:
+    """Read the numbers ``(H, W)`` of a picture with one number a pixel.
+
+    Args:
+        path: The file.
+        hint: What to say after a complaint of colours.
+
+    Raises:
+        DataError: If it is missing or damaged, or has colours instead of numbers.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.mode not in INDEX_MODES or image.format == "JPEG":
+                kind = "compressed as JPEG, which changes values" if image.format == "JPEG" else f"of mode {image.mode}"
+                raise DataError(
+                    f"{path}: a mask must hold one class index a pixel (a grey PNG or one with a palette), "
+                    f"but this one is {kind}{_first_colour(image)}{hint}"
+                )
+            values = np.asarray(image)
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path}: missing, damaged or not a picture ({error})") from error
+    return values.astype(np.uint8) if values.dtype == bool else values
+
+
+def read_boundaries(path: Path) -> NDArray[np.integer]:
+    """Read the class indices ``(H, W)`` of a ``cls/<id>.mat`` of the Semantic Boundaries Dataset.
+
+    Raises:
+        DataError: If it is missing or damaged, or if scipy is not installed.
+    """
+    try:
+        from scipy.io import loadmat
+    except ImportError as error:
+        raise DataError(f"{path}: reading .mat files needs scipy: pip install scipy") from error
+    try:
+        values = loadmat(path, appendmat=False, variable_names=["GTcls"])["GTcls"]["Segmentation"][0, 0]
+        if values.ndim != 2 or not np.issubdtype(values.dtype, np.integer):
+            raise ValueError(f"{values.dtype} of shape {values.shape}")
+    except Exception as error:  # a damaged file can raise anything
+        raise DataError(f"{path}: damaged or without GTcls.Segmentation ({' '.join(str(error).split())})") from error
+    return np.asarray(values)
+
+
+def class_labels(num_classes: int, ignored: Iterable[int] = (IGNORE,)) -> dict[int, int]:
+    """Values 0 to ``num_classes - 1`` as they are, and ``ignored`` ones as 255."""
+    return {value: value for value in range(num_classes)} | dict.fromkeys(ignored, IGNORE)
+
+
+def reduce_zero(num_classes: int) -> dict[int, int]:
+    """Value 0 as ignored, 1 to ``num_classes`` as 0 to ``num_classes - 1``."""
+    return {0: IGNORE} | {value: value - 1 for value in range(1, num_classes + 1)}
+
+
+def voc_palette(count: int) -> list[Colour]:
+    """Pascal VOC's colours: bits 0, 3, 6 of an index, then 1, 4, 7 and so on, are the high bits of red, green, blue."""
+    return [_voc_colour(index) for index in range(count)]
+
+
+def _voc_colour(index: int) -> Colour:
+    channels = [0, 0, 0]
+    for bit in range(8):
+        for channel in range(3):
+            channels[channel] |= (index >> (3 * bit + channel) & 1) << (7 - bit)
+    return channels[0], channels[1], channels[2]
+
+
+def spans(values: Sequence[int]) -> str:
+    """Ascending numbers in short: ``0 to 20, 255``."""
+    runs: list[list[int]] = []
+    for value in values:
+        if runs and value == runs[-1][-1] + 1:
+            runs[-1][1:] = [value]
+        else:
+            runs.append([value])
+    return ", ".join(" to ".join(map(str, run)) for run in runs)
+
+
+def _first_colour(image: Image.Image) -> str:
+    """The first colour that differs from that of the corner, as an example."""
+    colours = np.asarray(image.convert("RGB")).reshape(-1, 3)
+    odd = colours[(colours != colours[0]).any(1)]
+    example = (odd if len(odd) else colours)[0]
+    return f", with values such as ({', '.join(str(part) for part in example.tolist())})"
