@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from blockyard.plugging import PlugError, Site, make_block, undisturbed
+from blockyard.plugging import PlugError, Site, Span, block_shape, make_block, tell_frames, undisturbed, wrap
 
 Shape = tuple[int, ...]
 
@@ -34,25 +34,27 @@ def count_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def count_macs(module: nn.Module, shape: Shape) -> int:
+def count_macs(module: nn.Module, shape: Shape, maps: int = 1) -> int:
     """Multiply–accumulates of one inference forward.
 
     Args:
         module: A network or a block; left as it was.
-        shape: ``(C, *S)`` of one sample.
+        shape: ``(C, *S)`` of one map.
+        maps: Maps B that it gets at once: more than one where a sample of the network's makes several.
     """
     counter = FlopCounterMode(display=False, custom_mapping=_UNCOUNTED)
     with undisturbed(module), counter:
-        module(_sample(module, (1, *shape)))
+        module(_sample(module, (maps, *shape)))
     return counter.get_total_flops() // 2
 
 
-def added_cost(site: Site, block: Callable[..., nn.Module]) -> Cost:
+def added_cost(site: Site, block: Callable[..., nn.Module], span: Span | None = None) -> Cost:
     """What a block would add after a site, or, at a site of mode "replace", in place of its module.
 
     Args:
         site: From :func:`blockyard.plugging.sites`.
         block: ``(channels, spatial_dims) -> module``.
+        span: What the block spans, where that is not the map as the network holds it.
 
     Raises:
         ValueError: If the site takes no block, or the block does not exist for its channels or rank.
@@ -60,11 +62,13 @@ def added_cost(site: Site, block: Callable[..., nn.Module]) -> Cost:
     shape = site.input if site.mode == "replace" else site.output
     if site.refusal or shape is None:
         raise PlugError(str(site.refusal))
-    module = make_block(block, shape, site.path, site.module if site.mode == "replace" else None)
-    parameters, macs = count_parameters(module), count_macs(module, shape)
+    host = site.module if site.mode == "replace" else None
+    module = wrap(make_block(block, block_shape(shape, span, site.path), site.path, host), span)
+    tell_frames(module, site.maps)
+    parameters, macs = count_parameters(module), count_macs(module, shape, site.maps)
     if site.mode == "replace":
         parameters -= count_parameters(site.module)
-        macs -= count_macs(site.module, shape)
+        macs -= count_macs(site.module, shape, site.maps)
     return Cost(parameters, macs)
 
 

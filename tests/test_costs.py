@@ -9,8 +9,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from blockyard import plug
+from blockyard.backbones import Framewise, PreResNet
 from blockyard.blocks import Nonlocal, SpectralNonlocal
 from blockyard.costs import (
+    Cost,
     added_cost,
     count_macs,
     count_parameters,
@@ -79,6 +81,20 @@ def test_what_a_plug_adds_is_what_the_plugged_network_has_more(block, parameters
     plug(network, block, "stage3.4", quiet=True)
     assert count_parameters(network) - before == cost.parameters
     assert count_macs(network, shape) - macs == cost.macs
+
+
+@pytest.mark.parametrize("span", ["space-time", "per-frame", None])
+@pytest.mark.parametrize("kind", ["after", "replace"])
+def test_blocks_on_clips_are_counted_for_all_frames(span: str | None, kind: str):
+    """A 2-D block runs on every frame of a clip, in a network of clips and in one that sees frame by frame."""
+    shape = (3, 6, 64, 64)
+    network = PreResNet(5, depth=8, spatial_dims=3) if span == "per-frame" else Framewise(5, name="resnet10t")
+    at = "layer1.0.conv2"
+    site = {site.path: site for site in sites(network, (1, *shape), mode=kind)}[at]
+    cost = added_cost(site, Nonlocal, span)
+    before, macs = count_parameters(network), count_macs(network, shape)
+    plug(network, Nonlocal, f"{kind} {span or ''} {at}", example=(1, *shape), quiet=True)
+    assert cost == Cost(count_parameters(network) - before, count_macs(network, shape) - macs)
 
 
 def test_published_macs_of_a_nonlocal_block():

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from jsonargparse import ArgumentParser, Namespace
@@ -18,11 +19,19 @@ from blockyard.commands.composition import compose
 from blockyard.commands.training import SuiteCLI, allow_imports, prepare
 from blockyard.costs import Cost, added_cost, count_macs, count_parameters
 from blockyard.mistakes import nearest
-from blockyard.plugging import Plug, Site, apply_plugs, sites
+from blockyard.plugging import Mode, Plug, Site, Span, apply_plugs, sites
 from blockyard.plugging.making import factory_name
 
 Shape = tuple[int, ...]
 Cells = tuple[str, str, str]
+
+
+class Way(NamedTuple):
+    """How a block goes into a network, wherever."""
+
+    block: Callable[..., nn.Module]
+    mode: Mode
+    span: Span | None = None
 
 
 def blocks(arguments: list[str]) -> None:
@@ -95,33 +104,41 @@ def describe(arguments: list[str]) -> None:
     if plugged.state_dict().keys() != network.state_dict().keys():
         more = count_parameters(plugged) - costs[0], count_macs(plugged, shape) - costs[1]
         console.print(f"with its plugs: {more[0]:+,} parameters, {more[1]:+,} MACs")
-    items: list[Plug | None] = [*built.plugs] or [None]
-    for item in items:
-        console.print(_places(network, example, item))
+    ways = [way for item in built.plugs for way in _ways(item)]
+    for way in dict.fromkeys(ways) or [None]:
+        console.print(_places(network, example, way))
 
 
-def _places(network: nn.Module, example: Tensor, item: Plug | None) -> Table:
-    """One row a place; with a plug also what its block adds there."""
+def _ways(item: Plug) -> list[Way]:
+    """How a plug's block goes in: one way for all its places, or several, told by the words before them."""
+    return (
+        [Way(item.block, mode, span) for mode, span, _ in item.requests()] if item.at else [Way(item.block, item.mode)]
+    )
+
+
+def _places(network: nn.Module, example: Tensor, way: Way | None) -> Table:
+    """One row a place; with a block also what it adds there."""
     table = Table("place", "alias", "module", "gives")
-    if item is not None:
-        table.title = f"{item.mode} a place: {factory_name(item.block)}"
+    if way is not None:
+        table.title = f"{way.mode} a place{f', {way.span}' if way.span else ''}: {factory_name(way.block)}"
         table.add_column("parameters", justify="right")
         table.add_column("MACs", justify="right")
     table.add_column("why no block can go here")
-    known: dict[Shape | None, Cells] = {}
-    for site in sites(network, example, mode=item.mode if item else "after"):
-        *numbers, refusal = _added(site, item, known) if item else (site.refusal or "",)
+    known: dict[tuple[Shape | None, int], Cells] = {}
+    for site in sites(network, example, mode=way.mode if way else "after"):
+        *numbers, refusal = _added(site, way, known) if way else (site.refusal or "",)
         table.add_row(site.path, site.alias or "", site.type, _text(site.output), *numbers, refusal)
     return table
 
 
-def _added(site: Site, item: Plug, known: dict[Shape | None, Cells]) -> Cells:
-    """What a block adds at a place; after a module that depends on its shape alone, so ``known`` keeps it."""
-    if item.mode == "after" and not site.refusal and site.output in known:
-        return known[site.output]
-    cells = _cells(lambda: added_cost(site, item.block))
+def _added(site: Site, way: Way, known: dict[tuple[Shape | None, int], Cells]) -> Cells:
+    """What a block adds at a place; after a module that depends on its maps alone, so ``known`` keeps it."""
+    maps = site.output, site.maps
+    if way.mode == "after" and not site.refusal and maps in known:
+        return known[maps]
+    cells = _cells(lambda: added_cost(site, way.block, way.span))
     if not site.refusal:
-        known[site.output] = cells
+        known[maps] = cells
     return cells
 
 

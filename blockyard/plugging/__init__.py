@@ -1,6 +1,15 @@
 """Putting blocks into networks: :func:`plug` edits a stock network in place, by dotted path."""
 
-from blockyard.plugging.frames import PerFrame, SpaceTime, fold_frames, tell_frames, unfold_frames
+from blockyard.plugging.frames import (
+    PerFrame,
+    SpaceTime,
+    Span,
+    block_shape,
+    fold_frames,
+    tell_frames,
+    unfold_frames,
+    wrap,
+)
 from blockyard.plugging.making import BlockFactory, make_block
 from blockyard.plugging.places import PlugError, stage_paths
 from blockyard.plugging.plug import Plug, apply_plugs, plug
@@ -21,7 +30,9 @@ __all__ = [
     "Replaced",
     "Site",
     "SpaceTime",
+    "Span",
     "apply_plugs",
+    "block_shape",
     "fold_frames",
     "make_block",
     "plug",
@@ -30,4 +41,5 @@ __all__ = [
     "tell_frames",
     "undisturbed",
     "unfold_frames",
+    "wrap",
 ]

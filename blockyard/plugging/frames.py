@@ -72,7 +72,9 @@ def tell_frames(network: nn.Module, frames: int) -> None:
             module.frames = frames
 
 
-WRAPPERS: dict[Span, type[PerFrame] | type[SpaceTime]] = {"per-frame": PerFrame, "space-time": SpaceTime}
+def wrap(block: nn.Module, span: Span | None) -> nn.Module:
+    """The block for maps as the network holds them; the block itself without a span."""
+    return {"per-frame": PerFrame, "space-time": SpaceTime}[span](block) if span else block
 
 
 def block_shape(shape: Shape, span: Span | None, path: str) -> Shape:

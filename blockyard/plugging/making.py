@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from blockyard.blocks.base import Block
-from blockyard.plugging.frames import WRAPPERS, Span, block_shape
+from blockyard.plugging.frames import Span, block_shape, wrap
 from blockyard.plugging.places import PlugError
 from blockyard.plugging.plugged import Gated, bare, depth
 from blockyard.plugging.probe import Reading, Shape
@@ -72,7 +72,7 @@ def block_for(
         block = make_block(factory, inner, stream, host=host if mode == "replace" else None)
     except (ValueError, TypeError) as error:
         raise PlugError(f"cannot plug {mode} {place.path}: {error}") from error
-    block = WRAPPERS[span](block) if span else block
+    block = wrap(block, span)
     block = Gated(block) if gate else block
     return block.to(device=trace.device, dtype=trace.dtype).train(host.training)
 

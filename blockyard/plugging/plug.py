@@ -37,6 +37,21 @@ class Plug:
     mode: Mode = "after"
     gate: bool = False
 
+    def requests(self) -> Iterator[tuple[Mode, Span | None, str]]:
+        """Mode, span and pattern of each entry of ``at``; a leading word goes before the argument.
+
+        Raises:
+            PlugError: If there is no such mode, or ``at`` is empty.
+        """
+        if self.mode not in ("after", "replace"):
+            raise PlugError(f"mode must be 'after' or 'replace', got {self.mode!r}")
+        if not self.at:
+            raise PlugError("at is empty; give a path such as 'layer3.4' or 'stage3.-2'")
+        for entry in [self.at] if isinstance(self.at, str) else self.at:
+            match = _ENTRY.fullmatch(entry.strip())
+            words: tuple[Any, ...] = match.groups() if match else (None, None, entry)
+            yield words[0] or self.mode, words[1], words[2]
+
 
 def plug(
     network: nn.Module,
@@ -143,22 +158,10 @@ class _Edit:
         self.parent._modules[self.name] = self.old
 
 
-def _requests(at: Sequence[str], mode: Mode) -> Iterator[tuple[Mode, Span | None, str]]:
-    """Mode, span and pattern of each entry of ``at``; a leading word goes before the argument."""
-    if mode not in ("after", "replace"):
-        raise PlugError(f"mode must be 'after' or 'replace', got {mode!r}")
-    if not at:
-        raise PlugError("at is empty; give a path such as 'layer3.4' or 'stage3.-2'")
-    for entry in at:
-        match = _ENTRY.fullmatch(entry.strip())
-        words: tuple[Any, ...] = match.groups() if match else (None, None, entry)
-        yield words[0] or mode, words[1], words[2]
-
-
 def _orders(network: nn.Module, item: Plug) -> list[_Order]:
     """What a plug asks for, place by place; a place that two patterns name counts once."""
     orders = {}
-    for mode, span, pattern in _requests([item.at] if isinstance(item.at, str) else item.at, item.mode):
+    for mode, span, pattern in item.requests():
         for place in named_places(network, pattern):
             orders[mode, span, place.path] = _Order(item.block, place, mode, item.gate, span)
     return list(orders.values())

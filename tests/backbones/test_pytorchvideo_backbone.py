@@ -133,9 +133,8 @@ def refuse(backbone: PyTorchVideoBackbone, at: str, shape: tuple[int, ...]) -> s
 def test_multi_pathway_and_token_stages_are_refused():
     slowfast = on_meta("slowfast_r50")
     unit = "blocks.3.multipathway_blocks.0.res_blocks.4"
-    assert refuse(slowfast, unit, (1, 3, *CLIP)) == (
-        f"cannot plug after {unit}: slowfast_r50 has two pathways, not one map: slow_r50, i3d_r50 and the like take blocks"
-    )
+    why = "slowfast_r50 has two pathways, not one map: slow_r50, i3d_r50 and the like take blocks"
+    assert refuse(slowfast, unit, (1, 3, *CLIP)) == f"cannot plug after {unit}: {why}"
     for at in ("blocks.3", "blocks.2.multipathway_fusion.norm", "per-frame blocks.0.multipathway_blocks.1.pool"):
         assert "slowfast_r50 has two pathways" in refuse(slowfast, at, (1, 3, *CLIP))
     for at in ("stage3.-2", "stage*", "one-in-res4", "five-in-res3-res4", "replace stage2.0.branch2.conv_b"):

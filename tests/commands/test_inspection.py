@@ -1,0 +1,29 @@
+"""What `describe` says of blocks that span frames; the rest is in tests/test_cli.py."""
+
+from __future__ import annotations
+
+import pytest
+
+from blockyard.cli import main
+
+ARGUMENTS = ["describe", "--config", "action_recognition/human_actions.yaml", "--model.block", "Nonlocal"]
+
+
+def test_a_place_costs_what_its_plug_adds(capsys: pytest.CaptureFixture[str]):
+    """Per frame, a block has no products between frames: another number than across the clip, and the real one."""
+    added = []
+    for at in ("per-frame stage3.0", "stage3.0"):
+        assert main([*ARGUMENTS, "--model.at", at]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        (total,) = (line for line in lines if line.startswith("with its plugs: "))
+        added.append([word.strip("+,") for word in total.split() if word.startswith("+")])
+        (row,) = (line for line in lines if " layer3.0 " in line)
+        assert all(number in row.split() for number in added[-1])
+    assert added[0][0] == added[1][0]
+    assert added[0][1] != added[1][1]
+
+
+def test_one_table_for_each_way_in(capsys: pytest.CaptureFixture[str]):
+    assert main([*ARGUMENTS, "--model.at", '["per-frame stage3.0", "stage2.0", "stage3.0"]']) == 0
+    titles = [line.strip() for line in capsys.readouterr().out.splitlines() if "a place" in line]
+    assert titles == ["after a place, per-frame: Nonlocal", "after a place: Nonlocal"]
