@@ -38,7 +38,7 @@ class ClassReport(Callback):
             return
         classes = trainer.datamodule.classes  # type: ignore[attr-defined]
         rows = class_rows(confusion.cpu(), classes)
-        atomic.write(self.directory / "classes.csv", _csv(rows).encode())
+        atomic.write(self.directory / "classes.csv", to_csv(rows).encode())
         atomic.write(self.directory / "confusion.png", draw(confusion.cpu(), classes))
         if trainer.progress_bar_callback is not None:
             print_rows(rows)
@@ -90,7 +90,8 @@ def draw(confusion: Tensor, classes: list[str]) -> bytes:
     return picture.getvalue()
 
 
-def _csv(rows: list[dict[str, object]]) -> str:
+def to_csv(rows: list[dict[str, object]]) -> str:
+    """A table with the keys of the first row as its head."""
     text = io.StringIO()
     writer = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
     writer.writeheader()
@@ -98,10 +99,17 @@ def _csv(rows: list[dict[str, object]]) -> str:
     return text.getvalue()
 
 
-def print_rows(rows: list[dict[str, object]]) -> None:
-    """Print the rows of :func:`class_rows`, or the worst of them if there are many."""
-    shown = rows if len(rows) <= SHOWN else sorted(rows, key=lambda row: float(str(row["recall"])))[:SHOWN]
-    title = "by class" if shown is rows else f"the {SHOWN} classes with the lowest recall of {len(rows)}"
+def print_rows(rows: list[dict[str, object]], by: str = "recall") -> None:
+    """Print the rows of a table, or the worst of them if there are many.
+
+    Args:
+        rows: One a class.
+        by: The column that says which are the worst; where it is empty, the class does not occur.
+    """
+    shown, title = rows, "by class"
+    if len(rows) > SHOWN:
+        shown = sorted((row for row in rows if row[by] != ""), key=lambda row: float(str(row[by])))[:SHOWN]
+        title = f"the {len(shown)} classes with the lowest {by} of {len(rows)}"
     table = Table(*rows[0].keys(), title=title)
     for row in shown:
         table.add_row(*map(str, row.values()))
