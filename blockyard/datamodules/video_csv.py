@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from blockyard.datamodules.base import DataError
 from blockyard.datamodules.video_listing import Listing, find_listed, find_videos, hold_out_groups, settle_missing
@@ -24,7 +25,8 @@ class VideoCSV(VideoDataModule):
     The columns are ``label`` and either ``path`` or Kinetics' ``youtube_id,time_start,time_end``. A ``path`` is
     relative to ``root``. Of Kinetics, the file ``<youtube_id>_<start>_<end>.*``, times in whole seconds of six digits,
     is looked for below ``root`` at any depth: copies name the class folders differently. Classes are the sorted labels
-    of the training list. Kinetics loses videos year by year: training goes without those that are missing, a test
+    of the training list, as written; a list that is only read for ``predict`` needs none, as that of Kinetics'
+    challenges has none. Kinetics loses videos year by year: training goes without those that are missing, a test
     counts them as videos that can't be decoded, and both say how many. Without a ``val`` list, the last
     ``val_fraction`` of each class's training videos, in the order of ids or paths, are for validation, the clips of one
     id together. Kinetics is usually tested on its *val* list.
@@ -76,19 +78,31 @@ class VideoCSV(VideoDataModule):
         carve = split in ("train", "val") and self.lists["val"] is None
         source = "train" if carve else split
         rows = self._rows(source)
+        names = [self._name(source, number, row) for number, row in enumerate(rows, start=2)]
+        targets = None if split == "predict" else self._targets(source, rows)
+        if carve and targets is not None:
+            groups = [row.get("youtube_id") or row["path"] for row in rows]
+            keep = hold_out_groups(targets, groups, self.val_fraction, self.classes)[split == "val"]
+            names, targets = [names[row] for row in keep], targets[keep]
+        paths = find_listed(self.root, names) if "path" in rows[0] else [self._files.get(name) for name in names]
+        return settle_missing(str(self._file(source)), paths, names, targets, training=split == "train")
+
+    def _targets(self, source: str, rows: list[dict[str, str]]) -> NDArray[np.int64]:
         for number, row in enumerate(rows, start=2):
             if row["label"] not in self._labels:
                 hint = nearest(row["label"], self._labels)
                 raise DataError(f"{self._file(source)}, row {number}: {row['label']!r} is no label of training; {hint}")
-        targets = np.array([self._labels[row["label"]] for row in rows], dtype=np.int64)
-        if carve:
-            groups = [row.get("youtube_id") or row["path"] for row in rows]
-            keep = hold_out_groups(targets, groups, self.val_fraction, self.classes)[split == "val"]
-            rows, targets = [rows[row] for row in keep], targets[keep]
-        names = [row.get("path") or _stem(row) for row in rows]
-        by_path = bool(rows) and "path" in rows[0]
-        paths = find_listed(self.root, names) if by_path else [self._files.get(name) for name in names]
-        return settle_missing(str(self._file(source)), paths, names, targets, training=split == "train")
+        return np.array([self._labels[row["label"]] for row in rows], dtype=np.int64)
+
+    def _name(self, source: str, number: int, row: dict[str, str]) -> str:
+        """A path, or the name of a clip of Kinetics without its ending; some lists give times as floats."""
+        if "path" in row:
+            return row["path"]
+        try:
+            start, end = (int(float(row[key])) for key in ("time_start", "time_end"))
+        except ValueError as error:
+            raise DataError(f"{self._file(source)}, row {number}: the times must be seconds ({error})") from error
+        return f"{row['youtube_id']}_{start:06d}_{end:06d}"
 
     @cached_property
     def _files(self) -> dict[str, Path]:
@@ -102,13 +116,10 @@ class VideoCSV(VideoDataModule):
         if not file.is_file():
             raise DataError(f"{file} is missing: a CSV file with the header label,path or label,{','.join(CLIP)}")
         with file.open(newline="", encoding="utf-8-sig") as lines:
-            rows = list(csv.DictReader(lines))
+            rows = list(csv.DictReader(lines, restkey="more", restval=""))
         columns = set(rows[0]) if rows else set()
-        if "label" not in columns or not ("path" in columns or columns >= set(CLIP)):
-            raise DataError(f"{file}: the header must name label and either path or {', '.join(CLIP)}; and rows follow")
+        wanted = set() if source == "predict" else {"label"}
+        if not columns >= wanted or not ("path" in columns or columns >= set(CLIP)):
+            label = "label and " if wanted else ""
+            raise DataError(f"{file}: the header must name {label}either path or {', '.join(CLIP)}; and rows follow")
         return rows
-
-
-def _stem(row: dict[str, str]) -> str:
-    """Name of a clip of Kinetics without its ending; some lists give times as floats."""
-    return f"{row['youtube_id']}_{int(float(row['time_start'])):06d}_{int(float(row['time_end'])):06d}"

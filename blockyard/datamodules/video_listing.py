@@ -72,7 +72,7 @@ def settle_missing(
     title: str,
     paths: Sequence[Path | None],
     names: Sequence[str],
-    targets: NDArray[np.integer[Any]],
+    targets: NDArray[np.integer[Any]] | None,
     training: bool,
     strict: bool = False,
 ) -> Listing:
@@ -82,7 +82,7 @@ def settle_missing(
         title: What the warning calls the list.
         paths: The files; None for one that is missing.
         names: What the list calls them.
-        targets: Labels ``(n,)``.
+        targets: Labels ``(n,)``, None if unknown.
         training: Whether to leave out what is missing.
         strict: Whether nothing may be missing.
 

@@ -61,6 +61,30 @@ def test_vanished_videos_are_counted(root):
         assert len(kinetics(root, val_fraction=0).names("train")) == 6
 
 
+def test_a_list_without_labels_is_predicted_and_not_tested_on(root, one_line):
+    """Kinetics' own test list has none."""
+    rows = ["youtube_id,time_start,time_end,split", "DDDDDDDDDD1,1.0,11.0,test", "-abc_defgh0,3,13,test"]
+    (root / "annotations" / "test.csv").write_text("\n".join(rows))
+    data = kinetics(root, test="annotations/test.csv")
+    (batch,) = data.predict_dataloader()
+    assert data.names("predict") == ["DDDDDDDDDD1_000001_000011", "-abc_defgh0_000003_000013"]
+    assert batch["valid"].all()
+    assert "target" not in batch
+    with pytest.raises(DataError) as error:
+        data.setup("test")
+    one_line(error, root / "annotations" / "test.csv", "the header must name label")
+
+
+def test_folders_may_be_named_as_any_copy_does(root):
+    """Spaces or underscores, with apostrophes and brackets or without: the name of the file tells."""
+    before = {part: kinetics(root).names(part) for part in ("train", "val")}
+    for folder in sorted((root / "videos").iterdir()):
+        folder.rename(folder.with_name(folder.name.replace("_", " ").replace("(", "").replace(")", "")))
+    data = kinetics(root)
+    assert {part: data.names(part) for part in ("train", "val")} == before
+    assert not list(data.check("train"))
+
+
 def test_a_list_of_paths(root, write_video):
     for name in ("x", "y"):
         write_video(root / f"{name}.avi", frames=3)
@@ -78,6 +102,10 @@ def test_what_is_wrong_is_told_in_one_line(root, one_line):
     with pytest.raises(DataError) as error:
         kinetics(root, train="headless.csv").setup("fit")
     one_line(error, root / "headless.csv", "header")
+    write_list(root / "annotations" / "val.csv", [("skiing crosscountry", "DDDDDDDDDD1", "one", "11")])
+    with pytest.raises(DataError) as error:
+        kinetics(root).setup("test")
+    one_line(error, root / "annotations" / "val.csv", "row 2", "seconds")
     write_list(root / "annotations" / "val.csv", [("skiing croscountry", "DDDDDDDDDD1", "1", "11")])
     with pytest.raises(DataError) as error:
         kinetics(root).setup("test")
