@@ -1,9 +1,20 @@
-"""Networks that end in a classifier and name their stages alike."""
+"""Networks that end in a classifier, or in maps for a head, and name their stages alike."""
 
 from blockyard.backbones.base import Backbone, Stage
 from blockyard.backbones.framewise import Framewise
+from blockyard.backbones.mmseg_backbone import MMSegBackbone
 from blockyard.backbones.preresnet import PreResNet
 from blockyard.backbones.pytorchvideo_backbone import PyTorchVideoBackbone
 from blockyard.backbones.timm_backbone import TimmBackbone
+from blockyard.backbones.timm_features import TimmFeatures
 
-__all__ = ["Backbone", "Framewise", "PreResNet", "PyTorchVideoBackbone", "Stage", "TimmBackbone"]
+__all__ = [
+    "Backbone",
+    "Framewise",
+    "MMSegBackbone",
+    "PreResNet",
+    "PyTorchVideoBackbone",
+    "Stage",
+    "TimmBackbone",
+    "TimmFeatures",
+]

@@ -1,0 +1,9 @@
+"""What turns a backbone's maps into a prediction for every pixel: mmsegmentation's heads and ours.
+
+mmsegmentation is imported when the first network is made, not before.
+"""
+
+from blockyard.heads.segmentor import Segmentor, make_segmentor
+from blockyard.heads.stock import stock_segmentor
+
+__all__ = ["Segmentor", "make_segmentor", "stock_segmentor"]

@@ -1,0 +1,152 @@
+"""A backbone with mmsegmentation's decode heads: logits for every pixel, and the heads' own losses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor, nn
+
+from blockyard.backbones import Stage
+from blockyard.heads.decode_head import make_head
+
+Read = Callable[[nn.Module, Tensor], list[Tensor]]
+"""How a stock network's maps are read: ``(network, (B, C, H, W)) -> [(B, C_i, H_i, W_i), …]``."""
+
+
+class Segmentor(nn.Module):
+    """Backbone, decode head and auxiliary heads, with mmsegmentation's parameters: its checkpoints load.
+
+    An adapter, such as ``TimmFeatures``, gives up its stock network, which becomes ``backbone``: places are called
+    ``backbone.layer3.4``, and ``stage3.-2`` works.
+
+    Args:
+        backbone: An adapter, or a module that gives a list of maps and has ``stages``.
+        decode_head: What predicts.
+        auxiliary_heads: What is trained along and never asked.
+        num_classes: Number of classes K.
+        test_cfg: mmsegmentation's ``mode``, ``crop_size`` and ``stride`` of inference, kept for whoever evaluates.
+        neck: Between backbone and heads, if anything.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        decode_head: nn.Module,
+        auxiliary_heads: Sequence[nn.Module],
+        num_classes: int,
+        test_cfg: dict[str, Any] | None = None,
+        neck: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        inside: str = getattr(backbone, "stock_path", "")
+        self.backbone = backbone.get_submodule(inside)
+        self.neck = neck
+        self.decode_head = decode_head
+        self.auxiliary_heads = nn.ModuleList(auxiliary_heads)
+        self.num_classes = num_classes
+        self.test_cfg = dict(test_cfg or {"mode": "whole"})
+        self.stages = _below_backbone(stages_of(backbone))
+        self.register_load_state_dict_pre_hook(_adopt_stock_names)
+        self._read: Read = getattr(backbone, "read") if inside else _call  # noqa: B009  not nn.Module's attribute
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """What the heads see of ``(B, C, H, W)``."""
+        maps = self._read(self.backbone, x)
+        return maps if self.neck is None else list(self.neck(maps))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits ``(B, K, H, W)`` of ``(B, C, H, W)``, at the input's size."""
+        head: Any = self.decode_head
+        return head.predict(self.maps(x), [{"img_shape": x.shape[2:]}], self.test_cfg)
+
+    def losses(self, x: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """The losses of all heads, named as mmsegmentation names them.
+
+        Args:
+            x: Images, ``(B, C, H, W)``.
+            target: Classes, ``(B, H, W)``, 255 where nothing is known.
+
+        Returns:
+            Scalars by name. What is minimised is the sum of those whose name contains "loss"; the others are to be
+            looked at.
+
+        Raises:
+            ValueError: If a head has a FocalLoss and the images are on the CPU, where mmsegmentation's is wrong.
+        """
+        self._refuse_focal_on_cpu(x)
+        maps, samples = self.maps(x), _samples(target)
+        single = len(self.auxiliary_heads) == 1
+        heads: dict[str, Any] = {"decode": self.decode_head}
+        heads |= {"aux" if single else f"aux_{i}": head for i, head in enumerate(self.auxiliary_heads)}
+        return {
+            f"{prefix}.{name}": value
+            for prefix, head in heads.items()
+            for name, value in head.loss(maps, samples, {}).items()
+        }
+
+    def _refuse_focal_on_cpu(self, x: Tensor) -> None:
+        if not x.is_cuda and any(type(module).__name__ == "FocalLoss" for module in self.modules()):
+            raise ValueError("mmsegmentation's FocalLoss is wrong on the CPU; use CrossEntropyLoss or TverskyLoss")
+
+
+def make_segmentor(
+    backbone: nn.Module, decode_head: dict[str, Any], auxiliary_heads: Sequence[dict[str, Any]], num_classes: int
+) -> Segmentor:
+    """Put mmsegmentation's heads, or ours, on a backbone.
+
+    Args:
+        backbone: ``TimmFeatures``, ``MMSegBackbone``, or a module that gives a list of maps and has ``stages``.
+        decode_head: Config of the head, a mapping with ``type``; see :func:`blockyard.heads.decode_head.make_head`
+            for what is filled in.
+        auxiliary_heads: Configs of auxiliary heads.
+        num_classes: Number of classes K.
+
+    Raises:
+        ValueError: If the backbone has no ``stages``, or a head is refused.
+    """
+    stages = stages_of(backbone)
+    head = make_head(decode_head, stages, num_classes)
+    others = [make_head(config, stages, num_classes, auxiliary=True) for config in auxiliary_heads]
+    return Segmentor(backbone, head, others, num_classes)
+
+
+def stages_of(backbone: nn.Module) -> tuple[Stage, ...]:
+    """The stages that a backbone declares.
+
+    Raises:
+        ValueError: If it declares none.
+    """
+    stages = getattr(backbone, "stages", None)
+    if not isinstance(stages, tuple) or not stages:
+        name = type(backbone).__name__
+        raise ValueError(f"{name} declares no stages; a segmentor takes TimmFeatures, MMSegBackbone or the like")
+    return stages
+
+
+def _below_backbone(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+    """Stages by their path in the segmentor; none where a map is no module's output."""
+    named = all(stage.path for stage in stages)
+    return tuple(replace(stage, path=f"backbone.{stage.path}") for stage in stages) if named else ()
+
+
+def _adopt_stock_names(_: nn.Module, state: dict[str, Any], prefix: str, *__: Any) -> None:
+    """Checkpoints of mmsegmentation hold ``auxiliary_head.conv_seg…``, or ``auxiliary_head.0.conv_seg…``."""
+    stock = f"{prefix}auxiliary_head."
+    for key in [key for key in state if key.startswith(stock)]:
+        rest = key[len(stock) :]
+        numbered = rest if rest.split(".")[0].isdigit() else f"0.{rest}"
+        state[f"{prefix}auxiliary_heads.{numbered}"] = state.pop(key)
+
+
+def _call(backbone: nn.Module, x: Tensor) -> list[Tensor]:
+    return list(backbone(x))
+
+
+def _samples(target: Tensor) -> list[Any]:
+    """One of mmsegmentation's records a sample, which is how its heads take targets ``(B, H, W)``."""
+    from mmengine.structures import PixelData
+    from mmseg.structures import SegDataSample
+
+    return [SegDataSample(gt_sem_seg=PixelData(data=mask[None])) for mask in target]
