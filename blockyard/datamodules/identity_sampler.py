@@ -1,0 +1,102 @@
+"""Batches of P identities with K instances each, as losses that compare the samples of a batch need them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blockyard.datamodules.loading import Key, TrainSampler
+
+
+class IdentitySampler(TrainSampler):
+    """Makes *global* batches of P identities with K samples each; rank r takes P / world whole identities of them.
+
+    The batches are a function of (seed, epoch) and the same whatever the number of ranks. The identities take turns,
+    and so do the samples of each: none comes a second time before all the others have come once, and no batch holds
+    one twice, except for an identity that has fewer than K samples.
+
+    An epoch is as many batches as the split fills, ``samples // batch_size``, but at least as many as it takes until
+    every identity has had a turn.
+
+    Args:
+        identities: Identity of each sample ``(n,)``.
+        instances: K, samples of an identity in a batch.
+        batch_size: Global batch size, P · K.
+        seed: Seed of the run.
+        rank: This process.
+        world: Number of processes.
+        epoch: Epoch of the first iteration.
+        start: Batches of that epoch to leave out, because they were trained on before a checkpoint.
+
+    Raises:
+        ValueError: If ``instances`` and the ranks do not divide the batch, or if the split does not fill one batch.
+    """
+
+    def __init__(
+        self,
+        identities: NDArray[np.integer[Any]],
+        instances: int,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+        epoch: int = 0,
+        start: int = 0,
+    ) -> None:
+        if instances < 1 or batch_size % (instances * world):
+            raise ValueError(
+                f"batch_size={batch_size} must be a multiple of instances={instances} times the {world} processes: "
+                "each gets whole identities"
+            )
+        super().__init__(len(identities), batch_size, seed, rank, world, epoch, start)
+        self.members = [np.flatnonzero(identities == identity) for identity in np.unique(identities)]
+        self.instances = instances
+        self.per_batch = batch_size // instances
+        if self.per_batch > len(self.members):
+            raise ValueError(
+                f"batch_size={batch_size} with instances={instances} takes {self.per_batch} identities, "
+                f"but the training split has {len(self.members)}"
+            )
+        self.batches = max(self.samples // batch_size, -(-len(self.members) // self.per_batch))
+
+    def __iter__(self) -> Iterator[Key]:
+        epoch, start = self.epoch, self.start
+        rng = np.random.default_rng([self.seed, epoch, 0])
+        turns = take_turns(len(self.members), self.per_batch, self.batches, rng)
+        order = np.empty((*turns.shape, self.instances), dtype=np.int64)
+        for identity, members in enumerate(self.members):
+            mine = turns == identity
+            order[mine] = members[take_turns(len(members), self.instances, int(mine.sum()), rng)]
+        batches = order.reshape(self.batches, self.num_replicas, -1)
+        return ((epoch, index) for index in batches[start:, self.rank].ravel().tolist())
+
+
+def take_turns(count: int, size: int, groups: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Groups of different numbers below ``count``, in random order; a number's turn comes after all others'.
+
+    At any time no number has been drawn more than once oftener than another. If there are fewer than ``size``, numbers
+    repeat within a group, and one may be ahead by two.
+
+    Args:
+        count: How many numbers there are.
+        size: Numbers of a group.
+        groups: How many groups.
+        rng: Where the randomness comes from.
+
+    Returns:
+        ``(groups, size)``.
+    """
+    waiting: list[int] = []
+    drawn = np.empty((groups, size), dtype=np.int64)
+    for group in drawn:
+        taken: list[int] = []
+        while len(taken) < size:
+            waiting = waiting or rng.permutation(count).tolist()
+            barred = set(taken) if len(set(taken)) < count else set()
+            place = next(place for place, number in enumerate(waiting) if number not in barred)
+            taken.append(waiting.pop(place))
+        group[:] = taken
+    return drawn
