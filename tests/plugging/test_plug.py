@@ -1,8 +1,7 @@
-"""What `plug` does to a network: order, modes, gates, options of factories, randomness, refusals."""
+"""What `plug` does to a network: order, modes, gates, options of factories, randomness."""
 
 from __future__ import annotations
 
-import copy
 import functools
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 
 from blockyard import plug
 from blockyard.backbones import PreResNet, TimmBackbone
-from blockyard.blocks import Nonlocal, SpectralNonlocal
+from blockyard.blocks import SpectralNonlocal
 from blockyard.blocks.base import Block
 from blockyard.plugging import Gated, Plug, PlugError, Plugged, Replaced, apply_plugs
 
@@ -224,35 +223,6 @@ def test_initial_values_depend_on_seed_and_place_alone():
     assert not torch.equal(network.layer1[1].block.factor, network.layer1[1].host.block.factor)
 
 
-def test_the_probe_leaves_no_trace():
-    class Counting(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.register_buffer("calls", torch.zeros(()))
-            self.conv = nn.Conv2d(3, 8, 1)
-            self.frozen = nn.BatchNorm2d(8).eval().requires_grad_(False)
-
-        def forward(self, x: Tensor) -> Tensor:
-            self.calls += 1
-            self.calls = self.calls + torch.rand(())
-            return nn.functional.dropout(self.frozen(self.conv(x)))
-
-    network = Counting()
-    before, rng = state(network), torch.get_rng_state()
-    plug(network, SpectralNonlocal, ["conv", "frozen"], quiet=True)
-    assert torch.equal(torch.get_rng_state(), rng)
-    assert all(torch.equal(value, state(network).get(name, value)) for name, value in before.items())
-    assert network.calls == 0
-    assert network.training
-    assert network.conv.training
-    assert network.conv.block.training
-    assert not network.frozen.training  # the mode follows the host's, the block still learns
-    assert not network.frozen.block.training
-    assert not any(p.requires_grad for p in network.frozen.host.parameters())
-    assert all(p.requires_grad for p in network.frozen.block.parameters())
-    assert not any(module._forward_hooks for module in network.modules())
-
-
 def test_blocks_follow_device_and_dtype():
     network = plug(PreResNet(10).double(), SpectralNonlocal, "stage1", quiet=True)
     assert {p.dtype for p in network.parameters()} == {torch.float64}
@@ -273,103 +243,6 @@ def test_on_a_gpu_nothing_moves_either():
     assert torch.equal(network.layer1.block.factor.cpu(), on_cpu.layer1.block.factor)
 
 
-# Refusals ----------------------------------------------------------------------------------------------------------
-
-
-class Odd(nn.Module):
-    """Every kind of place that takes no block."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(3, 8, 1)
-        self.relu = nn.ReLU()
-        self.pair = Pair()
-        self.unused = nn.Conv2d(8, 8, 1)
-        self.twin_a = self.twin_b = nn.Identity()
-        self.wide = nn.Conv2d(8, 16, 1)
-        self.up = nn.Upsample(scale_factor=2)
-        self.add = Sum()
-        self.last = ChannelsLast()
-        self.best = Best()
-        self.alias = [nn.Identity()]
-        self.hidden = self.alias[0]
-        self.pool = nn.AdaptiveAvgPool2d(2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.relu(self.relu(self.conv(x)))
-        x = self.add(self.pair(x)[0], x)
-        self.last(x), self.best(x), self.twin_a(x), self.alias[0](x)
-        return self.pool(self.wide(self.up(x)))
-
-
-class Pair(nn.Module):
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return x, x
-
-
-class Sum(nn.Module):
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        return x + y
-
-
-class ChannelsLast(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return x.movedim(1, -1)
-
-
-class Best(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return x.argmax(1, keepdim=True)
-
-
-class Wider(nn.Module):
-    def __init__(self, channels: int, spatial_dims: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(channels, 2 * channels, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv(x)
-
-
-class OnlyVideo(Scale):
-    ranks = (3,)
-
-
-@pytest.mark.parametrize(
-    ("block", "at", "mode", "why"),
-    [
-        (Scale, "relu", "after", "runs 2 times"),
-        (Scale, "unused", "after", "runs 0 times"),
-        (Scale, "pair", "after", "gives a tuple, not a tensor"),
-        (Scale, "last", "after", "channels last"),
-        (Scale, "best", "after", "torch.int64"),
-        (Scale, "pool", "after", "size does not follow the input"),
-        (Scale, "twin_a", "after", "same module as twin_b"),
-        (Scale, "hidden", "after", "by another name"),
-        (Scale, "add", "replace", "not called with one tensor"),
-        (Scale, "wide", "replace", "8 channels to 16, and Scale keeps them"),
-        (Scale, "up", "replace", "is not a stride"),
-        (Scale, ["conv", "relu", "unused"], "after", r"runs 2 times .* \(and 1 more refused\)"),
-        (Halved, "conv", "after", "mode='replace'"),
-        (Wider, "conv", "after", "instead of"),
-        (OnlyVideo, "conv", "after", "spatial_dims must be one of"),
-        (functools.partial(Nonlocal, reduction=3), "conv", "after", "not divisible by reduction=3"),
-        (functools.partial(Scale, wrong=1), "conv", "after", "unexpected keyword argument 'wrong'"),
-        (Scale, "cnv", "after", "near: conv"),
-        (Scale, [], "after", "at is empty"),
-        (Scale, "conv", "before", "mode must be 'after' or 'replace'"),
-    ],
-)
-def test_refusals_are_one_line_and_leave_the_network_alone(block, at, mode, why):
-    network = Odd()
-    modules, before = dict(network.named_modules()), state(network)
-    with pytest.raises(PlugError, match=why) as error:
-        plug(network, block, at, mode=mode, quiet=True)
-    assert "\n" not in str(error.value)
-    assert dict(network.named_modules()) == modules
-    assert state(network).keys() == before.keys()
-
-
 def test_a_list_of_plugs_is_all_or_nothing():
     network = PreResNet(10)
     modules = dict(network.named_modules())
@@ -378,59 +251,6 @@ def test_a_list_of_plugs_is_all_or_nothing():
     assert dict(network.named_modules()) == modules
     with pytest.raises(PlugError, match="lies inside it"):
         plug(network, Scale, ["layer1.1", "layer1.1.conv1"], mode="replace", quiet=True)
-
-
-def test_compiled_and_wrapped_networks_are_refused():
-    network = PreResNet(10)
-    with pytest.raises(PlugError, match="is compiled"):
-        plug(torch.compile(network), Scale, "layer1", quiet=True)
-    wrapped = copy.deepcopy(network)
-    wrapped.layer1 = torch.compile(wrapped.layer1)
-    with pytest.raises(PlugError, match="layer1 of the network is compiled"):
-        plug(wrapped, Scale, "layer2", quiet=True)
-    wrapped = copy.deepcopy(network)
-    wrapped.compile()
-    with pytest.raises(PlugError, match="is compiled"):
-        plug(wrapped, Scale, "layer2", quiet=True)
-    with pytest.raises(PlugError, match="DataParallel"):
-        plug(nn.DataParallel(network), Scale, "module.layer2", quiet=True)
-    with pytest.raises(PlugError, match="TorchScript"):
-        plug(torch.jit.script(nn.Sequential(nn.Conv2d(3, 8, 1))), Scale, "0", quiet=True)
-
-
-def test_inputs_given_and_guessed():
-    with pytest.raises(PlugError, match=r"does not run on the example \(1, 1, 8, 8\)"):
-        plug(PreResNet(10), Scale, "layer1", example=(1, 1, 8, 8), quiet=True)
-    with pytest.raises(PlugError, match="no convolution to guess an input from"):
-        plug(nn.Sequential(nn.Flatten(), nn.Linear(12, 3)), Scale, "0", quiet=True)
-    odd = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Flatten(), nn.Linear(8 * 17 * 17, 3))
-    with pytest.raises(PlugError, match=r"runs on none of the inputs tried, \(1, 3, 64, 64\); .* pass example="):
-        plug(odd, Scale, "0", quiet=True)
-    plug(odd, Scale, "0", example=torch.randn(2, 3, 17, 17), quiet=True)  # its head fails at any other size
-    with pytest.raises(PlugError, match="example must be"):
-        plug(odd, Scale, "0", example="17x17", quiet=True)
-    lenet = nn.Sequential(nn.Conv2d(1, 8, 1), nn.Flatten(), nn.Linear(8 * 28 * 28, 3))
-    plug(lenet, Scale, "0", quiet=True)
-
-
-def test_several_arguments_as_example():
-    class TwoStreams(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.slow, self.fast = nn.Conv3d(3, 8, 1), nn.Conv3d(3, 4, 1)
-
-        def forward(self, streams: list[Tensor], scale: float) -> Tensor:
-            return scale * self.slow(streams[0]).mean() + self.fast(streams[1]).mean()
-
-    clips = [torch.randn(1, 3, 2, 8, 8), torch.randn(1, 3, 8, 8, 8)]
-    network = plug(TwoStreams(), SpectralNonlocal, ["slow", "fast"], example=(clips, 0.5), quiet=True)
-    assert network.fast.block.spatial_dims == 3
-
-
-@pytest.mark.parametrize(("conv", "rank"), [(nn.Conv1d, 1), (nn.Conv2d, 2), (nn.Conv3d, 3)])
-def test_every_rank(conv, rank):
-    network = plug(nn.Sequential(conv(2, 8, 3, 2, 1)), SpectralNonlocal, "0", quiet=True)
-    assert network[0].block.spatial_dims == rank
 
 
 def test_what_an_import_brings_along():
