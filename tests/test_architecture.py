@@ -19,10 +19,12 @@ ROOMS = {  # a room may import itself and the rooms named
     "plugging": {"blocks"},
     "costs": {"plugging", "blocks"},
     "backbones": {"plugging", "blocks", "costs", "mistakes"},
+    "heads": {"backbones", "plugging", "blocks", "costs", "mistakes"},
+    "retrieval": {"mistakes"},
     "datamodules": {"mistakes"},
     "leaderboard": {"version"},
-    "tasks": {"backbones", "plugging", "blocks", "costs", "mistakes"},
-    "callbacks": {"tasks", "datamodules", "leaderboard", "costs", "version", "mistakes"},
+    "tasks": {"heads", "backbones", "retrieval", "plugging", "blocks", "costs", "mistakes"},
+    "callbacks": {"tasks", "datamodules", "retrieval", "leaderboard", "costs", "version", "mistakes"},
 }
 """``commands`` and ``cli`` stand above all of these."""
 
