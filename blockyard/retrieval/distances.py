@@ -52,21 +52,20 @@ class FeatureDistances:
         """See :class:`Distances`."""
         left, right = self._on_grid(self.queries, rows), self._on_grid(self.gallery, columns)
         if self.metric == "cosine":
-            return torch.addmm(left.new_ones(()), left, right.T, alpha=-1)
+            return torch.addmm(left.new_ones(()), left, right.T, alpha=-(0.25**BITS))
         product = left.mul(-2) @ right.T
         return product.add_(right.square().sum(1)).add_(left.square().sum(1, keepdim=True))
 
     def _on_grid(self, features: Tensor, positions: Tensor) -> Tensor:
+        """Rounded features ``(n, D)``: under ``cosine`` whole numbers, 2^25 times the directions."""
         chosen = features[positions.to(features.device)].to(self.device, torch.float64)
         norm = torch.linalg.vector_norm(chosen, dim=1, keepdim=True)
         if not norm.square().isfinite().all():
             raise ValueError("features must be finite: there are NaN, infinite or overflowing ones")
         if self.metric == "cosine":
-            step = torch.full_like(norm, 2.0**-BITS)
-            chosen /= norm.where(norm > 0, 1.0)
-        else:
-            step = torch.ldexp(torch.ones_like(norm), torch.frexp(norm).exponent - BITS)
-        return chosen.div_(step).round_().mul_(step)
+            return chosen.mul_(2.0**BITS / norm.where(norm > 0, 1.0)).round_()
+        scale = torch.ldexp(torch.ones_like(norm), BITS - torch.frexp(norm).exponent)
+        return chosen.mul_(scale).round_().div_(scale)
 
 
 def pair_distances(distances: Distances, rows: Tensor, columns: Tensor, block_size: int) -> Tensor:

@@ -32,13 +32,13 @@ class Pairs:
         return cls(rows, columns, ends - sizes, ends)
 
     def where(self, chosen: Tensor) -> Pairs:
-        """Some of the pairs, by a mask or by positions that leave the rows in order."""
+        """Some of the pairs, by a mask."""
         return Pairs.of(self.rows[chosen], self.columns[chosen], len(self.starts))
 
-    def between(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
-        """Rows and columns of the pairs of the rows ``start`` to ``stop``."""
-        inside = slice(int(self.starts[start]), int(self.ends[stop - 1]))
-        return self.rows[inside], self.columns[inside]
+    def of_rows(self, rows: Tensor) -> Pairs:
+        """The pairs of some consecutive rows, which are numbered anew."""
+        start, inside = int(rows[0]), slice(int(self.starts[rows[0]]), int(self.ends[rows[-1]]))
+        return Pairs.of(self.rows[inside] - start, self.columns[inside], len(rows))
 
 
 def same_identity(query_ids: Tensor, gallery_ids: Tensor) -> Pairs:

@@ -11,7 +11,7 @@ from torch import Tensor
 from blockyard.retrieval.distances import Distances, FeatureDistances, Metric, blocks, pair_distances
 from blockyard.retrieval.matching import Pairs, same_identity
 from blockyard.retrieval.reranking import KReciprocal
-from blockyard.retrieval.shortlist import Shortlist
+from blockyard.retrieval.shortlist import Shortlist, packed
 
 JUNK = -1
 """Identity of gallery items that are removed before ranking; identity 0, a distractor, is nobody's match and stays."""
@@ -64,7 +64,7 @@ def rank(
     rerank: KReciprocal | None = None,
     interpolation: Literal["none", "trapezoid"] = "none",
     top: int = 50,
-    block_size: int = 4096,
+    block_size: int = 2048,
 ) -> Ranking:
     """Rank the gallery for every query, and say where its matches stand.
 
@@ -108,10 +108,12 @@ def rank(
         distances = _Columns(distances, kept)
     if rerank is not None:
         distances = rerank.distances(queries, gallery[kept.to(gallery.device)], metric, block_size)
-    nearest = Shortlist(len(queries), min(top, len(kept)), device)
-    matches, ranks = _ranks(distances, matches, removed, nearest, len(kept), block_size)
-    places = torch.where(nearest.columns < 0, -1, kept[nearest.columns])
-    return _summary(matches, ranks, places, interpolation)
+    parts = [
+        _rank_rows(distances, rows, matches.of_rows(rows), removed.of_rows(rows), min(top, len(kept)), kept, block_size)
+        for _, rows in blocks(torch.arange(len(queries), device=device), block_size)
+    ]
+    ranks, nearest = (torch.cat(part) for part in zip(*parts, strict=True))
+    return _summary(matches, ranks, nearest, interpolation)
 
 
 @dataclass(frozen=True)
@@ -134,57 +136,68 @@ def _check_lengths(
             raise ValueError(f"{name}: {len(features)} features, but identities and cameras of shape {shapes}")
 
 
-def _ranks(
-    distances: Distances, matches: Pairs, removed: Pairs, nearest: Shortlist, columns: int, block_size: int
-) -> tuple[Pairs, Tensor]:
-    """The matches from near to far, and the rank of each among what is left of the gallery, both ``(P,)``.
+def _rank_rows(
+    distances: Distances, rows: Tensor, matches: Pairs, removed: Pairs, top: int, kept: Tensor, block_size: int
+) -> tuple[Tensor, Tensor]:
+    """Ranks ``(P,)`` of the matches of some queries, each query's ascending, and the nearest ``(r, top)``.
 
     A rank is a count of what is at least as near, so that each block is looked at once and then forgotten; and only
     what is not farther than a query's last match has to be counted.
     """
-    device = matches.rows.device
-    limits = pair_distances(distances, matches.rows, matches.columns, min(block_size, 1024))
-    order = limits.argsort(stable=True)
-    order = order[matches.rows[order].argsort(stable=True)]
-    matches, limits = matches.where(order), limits[order]
-    has_match = matches.ends > matches.starts
-    last = limits.new_full((len(has_match),), -torch.inf)
-    last[has_match] = limits[matches.ends[has_match] - 1]
-    counts = torch.zeros(len(limits), dtype=torch.long, device=device)
-    for first, some_columns in blocks(torch.arange(columns, device=device), block_size):
-        gone = removed.where((removed.columns >= first) & (removed.columns < first + block_size))
-        for start, some_rows in blocks(torch.arange(len(last), device=device), block_size):
-            block = distances(some_rows, some_columns)
-            row, column = gone.between(start, start + len(some_rows))
-            block[row - start, column - first] = torch.inf
-            listed = nearest.bound(start, block)
-            limit = last[some_rows].maximum(listed)
-            row, column = (block <= limit[:, None]).nonzero(as_tuple=True)
-            entry = block[row, column]
-            short = (entry <= listed[row]) & entry.isfinite()
-            nearest.add(start, row[short], column[short] + first, entry[short])
-            close = entry <= last[row + start]
-            place = _places(matches, limits, row[close] + start, column[close] + first, entry[close])
-            counts += place.bincount(minlength=len(counts))
-    total = counts.cumsum(0)
-    before = torch.cat([total.new_zeros(1), total])[matches.starts]
-    return matches, total - before[matches.rows]
+    limits = _Limits(matches, pair_distances(distances, rows[matches.rows], matches.columns, min(block_size, 1024)))
+    nearest = Shortlist(len(rows), top, rows.device)
+    for first, columns in blocks(torch.arange(len(kept), device=rows.device), block_size):
+        block = distances(rows, columns)
+        gone = (removed.columns >= first) & (removed.columns < first + len(columns))
+        block[removed.rows[gone], removed.columns[gone] - first] = torch.inf
+        listed = nearest.bound(block)
+        row, column = (block <= limits.last.maximum(listed)[:, None]).nonzero(as_tuple=True)
+        entry = block[row, column]
+        column += first
+        short = (entry <= listed[row]) & entry.isfinite()
+        nearest.add(row[short], column[short], entry[short])
+        close = entry <= limits.last[row]
+        limits.count(row[close], column[close], entry[close])
+    return limits.ranks(), torch.where(nearest.columns < 0, -1, kept[nearest.columns])
 
 
-def _places(matches: Pairs, limits: Tensor, rows: Tensor, columns: Tensor, entries: Tensor) -> Tensor:
-    """For every entry ``(E,)`` the first of its row's matches that is not nearer; entries without one are left out.
+class _Limits:
+    """Distances of the matches, from near to far, and how much of the gallery lies up to each.
 
-    A bisection over (distance, column), so that equal distances are ordered by column.
+    Attributes:
+        last: Distance ``(r,)`` of each query's last match; minus infinity without one.
     """
-    low, end = matches.starts[rows], matches.ends[rows]
-    high = end
-    while bool((searching := low < high).any()):
-        middle = torch.where(searching, (low + high) // 2, 0)
-        limit = limits[middle]
-        nearer = (limit < entries) | ((limit == entries) & (matches.columns[middle] < columns))
-        low = torch.where(searching & nearer, middle + 1, low)
-        high = torch.where(searching & ~nearer, middle, high)
-    return low[low < end]
+
+    def __init__(self, matches: Pairs, distances: Tensor) -> None:
+        rows, sizes = len(matches.starts), matches.ends - matches.starts
+        # One more than the longest, for what lies behind the last match.
+        self.width = int(sizes.max()) + 1
+        self.is_match = torch.arange(self.width, device=sizes.device) < sizes[:, None]
+        self.distances = distances.new_full((rows, self.width), torch.inf)
+        self.columns = matches.columns.new_full((rows, self.width), -1)
+        self.distances[self.is_match], self.columns[self.is_match] = distances, matches.columns
+        self.distances, order = self.distances.sort(dim=1, stable=True)
+        self.columns = self.columns.gather(1, order)
+        self.last = self.distances.where(self.is_match, -torch.inf).amax(1)
+        self.counts = torch.zeros_like(self.columns)
+
+    def count(self, rows: Tensor, columns: Tensor, entries: Tensor) -> None:
+        """Count entries ``(E,)``, sorted by row, each at the first match that is as far."""
+        touched, near, near_columns = packed(rows, columns, entries)
+        limits, limit_columns = self.distances[touched], self.columns[touched]
+        place = torch.searchsorted(limits, near)
+        row, number = ((limits.gather(1, place) == near) & near.isfinite()).nonzero(as_tuple=True)
+        while len(row):
+            at, column = place[row, number], near_columns[row, number]
+            later = (limits[row, at] == near[row, number]) & (limit_columns[row, at] < column)
+            row, number = row[later], number[later]
+            place[row, number] += 1
+        place += torch.arange(len(touched), device=rows.device)[:, None] * self.width
+        self.counts[touched] += place.flatten().bincount(minlength=limits.numel()).view_as(limits)
+
+    def ranks(self) -> Tensor:
+        """Rank of every match from 1, ``(P,)``."""
+        return self.counts.cumsum(1)[self.is_match]
 
 
 def _summary(matches: Pairs, ranks: Tensor, top: Tensor, interpolation: str) -> Ranking:

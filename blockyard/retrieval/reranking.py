@@ -49,11 +49,11 @@ class _Reranked:
         self, between: FeatureDistances, queries: int, items: int, settings: KReciprocal, block_size: int
     ) -> None:
         self.between, self.queries, self.settings = between, queries, settings
-        found, farthest = neighbours(between, items, items, settings.k1 + 1, between.device, block_size)
+        nearest, _, farthest = neighbours(between, items, items, settings.k1 + 1, between.device, block_size)
         # All items may be one and the same.
         self.farthest = farthest.where(farthest > 0, 1.0)
-        vectors, values = self._vectors(found.columns)
-        self.vectors, self.values = _sums(vectors, values, found.columns[:, : settings.k2])
+        vectors, values = self._vectors(nearest)
+        self.vectors, self.values = _sums(vectors, values, nearest[:, : settings.k2])
 
     def _vectors(self, nearest: Tensor) -> tuple[Pairs, Tensor]:
         pairs = reciprocal_neighbours(nearest, self.settings.k1)

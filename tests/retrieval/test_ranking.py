@@ -148,7 +148,7 @@ def identical(one, other):
 
 
 @given(evaluations(), st.sampled_from(["cosine", "euclidean"]), st.integers(1, 31))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_equals_the_definition_whatever_the_block(arguments, metric, block_size):
     ranking = rank(*arguments, metric=metric, top=5, block_size=block_size)
     trapezoids = rank(*arguments, metric=metric, interpolation="trapezoid", block_size=block_size)
@@ -168,7 +168,7 @@ def test_equals_the_definition_whatever_the_block(arguments, metric, block_size)
             assert trapezoids.average_precision[query] == pytest.approx(trapezoid(matches), abs=1e-14)
 
 
-def crowd(queries=40, gallery=150, width=33, identities=12):
+def crowd(queries=20, gallery=40, width=33, identities=12):
     """Real-valued features, every gallery item twice so that real values tie as well."""
     centres = torch.randn(identities, width)
     ids = torch.randint(identities, (queries,)), torch.randint(identities, (gallery,)).repeat(2)
@@ -182,24 +182,24 @@ def crowd(queries=40, gallery=150, width=33, identities=12):
 def test_blocks_do_not_touch_the_last_bit(metric):
     arguments = crowd()
     whole = rank(*arguments, metric=metric)
-    for block_size in (1, 7, 64, 299):
+    for block_size in (1, 7, 79):
         identical(whole, rank(*arguments, metric=metric, block_size=block_size))
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 def test_the_order_of_queries_does_not_matter(metric):
     arguments = crowd()
-    order = torch.randperm(40)
-    shuffled = [argument[order] if len(argument) == 40 else argument for argument in arguments]
+    order = torch.randperm(20)
+    shuffled = [argument[order] if len(argument) == 20 else argument for argument in arguments]
     expected = rank(*arguments, metric=metric)
     expected = {name: value[order] for name, value in dataclasses.asdict(expected).items()}
     identical(type(rank(*arguments))(**expected), rank(*shuffled, metric=metric, block_size=16))
 
 
 def test_the_order_of_a_gallery_without_ties_does_not_matter():
-    arguments = [argument[:150] for argument in crowd()]
-    order = torch.randperm(150)
-    shuffled = [argument if len(argument) == 40 else argument[order] for argument in arguments]
+    arguments = [argument[:40] for argument in crowd()]
+    order = torch.randperm(40)
+    shuffled = [argument if len(argument) == 20 else argument[order] for argument in arguments]
     expected, found = rank(*arguments), rank(*shuffled, block_size=16)
     identical(expected, dataclasses.replace(found, top=order[found.top]))
 
@@ -208,7 +208,7 @@ def test_equals_torchreid():
     torchreid = pytest.importorskip("torchreid.reid.metrics.rank")
     for seed in range(20):
         torch.manual_seed(seed)
-        arguments = [argument.round() for argument in crowd(gallery=60, width=4)]
+        arguments = [argument.round() for argument in crowd(gallery=40, width=4)]
         everything = [torch.arange(len(side)) for side in arguments[:2]]
         distances = FeatureDistances(*arguments[:2], "euclidean")(*everything)
         # It sorts unstably: places of a stable sort stand in for distances.

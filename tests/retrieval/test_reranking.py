@@ -54,7 +54,7 @@ def reranked(queries, gallery, metric, settings, block_size):
     st.sampled_from(["cosine", "euclidean"]),
     st.tuples(st.integers(1, 20), st.integers(1, 6), st.sampled_from([0.0, 0.3, 1.0])),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_equals_the_definition(seed, queries, gallery, metric, options):
     k1, k2, weight = options[0], min(options[1], options[0] + 1), options[2]
     features = groups(seed, queries, gallery)[1]
@@ -68,9 +68,9 @@ def test_equals_the_definition(seed, queries, gallery, metric, options):
 
 
 def test_blocks_do_not_touch_the_last_bit():
-    features = groups(0, 30, 80)[1]
+    features = groups(0, 10, 30)[1]
     whole = reranked(*features, "cosine", KReciprocal(), 4096)
-    for block_size in (1, 13, 64):
+    for block_size in (1, 13):
         assert torch.equal(whole, reranked(*features, "cosine", KReciprocal(), block_size))
 
 
