@@ -4,7 +4,8 @@ from PIL import Image
 
 from blockyard.datamodules import DataError
 from blockyard.datamodules.ade20k import ADE20K
-from blockyard.datamodules.samples.tiny_scenes import save_mask, save_picture, write_tiny_ade
+from blockyard.datamodules.samples.tiny_scenes import write_tiny_ade
+from blockyard.datamodules.samples.voc_layout import save_mask, save_picture
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*not the published")
 

@@ -5,7 +5,8 @@ from PIL import Image
 
 from blockyard.datamodules import DataError
 from blockyard.datamodules.cityscapes import Cityscapes
-from blockyard.datamodules.samples.tiny_scenes import CITYSCAPES_TRAIN_IDS, save_mask, write_tiny_cityscapes
+from blockyard.datamodules.samples.tiny_scenes import CITYSCAPES_TRAIN_IDS, write_tiny_cityscapes
+from blockyard.datamodules.samples.voc_layout import save_mask
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*not the published")
 

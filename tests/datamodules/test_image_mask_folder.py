@@ -3,7 +3,7 @@ import pytest
 
 from blockyard.datamodules import DataError
 from blockyard.datamodules.image_mask_folder import ImageMaskFolder
-from blockyard.datamodules.samples.tiny_scenes import save_mask, save_picture
+from blockyard.datamodules.samples.voc_layout import save_mask, save_picture
 
 
 def write(root, part, names, value=0):

@@ -4,7 +4,8 @@ import torch
 
 from blockyard.datamodules import DataError
 from blockyard.datamodules.pascal_voc import PUBLISHED, PascalVOC
-from blockyard.datamodules.samples.tiny_scenes import save_mask, write_list, write_tiny_boundaries, write_tiny_voc
+from blockyard.datamodules.samples.tiny_scenes import write_tiny_boundaries, write_tiny_voc
+from blockyard.datamodules.samples.voc_layout import save_mask, write_list
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*not the published")
 

@@ -15,7 +15,8 @@ from blockyard.datamodules.image_mask_folder import ImageMaskFolder
 from blockyard.datamodules.images import IMAGENET_MEAN
 from blockyard.datamodules.loading import EvaluationSampler, SeededSplit, make_loader
 from blockyard.datamodules.mask_listing import hold_out_evenly
-from blockyard.datamodules.samples.tiny_scenes import draw, save_mask, save_picture
+from blockyard.datamodules.samples.tiny_scenes import draw
+from blockyard.datamodules.samples.voc_layout import save_mask, save_picture
 
 
 @pytest.fixture(scope="module")

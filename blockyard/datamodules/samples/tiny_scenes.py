@@ -8,12 +8,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from blockyard.datamodules.masks import voc_palette
+from blockyard.datamodules.samples.voc_layout import Pixels, save_mask, save_picture, write_list
 
-Pixels = NDArray[np.uint8]
 Size = tuple[int, int]
 
 VOC_VALUES = range(21)
@@ -167,24 +165,3 @@ def draw(
             cv2.ellipse(mask, centre, axes, angle, 0, 360, border, 1)
     colours = np.array(voc_palette(256))[mask] / 2 + random.uniform(0, 100, size=(*size, 3))
     return colours.round().astype(np.uint8), mask
-
-
-def save_picture(path: Path, picture: Pixels, mode: str = "RGB") -> None:
-    """Write a picture ``(H, W, 3)`` in a colour mode of Pillow, in the format that its name says."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).convert(mode).save(path)
-
-
-def save_mask(path: Path, mask: Pixels, palette: Sequence[tuple[int, int, int]] | None = None) -> None:
-    """Write a mask ``(H, W)``, with a palette or in grey."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image = Image.fromarray(mask)
-    if palette is not None:
-        image.putpalette([channel for colour in palette for channel in colour])
-    image.save(path)
-
-
-def write_list(path: Path, names: Sequence[str]) -> None:
-    """Write one name a line."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{name}\n" for name in names), encoding="ascii")
