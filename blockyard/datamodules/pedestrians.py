@@ -145,6 +145,8 @@ class Pool(Pedestrians):
         options: Those of :class:`Pedestrians`.
     """
 
+    owner: NDArray[np.int64]
+
     def __init__(self, retrieval: Retrieval, clips: Clips, labelled: bool, **options: Any) -> None:
         super().__init__(sightings=retrieval.pool, transform=None, **options)
         self.query, self.gallery, self.protocol = retrieval.query, retrieval.gallery, retrieval.protocol

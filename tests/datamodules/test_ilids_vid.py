@@ -62,8 +62,7 @@ def test_an_empty_tracklet_is_named(root, one_line):
     for path in folder.iterdir():
         path.unlink()
     with pytest.raises(DataError) as error:
-        for split in ("train", "test"):
-            ilids(root).split(split)
+        ilids(root).tracklet("person004", 1)
     one_line(error, folder, "empty tracklet")
 
 
@@ -82,8 +81,7 @@ def test_malformed_names_are_refused(root, one_line):
     path = sequences(root, 1) / "person004" / "cam2_person004_00001.png"
     path.write_bytes(b"")
     with pytest.raises(DataError) as error:
-        for split in ("train", "test"):
-            ilids(root).split(split)
+        ilids(root).tracklet("person004", 0)
     one_line(error, path, "cam1_person004_00001.png expected")
     (sequences(root, 1) / "person4").mkdir()
     with pytest.raises(DataError) as error:
