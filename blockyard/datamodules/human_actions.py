@@ -54,9 +54,10 @@ class HumanActions(UCF101):
             self.root, classes=self.actions, videos_per_class=self.videos_per_class, workers=min(4, os.cpu_count() or 1)
         )
 
-    def _folder(self, name: str) -> Path:
+    def folder(self, name: str) -> Path:
+        """A folder, filmed if it is not there."""
         self.prepare_data()
-        return super()._folder(name)
+        return super().folder(name)
 
     def _check_count(self, file: Path, part: str, count: int) -> None:
         """The published counts are not those of this data set."""

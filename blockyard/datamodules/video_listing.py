@@ -112,12 +112,23 @@ def how_to_unpack(archive: Path, digest: tuple[str, str] | None, command: str) -
     """
     if not archive.is_file():
         return None
-    if digest is not None:
-        with archive.open("rb") as file:
-            found = hashlib.file_digest(file, digest[0]).hexdigest()
-        if found != digest[1]:
-            return f"{archive} is not the published archive ({digest[0]} {found}, not {digest[1]}): get it again"
-    return f"unpack the archive beside it with: {command}"
+    return wrong_archive(archive, digest) or f"unpack the archive beside it with: {command}"
+
+
+def wrong_archive(archive: Path, digest: tuple[str, str] | None) -> str | None:
+    """Why a file is not the published archive; None if it is, if it is not there, or if no digest is published.
+
+    Args:
+        archive: The file.
+        digest: Name of a hash and the publisher's hexadecimal digest.
+    """
+    if digest is None or not archive.is_file():
+        return None
+    with archive.open("rb") as file:
+        found = hashlib.file_digest(file, digest[0]).hexdigest()
+    if found == digest[1]:
+        return None
+    return f"{archive} is not the published archive ({digest[0]} {found}, not {digest[1]}): get it again"
 
 
 def hold_out_groups(
