@@ -36,13 +36,15 @@ class FeatureDistances:
         metric: ``cosine`` or ``euclidean``.
 
     Raises:
-        ValueError: Features that are not two matrices of one width, or not finite; an unknown metric.
+        ValueError: Features that are not two matrices of one width, empty or not finite; an unknown metric.
     """
 
     def __init__(self, queries: Tensor, gallery: Tensor, metric: Metric = "cosine") -> None:
         if queries.ndim != 2 or gallery.ndim != 2 or queries.shape[1] != gallery.shape[1]:
             shapes = f"{tuple(queries.shape)} and {tuple(gallery.shape)}"
             raise ValueError(f"features of queries and gallery must be (Q, D) and (G, D), not {shapes}")
+        if not len(queries) or not len(gallery):
+            raise ValueError(f"nothing to compare: {len(queries)} queries and a gallery of {len(gallery)}")
         if metric not in get_args(Metric):
             raise ValueError(f"unknown metric {metric!r}: {hint(metric, get_args(Metric))}")
         self.queries, self.gallery, self.metric = queries, gallery, metric

@@ -52,3 +52,8 @@ def test_there_are_no_more_nearest_than_the_gallery_has():
     positions, distances = nearest(torch.randn(2, 5), torch.randn(3, 5))
     assert positions.sort().values.tolist() == [[0, 1, 2], [0, 1, 2]]
     assert distances.isfinite().all()
+
+
+def test_nothing_to_compare_is_refused():
+    with pytest.raises(ValueError, match="2 queries and a gallery of 0"):
+        nearest(torch.randn(2, 5), torch.randn(0, 5))
