@@ -75,7 +75,7 @@ class ADE20K(SegmentationDataModule):
         paths = sorted(path for path in pictures.glob("*.jpg") if not path.name.startswith("."))
         check_count(pictures, len(paths), self.published[part], self.verify)
         masks = [truth / f"{path.stem}.png" for path in paths] if labelled else []
-        return require(Listing(paths, masks, [path.name for path in paths]), self._how_to_get())
+        return require(Listing(paths, masks, [path.name for path in paths]), self._how_to_get)
 
     def _how_to_get(self) -> str:
         if (self.root / ARCHIVE).is_file():

@@ -120,7 +120,7 @@ class Cityscapes(SegmentationDataModule):
         names = sorted(path.relative_to(folder).as_posix() for path in folder.glob(f"*/[!.]*_{PICTURES}.png"))
         check_count(folder, len(names), self.published[part], self.verify)
         masks = [self._mask(part, name) for name in names] if labelled else []
-        return require(Listing([folder / name for name in names], masks, names), self._how_to_get())
+        return require(Listing([folder / name for name in names], masks, names), self._how_to_get)
 
     def _mask(self, part: str, name: str) -> Path:
         return self.root / TRUTH / part / f"{name.removesuffix(f'{PICTURES}.png')}{TRUTH}_{self._kind}.png"

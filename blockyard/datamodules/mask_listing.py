@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,12 +71,12 @@ def find_pictures(folder: Path) -> Listing:
     return Listing([folder / path for path in shown], [], [path.as_posix() for path in shown])
 
 
-def require(files: Listing, where: str) -> Listing:
+def require(files: Listing, how_to_get: Callable[[], str]) -> Listing:
     """The listing, if all its files are there.
 
     Args:
         files: What to look for.
-        where: What to do about it, at the end of the complaint.
+        how_to_get: What to do about it, at the end of the complaint; only asked then, as it may check an archive.
 
     Raises:
         DataError: If some are missing; it names the first.
@@ -84,7 +84,9 @@ def require(files: Listing, where: str) -> Listing:
     expected = [*files.images, *files.masks]
     missing = [path for path in expected if not path.is_file()]
     if missing:
-        raise DataError(f"{len(missing)} of {len(expected)} files are missing, the first is {missing[0]}: {where}")
+        raise DataError(
+            f"{len(missing)} of {len(expected)} files are missing, the first is {missing[0]}: {how_to_get()}"
+        )
     return files
 
 

@@ -107,10 +107,11 @@ class PascalVOC(SegmentationDataModule):
         self, names: list[str], labelled: bool = True, masks: Path | None = None, suffix: str = ".png"
     ) -> Listing:
         pictures = [f"{name}.jpg" for name in names]
-        folder = masks or self._voc / "SegmentationClass"
+        voc = self._voc
+        folder = masks or voc / "SegmentationClass"
         truth = [folder / f"{name}{suffix}" for name in names] if labelled else []
-        files = Listing([self._voc / "JPEGImages" / name for name in pictures], truth, pictures)
-        return require(files, self._how_to_get())
+        files = Listing([voc / "JPEGImages" / name for name in pictures], truth, pictures)
+        return require(files, self._how_to_get)
 
     @property
     def _voc(self) -> Path:

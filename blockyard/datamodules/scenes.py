@@ -25,6 +25,7 @@ class Scenes(PascalVOC):
         digits: How many of the digits, from 0, there are; the classes are the background, the digits and the flower.
         size: Height and width of a training crop.
         scale: Smallest and largest random factor in training.
+        flip: Whether training pictures are flipped horizontally at random, digits and all.
         options: Those of :class:`~blockyard.datamodules.segmentation.SegmentationDataModule`.
 
     Raises:
@@ -39,10 +40,11 @@ class Scenes(PascalVOC):
         digits: int = 5,
         size: tuple[int, int] = (96, 96),
         scale: tuple[float, float] = (0.75, 1.33),
+        flip: bool = False,
         **options: Any,
     ) -> None:
         root = os.fspath(root)
-        super().__init__(root, "train", False, size=size, scale=scale, **options)
+        super().__init__(root, "train", False, size=size, scale=scale, flip=flip, **options)
         self.pictures = pictures
         self.test_pictures = test_pictures
         self.digits = digits

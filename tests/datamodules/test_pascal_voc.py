@@ -124,6 +124,13 @@ def test_where_the_added_masks_are_expected_is_said(tmp_path, one_line):
     one_line(error, "SegmentationClassAug", root / "benchmark_RELEASE" / "dataset", "SBD")
 
 
+def test_an_archive_beside_the_data_costs_nothing(root, monkeypatch):
+    """Its checksum takes seconds: it is looked at only where something is missing."""
+    (root / "VOCtrainval_11-May-2012.tar").write_bytes(b"x")
+    monkeypatch.setattr("hashlib.file_digest", None)
+    data_of(root, train_list="trainaug").setup("fit")
+
+
 def test_an_archive_that_lies_there_is_checked(tmp_path, one_line):
     (tmp_path / "VOCtrainval_11-May-2012.tar").write_bytes(b"half of it")
     with pytest.raises(DataError) as error:
