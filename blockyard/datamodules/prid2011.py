@@ -80,9 +80,10 @@ class PRID2011(TwoCameras):
         if len(chosen) != SPLITS:
             raise DataError(f"{file}: {SPLITS} splits expected, found {len(chosen)}")
         train, test = (chosen[self.official_split][part] for part in ("train", "test"))
-        if sorted(train + test) != people or abs(len(train) - len(test)) > 1:
+        if sorted(train + test) != people or not train or not test:
             raise DataError(
-                f"{file}: split {self.official_split} must divide the {len(people)} people with {FEWEST} frames in "
-                "halves"
+                f"{file}: split {self.official_split} must divide the {len(people)} people with {FEWEST} frames "
+                "in both cameras"
             )
+        check_counts(file, {"people to train on": len(train)}, {"people to train on": 89}, self.verify)
         return train, test

@@ -14,8 +14,8 @@ from blockyard.datamodules.samples.walkers import write_walkers
 class Walkers(Market1501):
     """Pictures of walkers by two cameras or more, filmed in Market-1501's layout the first time they are asked for.
 
-    Cameras differ in side, light and colour. Filming takes the package pybullet and about 5 ms a picture and core; of
-    everyone, each camera takes eight.
+    Cameras differ in side, light and colour. Filming takes the package pybullet and about 5 ms a picture; of everyone,
+    each camera takes eight.
 
     Args:
         root: Folder of the data set; made if missing.
@@ -45,7 +45,7 @@ class Walkers(Market1501):
     def prepare_data(self) -> None:
         """Film what is not there yet."""
         people = self.identities, self.test_identities, self.cameras
-        write_walkers(self.root, "market1501", *people, workers=min(4, os.cpu_count() or 1))
+        write_walkers(self.root, "market1501", *people)
 
     def _folder(self) -> Path:
         self.prepare_data()
@@ -87,7 +87,7 @@ class WalkersVideo(MARS):
     def prepare_data(self) -> None:
         """Film what is not there yet."""
         people = self.identities, self.test_identities, self.cameras
-        write_walkers(self.root, "mars", *people, workers=min(4, os.cpu_count() or 1))
+        write_walkers(self.root, "mars", *people)
 
     def _folder(self) -> Path:
         self.prepare_data()

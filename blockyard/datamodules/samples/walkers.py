@@ -6,11 +6,9 @@ import json
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, partial
-from multiprocessing import get_context
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,7 +48,6 @@ def write_walkers(
     frames: tuple[int, int] | None = None,
     size: tuple[int, int] = (128, 64),
     seed: int = 0,
-    workers: int = 1,
 ) -> Path:
     """Film walkers in the layout of Market-1501, MARS or PRID-2011.
 
@@ -71,7 +68,6 @@ def write_walkers(
         frames: Fewest and most pictures of a shot; None means 4 in market1501, 12 to 20 in mars, 27 to 33 in prid2011.
         size: Height and width in pixels.
         seed: The same seed gives the same files.
-        workers: Processes; a script that asks for more than one needs its ``if __name__ == "__main__"``.
 
     Returns:
         ``root``.
@@ -85,9 +81,9 @@ def write_walkers(
     shots, frames = shots or SHOTS[layout], frames or FRAMES[layout]
     cast = Cast(identities - test_identities, test_identities, cameras, shots, (frames[0], frames[1]), seed)
     _check(layout, cast)
-    if min(size) < 16 or workers < 1:
-        raise ValueError(f"size={size} must be at least 16 and workers={workers} positive")
-    recipe = {"generator": "walkers", "layout": layout, "size": list(size), **vars(cast)}
+    if min(size) < 16:
+        raise ValueError(f"size must be at least 16 both ways, got {size}")
+    recipe = {"generator": "walkers", "layout": layout, "size": list(size), **vars(cast), "frames": list(frames)}
     plan, finish = LAYOUTS[layout]
     planned, root = plan(cast), Path(root)
     with _new_folder(root, recipe) as folder:
@@ -95,7 +91,7 @@ def write_walkers(
             for place in sorted({Path(file).parent for shot in planned for file in shot.files}):
                 (folder / place).mkdir(parents=True)
             apart = APART if layout == "market1501" else 1
-            _film(partial(film_all, folder, size, seed, apart), planned, workers)
+            film_all(folder, size, seed, apart, planned)
             finish(folder, cast, planned)
     return root
 
@@ -217,14 +213,6 @@ def dress(random: Random) -> dict[str, Array]:
     colours["sleeves"] = colours["shirt"] if random.random() < 0.5 else skin
     colours["legs"] = colours["trousers"] if random.random() < 0.7 else skin
     return colours
-
-
-def _film(film: partial[None], shots: Sequence[Shot], workers: int) -> None:
-    if workers == 1:
-        film(shots)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        list(pool.map(film, [shots[first::workers] for first in range(workers)]))
 
 
 def _check(layout: str, cast: Cast) -> None:
