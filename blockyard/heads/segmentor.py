@@ -69,8 +69,8 @@ class Segmentor(nn.Module):
             target: Classes, ``(B, H, W)``, 255 where nothing is known.
 
         Returns:
-            Scalars by name. What is minimised is the sum of those whose name contains "loss"; the others are to be
-            looked at.
+            Tensors of one number by name. What is minimised is the sum of those whose name contains "loss"; the
+            others are to be looked at.
 
         Raises:
             ValueError: If a head has a FocalLoss and the images are on the CPU, where mmsegmentation's is wrong.
@@ -126,9 +126,11 @@ def stages_of(backbone: nn.Module) -> tuple[Stage, ...]:
 
 
 def _below_backbone(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
-    """Stages by their path in the segmentor; none where a map is no module's output."""
-    named = all(stage.path for stage in stages)
-    return tuple(replace(stage, path=f"backbone.{stage.path}") for stage in stages) if named else ()
+    """Stages by their path in the segmentor; none where not every map is the output of a module of its own."""
+    paths = {stage.path for stage in stages}
+    if "" in paths or len(paths) < len(stages):
+        return ()
+    return tuple(replace(stage, path=f"backbone.{stage.path}") for stage in stages)
 
 
 def _adopt_stock_names(_: nn.Module, state: dict[str, Any], prefix: str, *__: Any) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from blockyard import plug
-from blockyard.backbones import MMSegBackbone, TimmFeatures
+from blockyard.backbones import MMSegBackbone, Stage, TimmFeatures
 from blockyard.blocks import SpectralNonlocal
 from blockyard.heads import Segmentor, make_segmentor
 
@@ -84,6 +84,37 @@ def test_places_are_called_alike_on_every_backbone(backbone: Any):
         assert torch.equal(segmentor(x), before)
     blocks = [name for name, module in segmentor.named_modules() if isinstance(module, SpectralNonlocal)]
     assert blocks == ["backbone.layer3.0.block", "backbone.layer4.0.block"]
+
+
+class Shared(nn.Module):
+    """Two maps, for which a backbone may have no module, or the same one."""
+
+    def __init__(self, *paths: str) -> None:
+        super().__init__()
+        self.relu = nn.ReLU()
+        self.conv = nn.Conv2d(3, 8, 3, 2, 1)
+        self.stages = tuple(Stage(path, 8, 2 * i + 2) for i, path in enumerate(paths))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        x = self.relu(self.conv(x))
+        return [x, self.relu(x[..., ::2, ::2])]
+
+
+@pytest.mark.parametrize(("paths", "stages"), [(("relu", "relu"), 0), (("conv", ""), 0), (("conv", "relu"), 2)])
+def test_any_module_with_maps_is_a_backbone_and_only_distinct_modules_are_stages(paths: tuple[str, str], stages: int):
+    segmentor = make_segmentor(Shared(*paths), {"type": "UPerHead"}, [], 3)
+    assert len(segmentor.stages) == stages
+    assert segmentor.eval()(torch.randn(1, 3, 16, 16)).shape == (1, 3, 16, 16)
+
+
+def test_compiles_and_takes_synchronised_norms():
+    segmentor = make_segmentor(features(), {"type": "BlockHead", "block": "SpectralNonlocal"}, [], 3).eval()
+    x = torch.randn(1, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(torch.compile(segmentor, backend="aot_eager")(x), segmentor(x))
+    norms = sum(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in segmentor.modules())
+    converted = nn.SyncBatchNorm.convert_sync_batchnorm(segmentor)
+    assert sum(isinstance(m, nn.SyncBatchNorm) for m in converted.modules()) == norms > 0
 
 
 def test_survives_copies():
