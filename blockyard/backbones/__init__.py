@@ -2,6 +2,8 @@
 
 from blockyard.backbones.base import Backbone, Stage
 from blockyard.backbones.framewise import Framewise
+from blockyard.backbones.front_ended import FrontEnded
+from blockyard.backbones.log_mel import LogMel
 from blockyard.backbones.mmseg_backbone import MMSegBackbone
 from blockyard.backbones.preresnet import PreResNet
 from blockyard.backbones.pytorchvideo_backbone import PyTorchVideoBackbone
@@ -11,6 +13,8 @@ from blockyard.backbones.timm_features import TimmFeatures
 __all__ = [
     "Backbone",
     "Framewise",
+    "FrontEnded",
+    "LogMel",
     "MMSegBackbone",
     "PreResNet",
     "PyTorchVideoBackbone",

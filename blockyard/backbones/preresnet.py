@@ -78,7 +78,7 @@ class PreResNet(Backbone):
 
     Depth 20 is BasicBlock [3, 3, 3], depth 8 is [1, 1, 1]. Depth 56 keeps the paper's name but is Bottleneck
     [9, 9, 9], which has 83 convolutions on its main path. Three stages of 16, 32 and 64 channels (4 times that with
-    bottlenecks) at strides 1, 2 and 4, times ``stem_stride`` in space; any input size.
+    bottlenecks) at strides 1, 2 and 4 (powers of ``stage_stride``), times ``stem_stride`` in space; any input size.
 
     Args:
         num_classes: Number of classes K.
@@ -87,9 +87,12 @@ class PreResNet(Backbone):
         dropout: Probability of dropout before the classifier.
         spatial_dims: Rank of S: 1 for sequences, 2 for images, 3 for video, where the stages stride time too.
         stem_stride: Stride of the first convolution over space, never over time.
+        stem_kernel: Its size over space, odd; None takes 3. A waveform wants one as wide as a few milliseconds (Dai et
+            al., Very deep convolutional neural networks for raw waveforms, ICASSP 2017: 10 ms, stride 4).
+        stage_stride: Stride of the second and the third stage; None takes 2.
 
     Raises:
-        ValueError: If there is no such depth or rank, or the stride is not positive.
+        ValueError: If there is no such depth or rank, or a stride or the kernel does not exist.
     """
 
     def __init__(
@@ -100,27 +103,35 @@ class PreResNet(Backbone):
         dropout: float = 0.5,
         spatial_dims: int = 2,
         stem_stride: int = 1,
+        stem_kernel: int | None = None,
+        stage_stride: int | None = None,
     ) -> None:
         super().__init__(num_classes, in_channels)
         for name, value, allowed in (("depth", depth, _DEPTHS), ("spatial_dims", spatial_dims, CONV)):
             if value not in allowed:
                 raise ValueError(f"PreResNet: {name} must be one of {', '.join(map(str, allowed))}, got {value}")
-        if stem_stride < 1:
-            raise ValueError(f"PreResNet: stem_stride must be at least 1, got {stem_stride}")
+        kernel, step = 3 if stem_kernel is None else stem_kernel, 2 if stage_stride is None else stage_stride
+        for name, value in (("stem_stride", stem_stride), ("stem_kernel", kernel), ("stage_stride", step)):
+            if value < 1:
+                raise ValueError(f"PreResNet: {name} must be at least 1, got {value}")
+        if kernel % 2 == 0:
+            raise ValueError(f"PreResNet: stem_kernel must be odd, got {kernel}")
         unit, count = _DEPTHS[depth]
         conv, norm = CONV[spatial_dims], NORM[spatial_dims]
         stride = (1, stem_stride, stem_stride) if spatial_dims == 3 else stem_stride
-        self.conv1 = conv(in_channels, 16, 3, stride, 1, bias=False)  # type: ignore[arg-type]
+        window = (3, kernel, kernel) if spatial_dims == 3 else kernel
+        padding = (1, kernel // 2, kernel // 2) if spatial_dims == 3 else kernel // 2
+        self.conv1 = conv(in_channels, 16, window, stride, padding, bias=False)  # type: ignore[arg-type]
         self.layer1 = _stage(unit, 16, 16, count, 1, spatial_dims)
-        self.layer2 = _stage(unit, 16 * unit.expansion, 32, count, 2, spatial_dims)
-        self.layer3 = _stage(unit, 32 * unit.expansion, 64, count, 2, spatial_dims)
+        self.layer2 = _stage(unit, 16 * unit.expansion, 32, count, step, spatial_dims)
+        self.layer3 = _stage(unit, 32 * unit.expansion, 64, count, step, spatial_dims)
         channels = 64 * unit.expansion
         self.bn1 = norm(channels)
         self.conv2 = conv(channels, channels, 1, bias=False)
         self.bn2 = norm(channels)
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(channels, num_classes)
-        self.stages = tuple(Stage(f"layer{i + 1}", 16 * 2**i * unit.expansion, stem_stride * 2**i) for i in range(3))
+        self.stages = tuple(Stage(f"layer{i + 1}", 16 * 2**i * unit.expansion, stem_stride * step**i) for i in range(3))
 
     def forward(self, x: Tensor) -> Tensor:
         """Classify ``(B, in_channels, *S)``; logits ``(B, num_classes)``."""

@@ -8,6 +8,7 @@ that the epoch reaches workers that outlive it.
 from __future__ import annotations
 
 import random
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
@@ -16,6 +17,7 @@ import cv2
 import numpy as np
 import torch
 from lightning.pytorch.utilities.seed import isolate_rng
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 from torch.utils.data.distributed import DistributedSampler
@@ -38,6 +40,11 @@ class Split(Dataset[dict[str, Any]]):
     """One name a sample, for people and CSV files; of a video, however many views it has."""
     views: int = 1
     """Items that belong to one sample, neighbours in the split: the clips and crops of a video in evaluation."""
+    owner: Sequence[int] | NDArray[np.integer[Any]] | None = None
+    """Of every item the position of its sample in ``names``, ascending, where samples differ in their number of items:
+    the windows of a long recording, the clips of a tracklet. None: each sample has ``views`` items."""
+    windows: Sequence[tuple[float, float]] | None = None
+    """Of every item the part of its recording that it is, from and to, in seconds."""
     transform: A.Compose | None = None
 
     def __len__(self) -> int:
@@ -47,10 +54,20 @@ class Split(Dataset[dict[str, Any]]):
         """Stack the samples of a batch along a new first axis."""
         return default_collate(samples)
 
+    def sample_of(self, item: int) -> int:
+        """The position in ``names`` of the sample that an item belongs to."""
+        return item // self.views if self.owner is None else int(self.owner[item])
+
+    def items_of(self, position: int) -> range:
+        """The items of the sample ``names[position]``."""
+        if self.owner is None:
+            return range(position * self.views, (position + 1) * self.views)
+        return range(bisect_left(self.owner, position), bisect_right(self.owner, position))
+
     def problem(self, position: int) -> str | None:
         """What is wrong with what ``names[position]`` names, in one line; None if nothing is."""
         try:
-            self[position * self.views]
+            self[self.items_of(position)[0]]
         except (ValueError, OSError) as error:
             return " ".join(str(error).split())
         return None

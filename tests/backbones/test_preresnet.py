@@ -64,6 +64,9 @@ def test_every_parameter_learns():
         ({"num_classes": 10, "depth": 110}, "depth must be one of 8, 20, 56, got 110"),
         ({"num_classes": 0}, "num_classes must be at least 1"),
         ({"num_classes": 10, "in_channels": 0}, "in_channels must be at least 1"),
+        ({"num_classes": 10, "stem_stride": 0}, "stem_stride must be at least 1, got 0"),
+        ({"num_classes": 10, "stage_stride": 0}, "stage_stride must be at least 1, got 0"),
+        ({"num_classes": 10, "stem_kernel": 80}, "stem_kernel must be odd, got 80"),
     ],
 )
 def test_mistakes(arguments, why: str):
@@ -97,3 +100,16 @@ def test_the_middle_of_a_3_d_kernel_alone_is_the_2_d_network():
     deep.load_state_dict(state)
     x = torch.randn(2, 3, 16, 16)
     torch.testing.assert_close(deep(x.unsqueeze(2)), flat(x), rtol=1e-4, atol=1e-5)
+
+
+def test_of_a_waveform_the_stem_is_wide_and_the_stages_stay_long():
+    network = PreResNet(5, 1, depth=8, spatial_dims=1, stem_stride=4, stem_kernel=79, stage_stride=4).eval()
+    x = torch.randn(2, 1, 16_000)
+    assert [tuple(f.shape) for f in network.features(x)] == [(2, 16, 4000), (2, 32, 1000), (2, 64, 250)]
+    assert [stage.stride for stage in network.stages] == [4, 16, 64]
+    x[:, :, 39] += 10  # the edge of the first window, which a kernel of 3 would not see
+    assert not torch.equal(network.conv1(x)[..., 0], network.conv1(x * (torch.arange(16_000) != 39))[..., 0])
+
+
+def test_the_stem_of_a_video_is_wide_in_space_alone():
+    assert PreResNet(5, spatial_dims=3, stem_kernel=7).conv1.kernel_size == (3, 7, 7)

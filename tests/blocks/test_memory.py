@@ -6,6 +6,8 @@ from functools import partial
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from blockyard.blocks import (
     CompactNonlocal,
@@ -51,3 +53,37 @@ def test_memory_for_the_backward_grows_linearly(make):
 def test_the_materialised_form_does_not():
     block = SpectralNonlocal(16, 1, evaluation="dense")
     assert kept(block, 4096) > 12 * kept(block, 1024)
+
+
+class Largest(TorchDispatchMode):
+    """Remembers the most elements that any tensor computed within it had."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, torch.Tensor):
+                self.elements = max(self.elements, tensor.numel())
+        return result
+
+
+def train_once(block: torch.nn.Module, n: int) -> int:
+    """Elements of the largest tensor of a training step on a map of one second at n samples a second."""
+    with Largest() as largest:
+        block(torch.randn(1, 16, n)).square().mean().backward()
+        torch.optim.SGD(block.parameters(), lr=0.1).step()
+    return largest.elements
+
+
+def test_a_spectral_block_trains_on_a_waveform_of_16000_samples():
+    block, n = SpectralNonlocal(16, 1), 16_000
+    before = [parameter.clone() for parameter in block.parameters()]
+    assert train_once(block, n) == 16 * n  # no tensor is larger than the map: N×N would be a thousand times that
+    train_once(block, n)  # it starts as the identity: only now does everything move
+    assert all(not torch.equal(old, new) for old, new in zip(before, block.parameters(), strict=True))
+    assert kept(block, n) < 4.2 * kept(block, n // 4)
+
+
+def test_the_largest_tensor_would_tell():
+    assert train_once(SpectralNonlocal(16, 1, evaluation="dense"), 1000) == 1000**2

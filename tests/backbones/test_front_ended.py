@@ -1,0 +1,65 @@
+"""A front end before a backbone: paths, stages and costs are the backbone's, the input is the waveform."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+from torch.export import Dim, export
+
+from blockyard import plug
+from blockyard.backbones import FrontEnded, LogMel, PreResNet, TimmBackbone
+from blockyard.blocks import SpectralNonlocal
+from blockyard.costs import count_macs, count_parameters
+
+SMALL = partial(PreResNet, depth=8)
+
+
+def network(backbone=SMALL) -> FrontEnded:
+    return FrontEnded(5, 1, LogMel(n_mels=32), backbone).eval()
+
+
+def test_is_the_backbone_on_the_spectrogram():
+    whole, x = network(), torch.randn(2, 1, 4000)
+    spectrogram = whole.front_end(x)
+    assert spectrogram.shape == (2, 1, 32, 26)
+    assert torch.equal(whole(x), whole.backbone(spectrogram))
+    for stage, features in zip(whole.stages, whole.features(x), strict=True):
+        assert features.shape == (2, stage.channels, 32 // stage.stride, -(-26 // stage.stride))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "path"),
+    [
+        (SMALL, "backbone.layer2.0"),
+        (partial(TimmBackbone, name="resnet18"), "backbone.net.layer2.1"),
+    ],
+)
+def test_plugs_address_the_backbone(backbone, path):
+    whole = network(backbone)
+    before, x = count_parameters(whole), torch.randn(1, 1, 8000)
+    expected = whole(x)
+    plug(whole, SpectralNonlocal, "stage2.-1", example=torch.zeros(1, 1, 8000), quiet=True)
+    assert torch.equal(whole(x), expected)  # the block starts as the identity
+    assert count_parameters(whole) > before
+    assert type(whole.get_submodule(path)).__name__ == "Plugged"
+    plug(whole, SpectralNonlocal, "layer1.0", example=torch.zeros(1, 1, 8000), quiet=True)
+
+
+def test_costs_are_those_of_a_waveform():
+    whole = network()
+    backbone = count_macs(whole.backbone, (1, 32, 26))
+    filters = 32 * 201 * 26  # the mel filters are a matrix product; of Fourier transforms there is no count
+    assert count_macs(whole, (1, 4000)) == backbone + filters
+
+
+def test_exports_with_the_front_end():
+    whole, x = network(), torch.randn(3, 1, 4000)
+    exported = export(whole, (x[:2],), dynamic_shapes=({0: Dim("batch")},)).module()
+    torch.testing.assert_close(exported(x), whole(x))
+
+
+def test_takes_one_channel():
+    with pytest.raises(ValueError, match="waveforms of 1 channel, got 2"):
+        FrontEnded(5, 2, LogMel(), PreResNet)
