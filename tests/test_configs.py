@@ -7,7 +7,7 @@ import pytest
 from blockyard.commands.composition import CONFIGS, compose, config_names
 from blockyard.commands.study import configurations, read_study
 from blockyard.commands.training import SuiteCLI, prepare
-from blockyard.datamodules import CIFAR10, CIFAR100, HMDB51, UCF101, ImageFolder, VideoFolder
+from blockyard.datamodules import CIFAR10, CIFAR100, HMDB51, UCF101, ImageFolder, VideoCSV, VideoFolder
 
 RUNS = [name for name in config_names() if not name.startswith(("studies/", "cluster/"))]
 STUDIES = [name for name in config_names() if name.startswith("studies/")]
@@ -17,7 +17,7 @@ STUDIES = [name for name in config_names() if name.startswith("studies/")]
 def _no_data_needed(monkeypatch, tmp_path):
     """Names of classes are all that a network needs from data; reading the data is tested elsewhere."""
     monkeypatch.chdir(tmp_path)
-    published = ((CIFAR10, 10), (CIFAR100, 100), (UCF101, 101), (HMDB51, 51))
+    published = ((CIFAR10, 10), (CIFAR100, 100), (UCF101, 101), (HMDB51, 51), (VideoCSV, 400))
     for kind, count in (*published, (ImageFolder, 7), (VideoFolder, 7)):
         monkeypatch.setattr(kind, "classes", property(lambda self, count=count: [str(k) for k in range(count)]))
 

@@ -25,13 +25,25 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from blockyard.callbacks import ClassReport, ContactSheet, ExactResume, PredictionsCSV, RunConfig, RunRecord
+from blockyard.callbacks import (
+    ClassReport,
+    ContactSheet,
+    ExactResume,
+    MaskWriter,
+    PredictionsCSV,
+    RankedGallery,
+    RetrievalWriter,
+    RunConfig,
+    RunRecord,
+    SegmentationCases,
+    SegmentationReport,
+)
 from blockyard.commands.composition import Composed, compose, contradiction
 from blockyard.commands.parser_messages import explain
 from blockyard.datamodules import DataModule
 from blockyard.leaderboard.identity import canonical, identity
 from blockyard.leaderboard.labels import class_name
-from blockyard.tasks import Classification
+from blockyard.tasks import Classification, PersonReID, SemanticSegmentation
 
 RUNS = Path("runs")
 PARSER = {"exit_on_error": False, "allow_abbrev": False}
@@ -50,6 +62,8 @@ ALLOWED = (
 
 REPORTS: dict[type[LightningModule], tuple[Callable[[Path], Callback], ...]] = {
     Classification: (ClassReport, ContactSheet, PredictionsCSV),
+    PersonReID: (RankedGallery, RetrievalWriter),
+    SemanticSegmentation: (SegmentationReport, SegmentationCases, MaskWriter),
 }
 """The callbacks that report on a kind of task."""
 

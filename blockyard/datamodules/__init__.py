@@ -6,30 +6,53 @@ import os
 # one that imports it, and nothing in this package can be imported before this line.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
+from blockyard.datamodules.ade20k import ADE20K
 from blockyard.datamodules.base import DataError, DataModule
 from blockyard.datamodules.cifar import CIFAR10, CIFAR100
+from blockyard.datamodules.cityscapes import Cityscapes
 from blockyard.datamodules.decoding import DecodingError
 from blockyard.datamodules.digits import Digits
 from blockyard.datamodules.hmdb51 import HMDB51
 from blockyard.datamodules.human_actions import HumanActions
+from blockyard.datamodules.ilids_vid import ILIDSVID
 from blockyard.datamodules.image_folder import ImageFolder
+from blockyard.datamodules.image_mask_folder import ImageMaskFolder
+from blockyard.datamodules.market1501 import Market1501
+from blockyard.datamodules.mars import MARS
+from blockyard.datamodules.msmt17 import MSMT17
+from blockyard.datamodules.pascal_voc import PascalVOC
+from blockyard.datamodules.prid2011 import PRID2011
+from blockyard.datamodules.scenes import Scenes
 from blockyard.datamodules.ucf101 import UCF101
 from blockyard.datamodules.video_csv import VideoCSV
 from blockyard.datamodules.video_folder import VideoFolder
 from blockyard.datamodules.videos import VideoDataModule
+from blockyard.datamodules.walkers import Walkers, WalkersVideo
 
 __all__ = [
+    "ADE20K",
     "CIFAR10",
     "CIFAR100",
     "HMDB51",
+    "ILIDSVID",
+    "MARS",
+    "MSMT17",
+    "PRID2011",
     "UCF101",
+    "Cityscapes",
     "DataError",
     "DataModule",
     "DecodingError",
     "Digits",
     "HumanActions",
     "ImageFolder",
+    "ImageMaskFolder",
+    "Market1501",
+    "PascalVOC",
+    "Scenes",
     "VideoCSV",
     "VideoDataModule",
     "VideoFolder",
+    "Walkers",
+    "WalkersVideo",
 ]

@@ -4,5 +4,14 @@ from blockyard.tasks.action_recognition import ActionRecognition
 from blockyard.tasks.base import Task
 from blockyard.tasks.classification import Classification
 from blockyard.tasks.image_classification import ImageClassification
+from blockyard.tasks.person_reid import PersonReID
+from blockyard.tasks.semantic_segmentation import SemanticSegmentation
 
-__all__ = ["ActionRecognition", "Classification", "ImageClassification", "Task"]
+__all__ = [
+    "ActionRecognition",
+    "Classification",
+    "ImageClassification",
+    "PersonReID",
+    "SemanticSegmentation",
+    "Task",
+]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from blockyard.commands.composition import read_config
 from blockyard.datamodules import DataError, VideoCSV
 
 TRAIN = [  # label, id, start, end
@@ -83,6 +84,20 @@ def test_folders_may_be_named_as_any_copy_does(root):
     data = kinetics(root)
     assert {part: data.names(part) for part in ("train", "val")} == before
     assert not list(data.check("train"))
+
+
+def test_the_shipped_configuration_reads_the_published_lists(root):
+    options = read_config("action_recognition/kinetics400.yaml")["data"]["init_args"]
+    assert {key: options[key] for key in ("train", "test")} == {
+        "train": "annotations/train.csv",
+        "test": "annotations/val.csv",
+    }
+    data = VideoCSV(**options | {"root": str(root), "batch_size": 1, "num_workers": 0, "val_fraction": 0.1})
+    assert data.num_classes == 3
+    assert data.input_shape == (3, 8, 224, 224)
+    assert len(data.names("val")) == 3
+    with pytest.warns(UserWarning, match="1 of 2 listed videos are missing .* counted as failures"):
+        assert len(data.split("test")) == 2 * 10 * 3
 
 
 def test_a_list_of_paths(root, write_video):
