@@ -12,7 +12,7 @@ VERBS = {
     "fit": "train a network",
     "validate": "evaluate a checkpoint on the validation split",
     "test": "evaluate a checkpoint on the test split and write the record of the run",
-    "predict": "write the most probable classes of each sample as CSV",
+    "predict": "write what a checkpoint says of new samples: classes as CSV, masks as PNG, rankings of a gallery",
     "check-data": "read everything that a configuration trains and tests on, and list what is damaged",
     "samples": "write sample data in the published layout of a data set",
     "study": "train and test a grid of plugs and seeds, then print the leaderboard",

@@ -6,6 +6,9 @@ import difflib
 import traceback
 from collections.abc import Iterable
 
+LISTED = 40
+"""A message lists so many names at most."""
+
 
 def mistake_in(error: BaseException) -> BaseException | None:
     """What this package raised on purpose, under whatever others wrapped around it; None means a bug.
@@ -27,8 +30,11 @@ def _is_ours(error: BaseException) -> bool:
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:
-    """A hint: the nearest of ``allowed``, or all of them."""
+    """A hint: the nearest of ``allowed``, or all of them, up to :data:`LISTED`."""
     names = sorted(set(allowed))
     lower = {name.lower(): name for name in names}
     close = difflib.get_close_matches(word.lower(), lower, n=2, cutoff=0.5)
-    return f"did you mean {' or '.join(lower[name] for name in close)}?" if close else f"allowed: {', '.join(names)}"
+    if close:
+        return f"did you mean {' or '.join(lower[name] for name in close)}?"
+    more = f", … ({len(names)} in all)" if len(names) > LISTED else ""
+    return f"allowed: {', '.join(names[:LISTED])}{more}"

@@ -137,9 +137,9 @@ def merge(base: Any, update: Any) -> Any:
 
 
 def class_path(value: Any) -> str | None:
-    """The class that a configuration value names, if it names one."""
+    """The class that a configuration value names, if it names one; mmsegmentation calls it ``type``."""
     if isinstance(value, dict):
-        value = value.get("class_path")
+        value = value.get("class_path", value.get("type"))
     return value if isinstance(value, str) else None
 
 
@@ -221,11 +221,12 @@ PLACES = (
     "data.query_folder",
     "data.gallery_folder",
     "model.trust_config",
+    "model.overlays",
     "data.verify",
     "data.batch_size",
     "data.num_workers",
 )
-"""Where the data lie, how they are loaded, and whom the user trusts."""
+"""Where the data lie, how they are loaded, whom the user trusts, and what is drawn."""
 
 
 def contradiction(saved: dict[str, Any], now: dict[str, Any], evaluation: Collection[str] = ()) -> str | None:

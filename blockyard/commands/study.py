@@ -157,8 +157,9 @@ def _run(config: dict[str, Any], study: str) -> tuple[str, str]:
         return f"{name}: has a record, skipped", run
     start = time.monotonic()
     cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=find_checkpoint("fit", "last", cli.run_directory))
-    best = find_checkpoint("test", "best", cli.run_directory)
-    (metrics,) = cli.trainer.test(cli.model, cli.datamodule, ckpt_path=best, verbose=False)
+    kind = "best" if len(cli.datamodule.split("val")) else "last"  # without validation, no checkpoint is the best
+    tested = find_checkpoint("test", kind, cli.run_directory)
+    (metrics,) = cli.trainer.test(cli.model, cli.datamodule, ckpt_path=tested, verbose=False)
     metric = f"test/{cli.model.primary_metric}"
     return f"{name}: {metric} {metrics[metric]:.4f}, {time.monotonic() - start:.0f} s", run
 

@@ -38,6 +38,7 @@ IGNORED = (
     "trainer.enable_model_summary",
     "trainer.enable_checkpointing",
     "trainer.profiler",
+    "model.init_args.overlays",
 )
 """Settings that don't tell experiments apart; everything else does."""
 
@@ -48,13 +49,18 @@ IGNORED_CALLBACKS = (
     "ExactResume",
     "LearningRateMonitor",
     "ModelCheckpoint",
+    "MaskWriter",
     "ModelSummary",
     "OnExceptionCheckpoint",
     "PredictionsCSV",
+    "RankedGallery",
+    "RetrievalWriter",
     "RichModelSummary",
     "RichProgressBar",
     "RunConfig",
     "RunRecord",
+    "SegmentationCases",
+    "SegmentationReport",
     "TQDMProgressBar",
 )
 """Callbacks that watch the training and don't change it."""

@@ -40,6 +40,10 @@ def _five_in_res3_res4(network: nn.Module) -> list[str]:
     return _spread(network, "stage2", 2) + _spread(network, "stage3", 3)
 
 
+def _nvan_five(network: nn.Module) -> list[str]:
+    return ["stage2.-2", "stage2.-1", "stage3.-3", "stage3.-2", "stage3.-1"]
+
+
 def _spread(network: nn.Module, stage: str, count: int) -> list[str]:
     """After every ⌊depth / count⌋-th unit of a stage: 1, 3, 5 of six, and 6, 13, 20 of ResNet-101's 23."""
     depth = len(select(network, f"{stage}.*"))
@@ -52,7 +56,10 @@ def _spread(network: nn.Module, stage: str, count: int) -> list[str]:
 PRESETS: dict[str, Callable[[nn.Module], list[str]]] = {
     "one-in-res4": _one_in_res4,
     "five-in-res3-res4": _five_in_res3_res4,
+    "nvan-five": _nvan_five,
 }
 """``one-in-res4``: before the last residual block of res4 (Wang et al., CVPR 2018; Zhu et al., ICCV 2021).
 ``five-in-res3-res4``: two blocks in res3, three in res4, evenly (Wang et al.): after every other residual block of a
-ResNet-50, and after every seventh of a ResNet-101's res4."""
+ResNet-50, and after every seventh of a ResNet-101's res4. ``nvan-five``: after the last two units of res3 and the last
+three of res4 (Liu et al., Spatially and Temporally Efficient Non-local Attention Network for Video-based Person
+Re-Identification, BMVC 2019), there over all frames: ``space-time nvan-five``."""

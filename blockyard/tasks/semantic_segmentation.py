@@ -60,14 +60,7 @@ class SemanticSegmentation(Task):
 
     network: Segmentor
     primary_metric: ClassVar[str] = "mIoU"
-    evaluation_options: ClassVar[tuple[str, ...]] = (
-        "inference",
-        "window",
-        "stride",
-        "scales",
-        "flip_test",
-        "overlays",
-    )
+    evaluation_options: ClassVar[tuple[str, ...]] = ("inference", "window", "stride", "scales", "flip_test")
 
     def __init__(
         self,

@@ -106,6 +106,13 @@ def test_contradictions():
     assert contradiction(saved, bare) == "--model.block null contradicts the checkpoint, trained with GlobalContext"
 
 
+def test_another_head_of_mmsegmentation_starts_clean():
+    base = {"decode_head": {"type": "PSPHead", "pool_scales": [1, 2], "channels": 64}}
+    assert merge(base, {"decode_head": {"type": "FCNHead"}}) == {"decode_head": {"type": "FCNHead"}}
+    same = merge(base, {"decode_head": {"type": "PSPHead", "channels": 32}})
+    assert same["decode_head"] == {"type": "PSPHead", "pool_scales": [1, 2], "channels": 32}
+
+
 def test_options_of_evaluation_may_differ_from_the_checkpoint_s():
     saved = {"data": {"class_path": "D", "init_args": {"clips": 10, "window": [4, 4], "frames": 8}}}
     more = merge(saved, {"data": {"init_args": {"clips": 3, "window": [8, 8]}}})

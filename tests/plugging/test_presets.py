@@ -29,8 +29,10 @@ def test_video_networks(name: str, first: int):
     places = {
         "one-in-res4": [f"{res4}.{last - 1}"],
         "five-in-res3-res4": [f"{res3}.1", f"{res3}.3", *(f"{res4}.{i}" for i in three)],
+        "nvan-five": [f"{res3}.2", f"{res3}.3", *(f"{res4}.{i}" for i in (last - 2, last - 1, last))],
     }
-    grown = {"one-in-res4": added(1024), "five-in-res3-res4": added(512, 512, 1024, 1024, 1024)}
+    five = added(512, 512, 1024, 1024, 1024)
+    grown = {"one-in-res4": added(1024), "five-in-res3-res4": five, "nvan-five": five}
     assert places.keys() == PRESETS.keys()
     for preset in PRESETS:
         with torch.device("meta"):
