@@ -69,7 +69,7 @@ class LogMel(nn.Module):
     ) -> None:
         super().__init__()
         self.sample_rate = sample_rate
-        self.n_fft = n_fft or round(0.025 * sample_rate)
+        self.n_fft = n_fft or 2 * round(0.0125 * sample_rate)
         self.win_length = win_length or self.n_fft
         self.hop_length = hop_length or round(0.01 * sample_rate)
         self.n_mels, self.f_min, self.f_max = n_mels, f_min, sample_rate / 2 if f_max is None else f_max
@@ -93,6 +93,8 @@ class LogMel(nn.Module):
             raise ValueError(
                 f"LogMel takes waveforms (B, 1, L) of more than {self.n_fft // 2} samples, got {(*x.shape,)}"
             )
+        if x.shape[0] == 0:  # of a process that has no clip left; there is no Fourier transform of nothing
+            return self.window.new_zeros(0, 1, self.n_mels, 1 + (x.shape[2] - self.n_fft % 2) // self.hop_length)
         with torch.autocast(x.device.type, enabled=False):
             y = self._normalised(self._scaled(self._power(x[:, 0].float())))
             if self.training and (self.freq_mask or self.time_mask):

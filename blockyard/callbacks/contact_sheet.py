@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ class ContactSheet(Callback):
     """Writes ``mistakes.png`` at the end of a test: a row a sample, what it is and what it was taken for.
 
     The mistakes with the largest loss come first. A video is shown by frames spread over its middle view, as the
-    network saw them. The task must hold ``outcomes``, as :class:`~blockyard.tasks.Classification` does, and the data be
-    pictures ``(H, W, C)`` or clips ``(T, H, W, C)`` of uint8; others are left alone.
+    network saw them, a recording by the spectrogram of its middle window. The task must hold ``outcomes``, as
+    :class:`~blockyard.tasks.Classification` does, and the data be pictures ``(H, W, C)`` or clips ``(T, H, W, C)`` of
+    uint8, or what the task's ``render`` makes a picture of; others are left alone.
 
     Args:
         directory: Where the picture goes.
@@ -42,34 +44,65 @@ class ContactSheet(Callback):
         if not outcomes or not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        names, classes = data.names("test"), data.classes
+        names, render = data.names("test"), getattr(pl_module, "render", None)
+        mistakes = worst_tags if outcomes["target"].dim() == 2 else worst
         shown = []
-        for index, target, predicted, probability in worst(outcomes, self.rows):
-            frames = view_frames(data.split("test"), index, self.columns)
+        for index, text in mistakes(outcomes, data.classes, self.rows):
+            frames = view_frames(data.split("test"), index, self.columns, render)
             if frames is None:
                 return
-            text = f"{names[index]}\n{classes[target]}\ntaken for {classes[predicted]} ({probability:.0%})"
-            shown.append((text, frames))
+            shown.append((f"{names[index]}\n{text}", frames))
         if shown:
             atomic.write(self.directory / "mistakes.png", draw(shown))
 
 
-def worst(outcomes: dict[str, Tensor], rows: int) -> list[tuple[int, int, int, float]]:
-    """Index, true class, predicted class and its probability of the mistakes with the largest loss.
+def worst(outcomes: dict[str, Tensor], classes: list[str], rows: int) -> list[tuple[int, str]]:
+    """Index of the mistakes with the largest loss, and what each is and was taken for.
 
     Args:
         outcomes: ``index``, ``target``, ``predicted``, ``probability``, ``loss``, ``(n,)`` each.
+        classes: Names of the classes.
         rows: At most so many.
     """
     wrong = (outcomes["target"] != outcomes["predicted"]).nonzero().flatten()
     order = wrong[outcomes["loss"][wrong].argsort(descending=True, stable=True)][:rows]
     columns = [outcomes[name][order].tolist() for name in ("index", "target", "predicted", "probability")]
-    return [(index, int(true), int(taken), p) for index, true, taken, p in zip(*columns, strict=True)]
+    return [
+        (index, f"{classes[int(true)]}\ntaken for {classes[int(taken)]} ({p:.0%})")
+        for index, true, taken, p in zip(*columns, strict=True)
+    ]
 
 
-def view_frames(split: Any, sample: int, columns: int) -> Frames | None:
-    """Frames ``(F, H, W, C)``, F up to ``columns``, of the middle view of a sample; None if it is no picture."""
-    pixels = np.asarray(split[sample * split.views + split.views // 2]["input"])
+def worst_tags(outcomes: dict[str, Tensor], classes: list[str], rows: int) -> list[tuple[int, str]]:
+    """Index of the samples with the largest loss among those of several labels, and their errors at one half.
+
+    Args:
+        outcomes: ``index`` and ``loss`` ``(n,)``, ``target`` and ``probability`` ``(n, K)``.
+        classes: Names of the classes.
+        rows: At most so many.
+    """
+    target, heard = outcomes["target"].bool(), outcomes["probability"] >= 0.5
+    wrong = (target != heard).any(1).nonzero().flatten()
+    order = wrong[outcomes["loss"][wrong].argsort(descending=True, stable=True)][:rows]
+
+    def listed(labels: Tensor) -> str:
+        return ", ".join(classes[k] for k in labels.nonzero().flatten().tolist()) or "nothing"
+
+    return [(int(outcomes["index"][k]), f"{listed(target[k])}\ntaken for {listed(heard[k])}") for k in order.tolist()]
+
+
+def view_frames(split: Any, sample: int, columns: int, render: Callable[[Any], Frames] | None = None) -> Frames | None:
+    """Frames ``(F, H, W, C)``, F up to ``columns``, of the middle view of a sample; None if it is no picture.
+
+    Args:
+        split: The split.
+        sample: Position of the sample in it.
+        columns: At most so many frames.
+        render: Makes frames of an input that is none.
+    """
+    views = split.items_of(sample)
+    given = split[views[len(views) // 2]]["input"]
+    pixels = np.asarray(given if render is None else render(given))
     if pixels.dtype != np.uint8 or pixels.ndim not in (3, 4) or pixels.shape[-1] not in (1, 3):
         return None
     clip = pixels[None] if pixels.ndim == 3 else pixels

@@ -15,6 +15,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 
+from blockyard.datamodules.loading import Split
 from blockyard.leaderboard import atomic
 
 TOP = 5
@@ -62,23 +63,24 @@ class PredictionsCSV(Callback):
     Takes tasks whose ``predict_step`` gives probabilities ``(B, K)`` and indices ``(B,)``. Where the split reads a
     sample in several ``views``, their probabilities are averaged; views that a batch says are not ``valid`` are left
     out, and a sample without a valid one has a line without classes. With several processes the first one writes all
-    samples, in the order of the split.
+    samples, in the order of the split. Of recordings read in several windows, ``windows.csv`` says from when to when,
+    in seconds, each window goes and what is most probable in it.
 
     ``seconds`` is wall time, reading included: the time since the batch before, shared equally by what is in a batch.
 
     Args:
-        directory: Where ``predictions.csv`` goes.
+        directory: Where ``predictions.csv`` and ``windows.csv`` go.
     """
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / "predictions.csv"
         self._rows: dict[int, Row] = {}
-        self._views = 1
+        self._windows: dict[int, tuple[int, float]] = {}
         self._last = 0.0
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Learn how many views a sample has, and start the clock."""
-        self._views = trainer.datamodule.split("predict").views  # type: ignore[attr-defined]
+        """Learn whose views the items are, and start the clock."""
+        self._split: Split = trainer.datamodule.split("predict")  # type: ignore[attr-defined]
         self._last = time.perf_counter()
 
     def on_predict_batch_end(
@@ -99,16 +101,19 @@ class PredictionsCSV(Callback):
         valid = batch["valid"].tolist() if "valid" in batch else [True] * len(index)
         for row, view in enumerate(index.tolist()):
             total = probabilities[row] if valid[row] else None
-            self._add(view // self._views, Row(1, int(valid[row]), seconds, total))
+            self._add(self._split.sample_of(view), Row(1, int(valid[row]), seconds, total))
+            if total is not None and self._split.windows is not None:
+                self._windows[view] = int(total.argmax()), float(total.amax())
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Bring the rows together and write them."""
-        parts: list[Any] = [self._rows]
+        parts: list[Any] = [(self._rows, self._windows)]
         if trainer.world_size > 1:
             parts = [None] * trainer.world_size
-            torch.distributed.all_gather_object(parts, self._rows)
+            torch.distributed.all_gather_object(parts, (self._rows, self._windows))
         self._rows = {}
-        for part in parts:
+        for part, windows in parts:
+            self._windows |= windows
             for sample, row in part.items():
                 self._add(sample, row)
         rows, self._rows = self._rows, {}
@@ -120,7 +125,7 @@ class PredictionsCSV(Callback):
         known.add(row)
         if row.best is not None:
             known.best = row.best
-        elif known.views == self._views:
+        elif known.views == len(self._split.items_of(sample)):
             known.settle()
 
     def _write(self, rows: dict[int, Row], data: Any) -> None:
@@ -128,9 +133,31 @@ class PredictionsCSV(Callback):
         for row in rows.values():
             row.settle()  # what limit_predict_batches left with part of its views
         atomic.write(self.path, _csv(rows, names, data.classes).encode())
+        if self._split.windows is not None and len(self._split) > len(names):
+            text = windows_csv(self._windows, self._split, data.classes)
+            atomic.write(self.path.with_name("windows.csv"), text.encode())
+        self._windows = {}
         print(f"{len(rows)} predictions in {self.path}")
         if unread := [names[sample] for sample, row in sorted(rows.items()) if row.best is None]:
             rank_zero_warn(f"{len(unread)} of them could not be read: {', '.join(unread[:TOP])}")
+
+
+def windows_csv(best: dict[int, tuple[int, float]], split: Split, classes: list[str]) -> str:
+    """A line a window: its recording, from when to when in seconds, the most probable class and its probability.
+
+    Args:
+        best: By item, class and probability; what could not be decoded is not there, and has a line without.
+        split: The recordings.
+        classes: Names of the classes.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["file", "start", "end", "class", "probability"])
+    for item, (start, end) in enumerate(split.windows or ()):
+        label, probability = best.get(item, (None, 0.0))
+        cells = ["", ""] if label is None else [classes[label], f"{probability:.6f}"]
+        writer.writerow([split.names[split.sample_of(item)], f"{start:.3f}", f"{end:.3f}", *cells])
+    return text.getvalue()
 
 
 def _csv(rows: dict[int, Row], names: list[str], classes: list[str]) -> str:

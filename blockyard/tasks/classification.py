@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 from torchmetrics.aggregation import MeanMetric
-from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
+from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix, MulticlassF1Score
 
 from blockyard.backbones import Backbone
 from blockyard.tasks.base import Batch, Task
@@ -48,13 +48,21 @@ class Classification(Task):
     ) -> None:
         super().__init__(backbone(num_classes, input_shape[0]), input_shape, **options)
         self.num_classes = num_classes
-        self.loss = nn.CrossEntropyLoss(label_smoothing=label_smoothing)
-        self.val_loss = MeanMetric()
-        self.val_metrics = _metrics(num_classes, "val/")
-        self.test_metrics = _metrics(num_classes, "test/")
-        self.confusion_metric = MulticlassConfusionMatrix(num_classes)
         self.outcomes: dict[str, Tensor] = {}
         self.confusion: Tensor | None = None
+        self.make_criteria(label_smoothing)
+
+    def make_criteria(self, label_smoothing: float) -> None:
+        """Make ``loss``, which trains, and the metrics."""
+        self.loss: nn.Module = nn.CrossEntropyLoss(label_smoothing=label_smoothing)
+        self.val_loss = MeanMetric()
+        self.val_metrics = _metrics(self.num_classes, "val/")
+        self.test_metrics = _metrics(self.num_classes, "test/")
+        self.confusion_metric = MulticlassConfusionMatrix(self.num_classes)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Class probabilities ``(B, K)`` of logits ``(B, K)``, in float32."""
+        return logits.float().softmax(1)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of one batch.
@@ -102,7 +110,7 @@ class Classification(Task):
         """Update all that a test keeps by logits ``(B, K)``, labels ``(B,)`` and positions in the split ``(B,)``."""
         self.test_metrics.update(logits, target)
         self.confusion_metric.update(logits, target)
-        probability, predicted = logits.float().softmax(1).max(1)
+        probability, predicted = self.probabilities(logits).max(1)
         self._outcomes.update(
             index,
             top1=logits.argmax(1) == target,
@@ -129,7 +137,7 @@ class Classification(Task):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
         """Probabilities ``(B, K)`` and the index ``(B,)`` of their samples."""
-        return self(batch["input"]).float().softmax(1), batch["index"]
+        return self.probabilities(self(batch["input"])), batch["index"]
 
 
 def _metrics(num_classes: int, prefix: str) -> MetricCollection:
@@ -138,6 +146,7 @@ def _metrics(num_classes: int, prefix: str) -> MetricCollection:
             "top1": MulticlassAccuracy(num_classes, average="micro"),
             "top5": MulticlassAccuracy(num_classes, average="micro", top_k=min(5, num_classes)),
             "macro_accuracy": MulticlassAccuracy(num_classes, average="macro"),
+            "macro_f1": MulticlassF1Score(num_classes, average="macro"),
         },
         prefix=prefix,
         compute_groups=False,

@@ -12,7 +12,7 @@ from torch import nn
 
 from blockyard.blocks import Nonlocal
 from blockyard.callbacks import ContactSheet, PredictionsCSV
-from blockyard.tasks.action_recognition import ViewMean
+from blockyard.tasks.views import ViewMean
 
 SPEC = importlib.util.spec_from_file_location("few_videos", Path(__file__).with_name("few_videos.py"))
 few = importlib.util.module_from_spec(SPEC)
