@@ -156,6 +156,17 @@ def rows_of(names: list[str], size: tuple[int, int], width: int, rounds: int, th
     return rows
 
 
+def append(path: Path, row: dict[str, Any]) -> None:
+    """Add a row to a table at once: a run takes long, and may be ended."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    is_new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, row)
+        if is_new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
 def main() -> None:
     """Measure, print, and add to the table with ``--csv``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -178,20 +189,12 @@ def main() -> None:
     }
     print(", ".join(f"{key} {value}" for key, value in label.items()))
     names = ["blockyard"] if options.large else [name for name in CANDIDATES if name in versions]
-    table = []
     for width in options.width:
         for size in (LARGE,) if options.large else SIZES:
             for row in rows_of(names, size, width, 1 if options.large else options.rounds, options.threads):
                 print(*(f"{key} {value}" for key, value in row.items()), sep="  ", flush=True)
-                table.append(label | row)
-    if options.csv:
-        options.csv.parent.mkdir(parents=True, exist_ok=True)
-        is_new = not options.csv.exists()
-        with options.csv.open("a", newline="") as file:
-            writer = csv.DictWriter(file, table[0])
-            if is_new:
-                writer.writeheader()
-            writer.writerows(table)
+                if options.csv:
+                    append(options.csv, label | row)
 
 
 if __name__ == "__main__":

@@ -78,6 +78,15 @@ def test_own_camera_and_junk_are_removed_and_distractors_stay():
     assert ranking.top.tolist() == [[2, 3, 4, -1]], "other identities stay, whichever camera saw them"
 
 
+def test_ties_are_broken_by_position():
+    everywhere = torch.ones(5, 1)
+    ids, cameras = torch.tensor([2, 1, 2, 1, 2]), torch.ones(5, dtype=torch.long)
+    ranking = rank(torch.ones(1, 1), everywhere, torch.tensor([1]), ids, torch.tensor([0]), cameras, block_size=2)
+    assert ranking.first_match.tolist() == [2]
+    assert ranking.mINP == 2 / 4
+    assert ranking.top.tolist() == [[0, 1, 2, 3, 4]]
+
+
 def test_queries_without_a_match_are_left_out_of_the_means():
     queries, gallery, _, gallery_ids, cameras, gallery_cameras = scene()
     twice = [
