@@ -31,8 +31,8 @@ Layout = Literal["market1501", "mars", "prid2011"]
 GAITS = ("walk", "walk", "walk", "run")
 CLOTHS = np.linspace(0.08, 0.92, 4)
 """Brightness of a colour channel of a garment: so few that people share some of their clothes."""
-SHOTS = {"market1501": 2, "mars": 2, "prid2011": 1}
-FRAMES = {"market1501": (4, 4), "mars": (12, 20), "prid2011": (27, 33)}
+SHOTS = {"market1501": 4, "mars": 2, "prid2011": 1}
+FRAMES = {"market1501": (2, 2), "mars": (12, 20), "prid2011": (27, 33)}
 FPS = 15
 APART = 11
 """Frames from one picture of a shot to the next where they are not a tracklet: two thirds of a second."""
@@ -52,8 +52,8 @@ def write_walkers(
     """Film walkers in the layout of Market-1501, MARS or PRID-2011.
 
     A person has a skin, hair, and clothes, whose colours are few, so that people are alike in part. A camera has its
-    side, height, colour cast, exposure, sharpness and noise; the backgrounds are parts of one photograph a camera. So
-    what tells people apart are clothes and build of what is seen, under another light and from another side. Besides
+    side, height, colour cast, exposure, sharpness and noise; every shot has a background of its own. So what tells
+    people apart is what they wear, under another light and from another side. Besides
     them there are strangers, a quarter as many as are tested on, each seen by one camera.
 
     A data set that was finished before is left as it is; one that is interrupted leaves nothing.
@@ -64,8 +64,8 @@ def write_walkers(
         identities: People, in all.
         test_identities: How many of them are tested on; in prid2011 each of the ten splits chooses others.
         cameras: 2 to 6; in prid2011 there are 2.
-        shots: How often each camera sees a person, in sequences or tracklets; None means twice, in prid2011 once.
-        frames: Fewest and most pictures of a shot; None means 4 in market1501, 12 to 20 in mars, 27 to 33 in prid2011.
+        shots: How often each camera sees a person, in sequences or tracklets; None means 4, in mars 2, in prid2011 1.
+        frames: Fewest and most pictures of a shot; None means 2 in market1501, 12 to 20 in mars, 27 to 33 in prid2011.
         size: Height and width in pixels.
         seed: The same seed gives the same files.
 
@@ -166,7 +166,7 @@ class Street:
         motion = self.motions[GAITS[random.integers(len(GAITS))]]
         times = random.uniform(0, motion.duration) + np.arange(len(shot.files)) * apart / FPS * random.uniform(0.8, 1.2)
         camera = Camera(random.uniform(2.6, 3.1), post.yaw + random.uniform(-0.4, 0.4), post.pitch, field=0.7)
-        backdrop = crop(random, self.photographs[shot.camera % len(self.photographs)], self.size)
+        backdrop = crop(random, self.photographs[random.integers(len(self.photographs))], self.size)
         self.person.dress(dress(np.random.default_rng([self.seed, 1, shot.person])))
         exposure = random.uniform(0.85, 1.15)
         for pose in motion.at(times):
@@ -178,10 +178,10 @@ class Street:
         return Post(
             yaw=2.1 * camera + random.uniform(-0.3, 0.3),
             pitch=random.uniform(-0.45, -0.05),
-            gain=random.uniform(0.8, 1.15, size=3).astype(np.float32),
-            gamma=random.uniform(0.75, 1.3),
+            gain=random.uniform(0.9, 1.1, size=3).astype(np.float32),
+            gamma=random.uniform(0.85, 1.15),
             blur=random.uniform(0.2, 0.8),
-            noise=random.uniform(1.0, 5.0),
+            noise=random.uniform(1.0, 3.0),
             light={
                 "lightDirection": random.uniform((-1, 0.5, -1), (1, 2.5, 1)).tolist(),
                 "lightAmbientCoeff": random.uniform(0.45, 0.65),
