@@ -93,8 +93,13 @@ def scores_of(probabilities: Tensor, target: Tensor) -> tuple[dict[str, Tensor],
     Args:
         probabilities: ``(n, K)``.
         target: Zeros and ones ``(n, K)``.
+
+    Raises:
+        ValueError: If no sample has a label.
     """
     samples = target.sum(0)
+    if not samples.any():
+        raise ValueError("none of the files has a label: there is no average precision of nothing")
     heard = (probabilities >= 0.5).long()
     absent = probabilities.new_full((), torch.nan)
     columns = zip(probabilities.T, target.T, samples.tolist(), strict=True)

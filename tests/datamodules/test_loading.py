@@ -164,3 +164,18 @@ def test_a_rank_without_a_sample_gets_an_empty_batch_like_any_other():
     (batch,) = make_loader(split, EvaluationSampler(2, rank=2, world=3), 4, 0)
     assert batch["input"].shape == (0, 1, 2, 2)
     assert batch["index"].dtype == torch.int64
+
+
+class TestItemsOfASample:
+    def test_each_has_as_many_views(self):
+        split = Plain(24)
+        split.views = 3
+        assert [split.sample_of(item) for item in (0, 2, 3, 23)] == [0, 0, 1, 7]
+        assert split.items_of(7) == range(21, 24)
+
+    @pytest.mark.parametrize("kind", [list, np.array])
+    def test_or_some_have_more(self, kind):
+        split = Plain(6)
+        split.owner = kind([0, 1, 1, 1, 2, 2])
+        assert [split.sample_of(item) for item in range(6)] == [0, 1, 1, 1, 2, 2]
+        assert [split.items_of(position) for position in range(3)] == [range(1), range(1, 4), range(4, 6)]

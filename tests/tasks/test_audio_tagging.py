@@ -52,6 +52,10 @@ class TestScores:
         metrics, _ = scores_of(torch.tensor([[0.9], [0.1]]), torch.tensor([[1], [0]]))
         assert metrics["mAP"] == metrics["macro_f1"] == 1
 
+    def test_without_any_label_there_is_no_score(self):
+        with pytest.raises(ValueError, match="none of the files has a label"):
+            scores_of(torch.rand(3, 2), torch.zeros(3, 2).long())
+
     def test_ranking_precision_is_that_of_torchmetrics(self, given):
         p, target = given
         expected = multilabel_ranking_average_precision(p, target, 6)
