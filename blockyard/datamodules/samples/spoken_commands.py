@@ -41,7 +41,8 @@ def write_spoken_commands(
         voices: Speakers, 10 to 104.
         takes: Clips of each word by each speaker.
         seed: The same seed gives the same files.
-        workers: Processes; a script that asks for more than one needs its ``if __name__ == "__main__"``.
+        workers: Processes, which pay for many thousand clips alone: starting one takes as long as writing a thousand.
+            A script that asks for more than one needs its ``if __name__ == "__main__"``.
 
     Returns:
         ``root``.
