@@ -3,6 +3,7 @@
 from blockyard.backbones.base import Backbone, Stage
 from blockyard.backbones.framewise import Framewise
 from blockyard.backbones.front_ended import FrontEnded
+from blockyard.backbones.headless import BackboneFeatures
 from blockyard.backbones.log_mel import LogMel
 from blockyard.backbones.mmseg_backbone import MMSegBackbone
 from blockyard.backbones.preresnet import PreResNet
@@ -12,6 +13,7 @@ from blockyard.backbones.timm_features import TimmFeatures
 
 __all__ = [
     "Backbone",
+    "BackboneFeatures",
     "Framewise",
     "FrontEnded",
     "LogMel",

@@ -1,11 +1,36 @@
-"""A backbone without what comes after its last map."""
+"""Backbones without what comes after their last map."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from blockyard.backbones.base import Backbone
+from blockyard.backbones.base import Backbone, Stage
+
+EXAMPLE = (64, 64)
+"""Height and width of the picture that shows which parameters the maps need."""
+
+
+class BackboneFeatures(nn.Module):
+    """The maps of any backbone for pictures, without its classifier, for heads that predict densely.
+
+    Args:
+        in_channels: Channels of the images.
+        backbone: Called with ``(num_classes, in_channels)``.
+    """
+
+    def __init__(self, in_channels: int, backbone: Callable[[int, int], Backbone]) -> None:
+        super().__init__()
+        self.net = backbone(1, in_channels)
+        behead(self.net, torch.zeros(1, in_channels, *EXAMPLE))
+        prefix = ".".join(part for part in ("net", self.net.stock_path) if part)
+        self.stages = tuple(Stage(f"{prefix}.{stage.path}", stage.channels, stage.stride) for stage in self.net.stages)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """The maps of the stages of ``(B, in_channels, H, W)``, ``(B, stage.channels, H', W')`` each."""
+        return self.net.features(x)
 
 
 def behead(backbone: Backbone, example: Tensor) -> None:

@@ -10,6 +10,7 @@ from blockyard.callbacks.retrieval_report import RankedGallery, RetrievalWriter
 from blockyard.callbacks.run_config import RunConfig
 from blockyard.callbacks.segmentation_cases import SegmentationCases
 from blockyard.callbacks.segmentation_report import SegmentationReport
+from blockyard.callbacks.tag_report import TagReport
 
 __all__ = [
     "ClassReport",
@@ -23,4 +24,5 @@ __all__ = [
     "RunRecord",
     "SegmentationCases",
     "SegmentationReport",
+    "TagReport",
 ]

@@ -37,13 +37,14 @@ from blockyard.callbacks import (
     RunRecord,
     SegmentationCases,
     SegmentationReport,
+    TagReport,
 )
 from blockyard.commands.composition import Composed, compose, contradiction
 from blockyard.commands.parser_messages import explain
 from blockyard.datamodules import DataModule
 from blockyard.leaderboard.identity import canonical, identity
 from blockyard.leaderboard.labels import class_name
-from blockyard.tasks import Classification, PersonReID, SemanticSegmentation
+from blockyard.tasks import AudioTagging, Classification, PersonReID, SemanticSegmentation
 
 RUNS = Path("runs")
 PARSER = {"exit_on_error": False, "allow_abbrev": False}
@@ -61,11 +62,12 @@ ALLOWED = (
 """What a configuration may import, besides the packages in the environment variable BLOCKYARD_ALLOW."""
 
 REPORTS: dict[type[LightningModule], tuple[Callable[[Path], Callback], ...]] = {
+    AudioTagging: (TagReport, ContactSheet, PredictionsCSV),
     Classification: (ClassReport, ContactSheet, PredictionsCSV),
     PersonReID: (RankedGallery, RetrievalWriter),
     SemanticSegmentation: (SegmentationReport, SegmentationCases, MaskWriter),
 }
-"""The callbacks that report on a kind of task."""
+"""The callbacks that report on a kind of task; of several kinds that fit, the first."""
 
 
 def allow_imports() -> None:

@@ -62,6 +62,7 @@ IGNORED_CALLBACKS = (
     "SegmentationCases",
     "SegmentationReport",
     "TQDMProgressBar",
+    "TagReport",
 )
 """Callbacks that watch the training and don't change it."""
 

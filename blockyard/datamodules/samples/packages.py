@@ -7,7 +7,7 @@ from pathlib import Path
 
 from blockyard.datamodules.base import DataError
 
-DISTRIBUTIONS = {"pybullet_data": "pybullet", "sklearn": "scikit-learn"}
+DISTRIBUTIONS = {"espeakng_loader": "espeakng-loader", "pybullet_data": "pybullet", "sklearn": "scikit-learn"}
 """What a package is called in an index, where that is another name."""
 
 
