@@ -70,8 +70,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 def _run(options: argparse.Namespace) -> int:
     from rich.console import Console  # --help and mistakes answer without it
 
-    records = _of_task(_records(options.records or [RECORDS]), options.task)
-    made = tables(records)
+    folders = options.records or [RECORDS]
+    made = tables(_of_task(_records(folders), options.task), folders)
     console = Console()
     if not console.is_terminal:
         console = Console(width=240)  # a file or pipe has no width: keep every row on one line

@@ -1,6 +1,7 @@
-"""Means over seeds, their confidence intervals, and differences paired by seed.
+"""Means over seeds, their confidence intervals, differences paired by seed, and their significance.
 
-Student's t is computed here: importing SciPy would take longer than all that the leaderboard does.
+Student's t is computed here: importing SciPy would take longer than all that the leaderboard does. The formulas
+are gathered in docs/statistics.md.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from functools import cache
 
 FEW_SEEDS = 3
 """Below this number of seeds an interval says next to nothing, and rows are marked."""
+ENOUGH_PAIRS = 5
+"""From this number of pairs on, significance is computed."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,50 @@ def paired_difference(row: Mapping[int, float], baseline: Mapping[int, float], l
     Returns:
         The estimate, whose ``n`` is the number of pairs; None where there is no pair.
     """
-    seeds = sorted(row.keys() & baseline.keys())
-    return estimate([row[seed] - baseline[seed] for seed in seeds], level) if seeds else None
+    differences = _differences(row, baseline)
+    return estimate(differences, level) if differences else None
+
+
+def paired_p_value(row: Mapping[int, float], baseline: Mapping[int, float]) -> float | None:
+    """Two-sided p value of Student's t test paired by seed.
+
+    With n differences of mean m and standard deviation s (n − 1 in its denominator), t = m √n / s and
+    p = 2 (1 − F(|t|; n − 1)), F being :func:`t_cdf`.
+
+    Args:
+        row: Seed to value.
+        baseline: Seed to value.
+
+    Returns:
+        The p value, not corrected for the number of comparisons. None below :data:`ENOUGH_PAIRS` pairs, and where
+        all differences are the same up to rounding: without spread there is nothing to test against.
+    """
+    differences = _differences(row, baseline)
+    n = len(differences)
+    if n < ENOUGH_PAIRS:
+        return None
+    mean = math.fsum(differences) / n
+    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in differences) / (n - 1))
+    size = max(abs(value) for seeds in (row, baseline) for value in seeds.values())
+    if deviation <= 1e-9 * size:  # far above float64's rounding, far below one sample more or less of any test split
+        return None
+    return max(0.0, 2 * (1 - t_cdf(abs(mean) * math.sqrt(n) / deviation, n - 1)))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust p values for their number, so that the chance of any false finding among them stays at the level.
+
+    Of m p values in ascending order, the k-th becomes max over j ≤ k of min(1, (m − j + 1) p_j) (S. Holm, A Simple
+    Sequentially Rejective Multiple Test Procedure, Scandinavian Journal of Statistics 6, 1979).
+
+    Returns:
+        The adjusted p values, in the order given.
+    """
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = largest
+    return adjusted
 
 
 def t_cdf(t: float, degrees: int) -> float:
@@ -105,6 +150,10 @@ def t_quantile(p: float, degrees: int) -> float:
     while low < (middle := (low + high) / 2) < high:
         low, high = (middle, high) if (1 + _central(middle, _positive(degrees))) / 2 < p else (low, middle)
     return math.sqrt(degrees) * math.tan(high)
+
+
+def _differences(row: Mapping[int, float], baseline: Mapping[int, float]) -> list[float]:
+    return [row[seed] - baseline[seed] for seed in sorted(row.keys() & baseline.keys())]
 
 
 def _positive(degrees: int) -> int:

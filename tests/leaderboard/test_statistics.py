@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from blockyard.leaderboard.statistics import estimate, paired_difference, t_cdf, t_quantile
+from blockyard.leaderboard.statistics import estimate, holm, paired_difference, paired_p_value, t_cdf, t_quantile
 
 # as accuracies are: so many of 1,000 test samples
 scores = st.integers(0, 1000).map(lambda right: right / 1000)
@@ -87,3 +87,48 @@ def test_bad_input_is_refused():
         t_quantile(1.0, 3)
     with pytest.raises(ValueError, match="degree of freedom, got 0"):
         t_quantile(0.9, 0)
+
+
+@given(st.lists(st.tuples(scores, scores), min_size=5, max_size=20))
+def test_significance_is_that_of_the_paired_t_test(pairs):
+    row, baseline = ({seed: pair[side] for seed, pair in enumerate(pairs)} for side in (0, 1))
+    found = paired_p_value(row, baseline)
+    if stats.tstd([a - b for a, b in pairs]) < 1e-9:
+        assert found is None
+    else:
+        assert found == pytest.approx(stats.ttest_rel(*zip(*pairs, strict=True)).pvalue, rel=1e-6, abs=1e-12)
+
+
+def test_below_five_pairs_there_is_no_significance():
+    row = {seed: 0.9 + 0.001 * seed for seed in range(5)}
+    assert paired_p_value(row, dict.fromkeys(range(4), 0.5)) is None
+    assert paired_p_value(row, dict.fromkeys(range(5), 0.5)) < 1e-6
+
+
+def test_equal_differences_in_every_seed_are_no_proof():
+    baseline = {seed: 0.1 * seed for seed in range(5)}
+    assert paired_p_value({seed: score + 0.01 for seed, score in baseline.items()}, baseline) is None
+
+
+def test_holm_by_hand():
+    # Sorted 0.005, 0.01, 0.03, 0.04 times 4, 3, 2, 1 is 0.02, 0.03, 0.06, 0.04; none may be below the one before.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, 0.7]) == [1, 1]
+    assert holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.sampled_from([0.01, 0.05, 0.2]))
+def test_holm_rejects_what_its_steps_reject(p_values, level):
+    """Step down from the smallest p: compare with level / m, level / (m - 1), … and stop at the first that is above."""
+    rejected = set()
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        if p_values[index] * (len(p_values) - rank) > level:
+            break
+        rejected.add(index)
+    assert {index for index, p in enumerate(holm(p_values)) if p <= level} == rejected
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_lies_between_one_test_and_bonferroni(p_values):
+    bonferroni = [min(1, p * len(p_values)) for p in p_values]
+    assert all(p <= q <= b for p, q, b in zip(p_values, holm(p_values), bonferroni, strict=True))

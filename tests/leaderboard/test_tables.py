@@ -201,3 +201,40 @@ def test_csv_is_unrounded_and_leaves_unknown_cells_empty(study):
     assert float(spectral["score"]) == pytest.approx(0.9366666666666666, abs=1e-15)
     assert (spectral["pairs"], spectral["macs"], spectral["peak_memory"]) == ("3", "31234567", "536870912.0")
     assert (lines[0]["difference"], lines[0]["difference_ci95"], lines[0]["pairs"]) == ("", "", "0")
+
+
+def five_seeds(make_record, block, gain):
+    return [make_record(0.9 + 0.001 * seed + gain * (1 + seed % 2), seed, block) for seed in range(5)]
+
+
+def test_significance_is_shown_from_five_pairs_on_and_corrected(make_record):
+    baseline = [make_record(0.9 + 0.002 * seed**2 % 0.01, seed) for seed in range(5)]
+    better, same = five_seeds(make_record, "Nonlocal", 0.02), five_seeds(make_record, "GlobalContext", 0.0)
+    few = five_seeds(make_record, "SpectralNonlocal", 0.03)[:4]
+    found = rows([*baseline, *better, *same, *few])
+    reference = [record.metrics["top1"] for record in baseline]
+    raw = [stats.ttest_rel([run.metrics["top1"] for run in runs], reference).pvalue for runs in (better, same)]
+    assert raw[0] < raw[1]
+    assert found["Nonlocal @ stage2.1"].p == pytest.approx(2 * raw[0])
+    assert found["GlobalContext @ stage2.1"].p == pytest.approx(max(raw[1], 2 * raw[0]))
+    assert found["SpectralNonlocal @ stage2.1"].p is None
+    assert found["none"].p is None
+    text = notes([*baseline, *better, *same, *few])
+    assert "p: two-sided t test paired by seed, from 5 pairs on, corrected for the 2 comparisons" in text
+
+
+def test_significance_has_a_column_only_where_there_is_some(study, make_record):
+    assert "p" not in cells(tables(study)[0])[0]
+    records = [make_record(0.9 + 0.002 * seed**2 % 0.01, seed) for seed in range(5)]
+    (table,) = tables([*records, *five_seeds(make_record, "Nonlocal", 0.02)])
+    header, baseline, row = cells(table)
+    assert (baseline[header.index("p")], row[header.index("p")]) == ("–", f"{table.rows[1].p:.3f}")
+    (_, line) = csv.DictReader(io.StringIO(comma_separated([table])))
+    assert float(line["p_holm"]) == table.rows[1].p
+    assert line["items_low"] == ""
+
+
+def test_a_family_is_the_blocks_wherever_they_are(make_record):
+    families = {row.family for row in rows([make_record(0.9, 0, "Nonlocal", at=[s]) for s in ("a.1", "b")]).values()}
+    assert families == {"Nonlocal"}
+    assert rows([make_record(0.9)])["none"].family == "none"

@@ -1,0 +1,131 @@
+"""How much a difference depends on the choice of test items: a paired bootstrap over their stored scores.
+
+NumPy is imported when there are scores to read: the leaderboard answers without it where there are none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from blockyard.leaderboard.record import Record
+
+if TYPE_CHECKING:
+    import numpy as np
+
+RESAMPLES = 2_000
+"""Resamples of the test items; their number moves an end of an interval by about 1.5 % of the interval's width."""
+CELLS = 1_000_000
+"""Items drawn at once, to bound memory."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An interval of a difference to the baseline."""
+
+    low: float
+    high: float
+
+
+def bootstrap_difference(
+    row: Mapping[int, np.ndarray], baseline: Mapping[int, np.ndarray], level: float = 0.95, resamples: int = RESAMPLES
+) -> Interval | None:
+    """Percentile interval of the mean difference row − baseline, test items resampled.
+
+    An item's difference d_i is averaged over the seeds that both have, and items are drawn with replacement: all
+    runs of a resample see the same items, so an item that is hard for both sides adds nothing. The random numbers
+    are the same in every call, and do not depend on the order of the items.
+
+    Args:
+        row: Seed to the scores of all n test items, ``(n,)``.
+        baseline: Seed to the scores of the same items, ``(n,)``.
+        level: Confidence level, between 0 and 1.
+        resamples: Number of resamples.
+
+    Returns:
+        The interval; None where no seed is common.
+
+    Raises:
+        ValueError: If the numbers of items differ.
+    """
+    import numpy as np
+
+    seeds = sorted(row.keys() & baseline.keys())
+    if not seeds:
+        return None
+    if len({len(scores[seed]) for scores in (row, baseline) for seed in seeds}) > 1:
+        raise ValueError("the runs were tested on different numbers of items")
+    differences = sum(row[seed].astype(float) - baseline[seed] for seed in seeds) / len(seeds)
+    tails = ((1 - level) / 2, (1 + level) / 2)
+    low, high = np.quantile(_resampled_means(np.asarray(differences), resamples), tails)
+    return Interval(float(low), float(high))
+
+
+def item_interval(row: Sequence[Record], baseline: Sequence[Record], folders: Sequence[Path]) -> Interval | None:
+    """The interval of :func:`bootstrap_difference` from the files beside two experiments' records.
+
+    Args:
+        row: Runs of an experiment, one a seed.
+        baseline: Runs of its baseline.
+        folders: Where the files of scores are looked for.
+
+    Returns:
+        The interval; None where no seed is common.
+
+    Raises:
+        ValueError: If a file is missing, damaged or not the record's, the numbers of items differ, or the primary
+            metric is not the mean of a stored score; the message is one line.
+    """
+    seeds = {run.seed for run in row} & {run.seed for run in baseline}
+    sides = [[run for run in side if run.seed in seeds] for side in (row, baseline)]
+    if not seeds:
+        return None
+    scores = {run.run: _scores(run, folders) for side in sides for run in side}
+    name = _averaged([(run, scores[run.run]) for side in sides for run in side])
+    ours, theirs = ({run.seed: scores[run.run][name] for run in side} for side in sides)
+    return bootstrap_difference(ours, theirs)
+
+
+def _scores(record: Record, folders: Sequence[Path]) -> dict[str, np.ndarray]:
+    if record.scores is None:
+        raise ValueError(f"run {record.run} has no scores on record")
+    from blockyard.leaderboard.scores import read_scores
+
+    found = [folder / record.scores for folder in folders if (folder / record.scores).is_file()]
+    if not found:
+        raise ValueError(f"{record.scores}: no such file beside the records")
+    return read_scores(found[0], record.scores_sha256 or "")
+
+
+def _averaged(runs: Sequence[tuple[Record, dict[str, np.ndarray]]]) -> str:
+    """The score whose mean over items is the primary metric in every run; its own name first.
+
+    A metric of a whole split (mIoU, mean average precision over classes) is no mean over items: resampling the
+    items' own scores would put an interval around another quantity.
+    """
+    primary = runs[0][0].primary
+    names = sorted(set.intersection(*(set(scores) for _, scores in runs)), key=lambda name: (name != primary, name))
+    for name in names:
+        means = [
+            (float(scores[name].mean(dtype=float)), run.metrics[primary]) for run, scores in runs if len(scores[name])
+        ]
+        # float32 scores and a metric rounded to seven digits
+        if len(means) == len(runs) and all(abs(mean - value) <= 1e-5 * max(1, abs(value)) for mean, value in means):
+            return name
+    raise ValueError(f"{primary} is not the mean of a stored score")
+
+
+def _resampled_means(differences: np.ndarray, resamples: int) -> np.ndarray:
+    """Means ``(resamples,)`` of as many items drawn with replacement, from the differences ``(n,)``."""
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    n = len(differences)
+    values, counts = np.unique(differences, return_counts=True)
+    if 10 * len(values) <= n:  # right or wrong: how often each value is drawn is multinomial, at a fraction of the time
+        return random.multinomial(n, counts / n, size=resamples) @ values / n
+    ordered, step = np.sort(differences), max(1, CELLS // n)
+    blocks = [min(step, resamples - start) for start in range(0, resamples, step)]
+    return np.concatenate([ordered[random.integers(0, n, (block, n))].mean(1) for block in blocks])
