@@ -26,11 +26,13 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from blockyard.callbacks import (
+    AtomicCheckpointIO,
     ClassReport,
     ContactSheet,
     ExactResume,
     MaskWriter,
     PredictionsCSV,
+    Preemption,
     RankedGallery,
     RetrievalWriter,
     RunConfig,
@@ -91,6 +93,7 @@ def quiet() -> None:
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     for message in (
         r".*does not have many workers",
+        r".*The `srun` command is available on your system but is not used",
         r".*isinstance\(treespec, LeafSpec\)",
         r".*Checkpoint directory .* exists and is not empty",
         r".*The dirpath has changed from",
@@ -98,6 +101,7 @@ def quiet() -> None:
         r".*was called before the ``update`` method",
         r".*Total length of .* across ranks is zero|.*[Ll]ocal rank has zero length",
         r".*`predict` returned None if it was on an unsupported",
+        r"The `srun` command is available on your system but is not used",  # studies and short runs need none
         r".*When align_corners=True, the output would more aligned",
         r".*It is recommended to use `self.log\(.*, sync_dist=True\)`",  # torchmetrics has synchronised already
     ):
@@ -176,6 +180,7 @@ class SuiteCLI(LightningCLI):
         options = self._get(self.config_init, "trainer")
         if options.logger in (None, True):
             kwargs["logger"] = self._loggers() if self.subcommand in ("fit", None) else False
+        kwargs["plugins"] = [*_listed(options.plugins), AtomicCheckpointIO()]
         config = {**options, **kwargs, "default_root_dir": self.run_directory}
         try:
             return self._instantiate_trainer(config, self._callbacks())
@@ -202,7 +207,12 @@ class SuiteCLI(LightningCLI):
             ModelCheckpoint(filename="best", monitor=metric, mode="max", save_on_train_epoch_end=False, **place),
             ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **place),
             ModelCheckpoint(filename="last", train_time_interval=timedelta(minutes=10), **place),
+            Preemption(self.run_directory / "checkpoints" / "last.ckpt"),
         ]
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def reports_of(task: LightningModule) -> tuple[Callable[[Path], Callback], ...]:

@@ -1,0 +1,42 @@
+"""Checkpoints that are there whole or not at all, on any file system."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and renames it.
+
+    Lightning writes it to the system's folder for temporary files. Where that is another file system than the run's, as
+    on most clusters, the move is a copy, and a job that ends during it leaves half a checkpoint in place of the last.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
+        """Write or replace a checkpoint.
+
+        Args:
+            checkpoint: State of the training.
+            path: Where it goes; addresses such as ``s3://…`` are left to Lightning.
+            storage_options: Not supported, as in the base class.
+        """
+        if storage_options is not None or "://" in str(path):
+            super().save_checkpoint(checkpoint, path, storage_options)
+            return
+        place = Path(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        temporary = place.with_name(f".{place.name}.{uuid.uuid4().hex}")
+        try:
+            with temporary.open("xb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(place)
+        finally:
+            temporary.unlink(missing_ok=True)
