@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from blockyard.leaderboard import atomic
-from blockyard.leaderboard.record import Record, read_all
+from blockyard.leaderboard.add import main as add
+from blockyard.leaderboard.record import RECORDS, Record, read_all
 from blockyard.leaderboard.render import comma_separated, markdown, print_tables
 from blockyard.leaderboard.tables import tables
-
-RECORDS = Path("runs/records")
-"""Where runs leave their records."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -35,7 +33,7 @@ def main(argv: Sequence[str]) -> int:
         The exit code: 0, or 2 after a mistake, which is printed in one line.
     """
     try:
-        return _run(_parse(argv))
+        return add(argv[1:]) if argv[:1] == ["add"] else _run(_parse(argv))
     except (ValueError, OSError) as mistake:
         print(f"blockyard leaderboard: {mistake}", file=sys.stderr)
         return 2
@@ -47,6 +45,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = _Parser(
         prog="blockyard leaderboard",
         description="Which block helped: one table a task and data set, from the records of runs.",
+        epilog="leaderboard add FILE… takes in records from other machines; leaderboard verify RECORD --ckpt_path X "
+        "tests a checkpoint again and compares.",
         allow_abbrev=False,
     )
     parser.add_argument(

@@ -12,6 +12,8 @@ SCHEMA = 1
 """Version of the format."""
 
 MEMORY_KINDS = ("cuda", "process RSS")
+DEEPEST = 50
+"""Levels of mappings and lists that a configuration may have."""
 
 
 class Rule(NamedTuple):
@@ -20,11 +22,13 @@ class Rule(NamedTuple):
     Attributes:
         accepts: Says whether a value is possible.
         allowed: The same in words.
+        schema: The same in JSON Schema, as far as it can say it.
         optional: Whether the field may be null.
     """
 
     accepts: Callable[[Any], bool]
     allowed: str
+    schema: Mapping[str, Any]
     optional: bool = False
 
 
@@ -65,37 +69,67 @@ def _time(value: Any) -> bool:
         return False
 
 
-_LINE = Rule(_text, "one line of text")
-_OPTIONAL_LINE = Rule(_text, "one line of text", optional=True)
-_ID = Rule(_matches("[0-9a-f]{12}"), "12 hexadecimal digits")
-_SHA256 = Rule(_matches("[0-9a-f]{64}"), "64 hexadecimal digits", optional=True)
-_FLAG = Rule(lambda value: isinstance(value, bool), "true or false")
-_COUNT = Rule(_whole(1), "a whole number, 1 or more")
-_AMOUNT = Rule(_whole(0), "a whole number, 0 or more")
+def _shallow(value: Any) -> bool:
+    """A mapping that later code can walk through without running out of stack."""
+    level: list[Any] = [value] if isinstance(value, dict) else []
+    for _ in range(DEEPEST):
+        inner = [node.values() if isinstance(node, dict) else node for node in level]
+        level = [child for children in inner for child in children if isinstance(child, dict | list)]
+    return isinstance(value, dict) and not level
+
+
+_ANY_LINE = {"type": "string", "maxLength": 500}
+_ANY_NUMBER = {"type": "number", "minimum": -1e18, "maximum": 1e18}
+
+_LINE = Rule(_text, "one line of text", _ANY_LINE)
+_OPTIONAL_LINE = _LINE._replace(optional=True)
+_ID = Rule(_matches("[0-9a-f]{12}"), "12 hexadecimal digits", {"type": "string", "pattern": "^[0-9a-f]{12}$"})
+_SHA256 = Rule(
+    _matches("[0-9a-f]{64}"), "64 hexadecimal digits", {"type": "string", "pattern": "^[0-9a-f]{64}$"}, optional=True
+)
+_FLAG = Rule(lambda value: isinstance(value, bool), "true or false", {"type": "boolean"})
+_COUNT = Rule(_whole(1), "a whole number, 1 or more", {"type": "integer", "minimum": 1, "maximum": 10**18})
+_AMOUNT = Rule(_whole(0), "a whole number, 0 or more", {"type": "integer", "minimum": 0, "maximum": 10**18})
 _OPTIONAL_AMOUNT = _AMOUNT._replace(optional=True)
-_DURATION = Rule(_not_negative, "a finite number from 0 to 1e18", optional=True)
+_DURATION = Rule(_not_negative, "a finite number from 0 to 1e18", {**_ANY_NUMBER, "minimum": 0}, optional=True)
 
 FIELDS: dict[str, Rule] = {
-    "schema": Rule(lambda value: value == SCHEMA, str(SCHEMA)),
+    "schema": Rule(lambda value: value == SCHEMA, str(SCHEMA), {"const": SCHEMA}),
     "task": _LINE,
     "data": _LINE,
     "backbone": _LINE,
     "block": _LINE,
-    "plugs": Rule(lambda value: isinstance(value, list), "a list"),
+    "plugs": Rule(lambda value: isinstance(value, list), "a list", {"type": "array", "items": {"type": "object"}}),
     "experiment": _ID,
     "baseline": _ID,
     "run": _ID,
     "seed": _AMOUNT,
     "repeat": _AMOUNT,
-    "metrics": Rule(lambda value: isinstance(value, dict) and len(value) > 0, "a mapping of names to values"),
+    "metrics": Rule(
+        lambda value: isinstance(value, dict) and len(value) > 0,
+        "a mapping of names to values",
+        {
+            "type": "object",
+            "minProperties": 1,
+            "additionalProperties": _ANY_NUMBER,
+            "patternProperties": {r"^(?!missing_|loss$|.*_loss$)": {"type": "number", "minimum": 0, "maximum": 1}},
+        },
+    ),
     "primary": _LINE,
     "higher_is_better": _FLAG,
     "test_samples": _COUNT,
-    "scores": Rule(_matches(r"[\w-][\w.-]*\.npz"), "the name of an .npz file beside the record", optional=True),
+    "scores": Rule(
+        _matches(r"[\w-][\w.-]*\.npz"),
+        "the name of an .npz file beside the record",
+        {"type": "string", "pattern": r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*\.npz$"},
+        optional=True,
+    ),
     "scores_sha256": _SHA256,
     "parameters": _AMOUNT,
     "macs": _AMOUNT,
-    "throughput": Rule(_positive, "a finite number above 0, at most 1e18"),
+    "throughput": Rule(
+        _positive, "a finite number above 0, at most 1e18", {"type": "number", "exclusiveMinimum": 0, "maximum": 1e18}
+    ),
     "throughput_batch": _COUNT,
     "hardware": _LINE,
     "training_seconds": _DURATION,
@@ -104,15 +138,21 @@ FIELDS: dict[str, Rule] = {
     "epochs": _DURATION,
     "steps": _OPTIONAL_AMOUNT,
     "peak_memory": _OPTIONAL_AMOUNT,
-    "memory_kind": Rule(lambda value: value in MEMORY_KINDS, " or ".join(MEMORY_KINDS), optional=True),
-    "config": Rule(lambda value: isinstance(value, dict), "a mapping"),
+    "memory_kind": Rule(
+        lambda value: value in MEMORY_KINDS, " or ".join(MEMORY_KINDS), {"enum": list(MEMORY_KINDS)}, optional=True
+    ),
+    "config": Rule(_shallow, f"a mapping, at most {DEEPEST} levels deep", {"type": "object"}),
     "checkpoint_sha256": _SHA256,
     "versions": Rule(
-        lambda value: isinstance(value, dict) and all(_text(v) for v in value.values()),
-        "a mapping of names to versions",
+        _versions, "a mapping of names to versions", {"type": "object", "additionalProperties": _ANY_LINE}
     ),
-    "commit": Rule(_matches("[0-9a-f]{7,64}(-dirty)?"), "a commit, -dirty appended if changed", optional=True),
-    "finished": Rule(_time, "an ISO 8601 time with time zone"),
+    "commit": Rule(
+        _matches("[0-9a-f]{7,64}(-dirty)?"),
+        "a commit, -dirty appended if changed",
+        {"type": "string", "pattern": "^[0-9a-f]{7,64}(-dirty)?$"},
+        optional=True,
+    ),
+    "finished": Rule(_time, "an ISO 8601 time with time zone", {"type": "string", "format": "date-time"}),
 }
 """Every field of a record, and what it may hold."""
 
@@ -125,7 +165,7 @@ def field_problems(fields: Mapping[str, Any]) -> list[str]:
         value = fields.get(name)
         if name in fields and not (value is None and rule.optional) and not rule.accepts(value):
             found.append(f"{name}: {_shown(value)}; allowed is {rule.allowed}{' or null' if rule.optional else ''}")
-    return found or _metric_problems(fields["metrics"], fields["primary"])
+    return found or [*_metric_problems(fields["metrics"], fields["primary"]), *_score_problems(fields)]
 
 
 def _metric_problems(metrics: Mapping[str, Any], primary: str) -> list[str]:
@@ -143,6 +183,12 @@ def _metric_problems(metrics: Mapping[str, Any], primary: str) -> list[str]:
     return found
 
 
+def _score_problems(fields: Mapping[str, Any]) -> list[str]:
+    if (fields["scores"] is None) == (fields["scores_sha256"] is None):
+        return []
+    return ["scores_sha256: allowed is a digest where scores names a file, and null where it does not"]
+
+
 def is_fraction(metric: str) -> bool:
     """Whether a metric is a score between 0 and 1, and neither a loss (``triplet_loss``) nor a count."""
     return not (metric == "loss" or metric.endswith("_loss") or is_count(metric))
@@ -151,6 +197,11 @@ def is_fraction(metric: str) -> bool:
 def is_count(metric: str) -> bool:
     """Whether a metric counts what a result lacks (``missing_videos``)."""
     return metric.startswith("missing_")
+
+
+def printable(text: str) -> str:
+    """A text as one line without control characters, which could otherwise steer the terminal that shows it."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def _unknown(name: str) -> str:

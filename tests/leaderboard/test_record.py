@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from blockyard.leaderboard import atomic
-from blockyard.leaderboard.record import Record, RecordError, problems, read, read_all, write
+from blockyard.leaderboard.record import Record, RecordError, keep, problems, read, read_all, write
 from blockyard.leaderboard.validation import FIELDS
 
 
@@ -119,7 +119,8 @@ IMPOSSIBLE = [
     ("schema", 2, "schema: 2; this blockyard reads 1"),
     ("macz", 3, "'macz': unknown field; did you mean macs?"),
     ("seed", 1, "seed: 1; the configuration says 0"),
-    ("block", "none", "block: 'none'; the configuration says 'SpectralNonlocal @ stage2.1'"),
+    ("task", "PersonReID", "task: 'PersonReID'; the configuration says 'ImageClassification'"),
+    ("scores_sha256", "0" * 64, "scores_sha256: allowed is a digest where scores names a file, and null where it"),
     ("experiment", "0" * 12, "experiment: '000000000000'; the configuration says"),
     ("config", {}, "config: not a resolved configuration (config: model.class_path is missing)"),
 ]
@@ -133,6 +134,32 @@ def test_impossible_values_are_refused_in_one_line(path, field, value, line):
     assert message.startswith(f"{path}: ")
     assert line in message
     assert "\n" not in message
+
+
+def test_a_label_follows_the_configuration_whatever_an_older_version_called_it(path):
+    changed = read(change(path, block="SNL at 2.1", backbone="resnet"))
+    assert (changed.block, changed.backbone) == ("SpectralNonlocal @ stage2.1", "PreResNet(depth=20)")
+
+
+def test_a_configuration_that_is_nested_without_end_is_refused(path, config):
+    for _ in range(100):
+        config = {"model": config}
+    with pytest.raises(RecordError, match=r"config: .*; allowed is a mapping, at most 50 levels deep"):
+        read(change(path, config=config))
+
+
+def test_a_file_that_is_too_large_or_never_ends_is_not_read(tmp_path):
+    (tmp_path / "large.json").write_bytes(b" " * (4 * 2**20 + 1))
+    os.mkfifo(tmp_path / "pipe.json")
+    for name, line in (("large.json", "it is larger than 4 MiB"), ("pipe.json", "it is not a regular file")):
+        with pytest.raises(RecordError, match=f"{name}: no record: {line}"):
+            read(tmp_path / name)
+
+
+def test_keeping_a_record_twice_writes_it_once(make_record, tmp_path):
+    first, other = make_record(0.9), make_record(0.8)
+    assert [keep(record, tmp_path) is None for record in (first, other, first, other)] == [False, False, True, True]
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_impossible_values_are_not_written_either(make_record, tmp_path):
