@@ -39,7 +39,7 @@ class Record:
         data: Class of the data module.
         backbone: Backbone and its options; empty if the task has none.
         block: What is plugged in where; ``none`` for a baseline.
-        plugs: The same in full, one entry a site.
+        plugs: The blocks with all their options, one entry a site.
         experiment: Hash of the configuration without seed, paths and machine.
         baseline: Hash of the same experiment with no block plugged in.
         run: Hash of experiment and seed.

@@ -1,0 +1,136 @@
+"""The published schema says the same as the validator, as far as a schema can."""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blockyard.leaderboard.record import problems
+from blockyard.leaderboard.schema import DIALECT, PATH, json_schema
+from blockyard.leaderboard.validation import FIELDS, SCHEMA
+
+COMMITTED = sorted((Path(__file__).parents[2] / "leaderboard" / "records").glob("*.json"))
+TYPES = {
+    "object": dict,
+    "array": list,
+    "string": str,
+    "boolean": bool,
+    "number": (int, float),
+    "integer": int,
+    "null": type(None),
+}
+KEYWORDS = {"type", "const", "enum", "minimum", "maximum", "exclusiveMinimum", "maxLength", "pattern", "minProperties",
+            "additionalProperties", "patternProperties", "items", "anyOf", "description", "format"}  # fmt: skip
+
+
+def fits(value, schema):
+    """What a JSON Schema validator says, for the keywords that occur here; ``format`` only describes, as by default."""
+    assert schema.keys() <= KEYWORDS
+    if "anyOf" in schema:
+        return any(fits(value, one) for one in schema["anyOf"])
+    if "const" in schema or "enum" in schema:
+        return value in schema.get("enum", [schema.get("const")])
+    kind = TYPES[schema["type"]]
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        return False
+    if value is None or isinstance(value, bool):
+        return True
+    if isinstance(value, dict):
+        return len(value) >= schema.get("minProperties", 0) and all(_member(*item, schema) for item in value.items())
+    if isinstance(value, list):
+        return all(fits(item, schema["items"]) for item in value)
+    if isinstance(value, str):
+        return len(value) <= schema.get("maxLength", len(value)) and bool(re.search(schema.get("pattern", ""), value))
+    low, high = schema.get("minimum", value), schema.get("maximum", value)
+    return low <= value <= high and value > schema.get("exclusiveMinimum", float("-inf"))
+
+
+def _member(name, value, schema):
+    named = [one for pattern, one in schema.get("patternProperties", {}).items() if re.search(pattern, name)]
+    return all(fits(value, one) for one in named or [schema.get("additionalProperties", {"anyOf": [{"const": value}]})])
+
+
+def accepted(name, value):
+    rule = FIELDS[name]
+    return (value is None and rule.optional) or rule.accepts(value)
+
+
+def test_the_published_file_is_current():
+    # print it again with: python -m blockyard.leaderboard.schema
+    assert json.loads(PATH.read_text()) == json_schema()
+
+
+def test_it_names_its_dialect_and_version():
+    published = json.loads(PATH.read_text())
+    assert published["$schema"] == DIALECT == "https://json-schema.org/draft/2020-12/schema"
+    assert published["properties"]["schema"]["const"] == SCHEMA
+    assert published["required"] == list(published["properties"]) == list(FIELDS)
+    assert all(field["description"] for field in published["properties"].values())
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
+def test_committed_records_fit(path):
+    fields, properties = json.loads(path.read_text()), json_schema()["properties"]
+    assert problems(fields) == []
+    assert [name for name in fields if not fits(fields[name], properties[name])] == []
+
+
+def test_there_are_committed_records():
+    assert COMMITTED
+
+
+def test_an_optional_field_may_be_null_and_no_other(make_record):
+    fields, properties = dataclasses.asdict(make_record(0.9)), json_schema()["properties"]
+    optional = {name for name in fields if fits(None, properties[name])}
+    assert optional == {name for name, rule in FIELDS.items() if rule.optional}
+
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from([1e18, 10**18 + 1, "0" * 12]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.sampled_from(sorted(FIELDS)), plain)
+def test_whatever_the_validator_accepts_fits_the_schema(name, value):
+    if name not in ("metrics", "plugs") and accepted(name, value):
+        assert fits(value, json_schema()["properties"][name])
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("metrics", [{}, {"top1": 1.2}, {"top1": -0.1}, {"top1": "0.9"}, {"loss": 1e19}, {"loss": True}, []]),
+        ("macs", [-1, 1.5, "3", None, 10**19]),
+        ("throughput", [0, -1, 1e19]),
+        ("peak_memory", [-5]),
+        ("memory_kind", ["swap"]),
+        ("test_samples", [0]),
+        ("training_seconds", [-1.0]),
+        ("scores", ["../../etc/x.npz", "/x.npz", "x.npy"]),
+        ("checkpoint_sha256", ["abc", "A" * 64]),
+        ("run", ["0" * 11, "g" * 12]),
+        ("commit", ["0123456-clean"]),
+        ("schema", [2, None]),
+        ("plugs", [{}, [1]]),
+        ("config", [[], "x"]),
+        ("versions", [{"torch": 2}]),
+        ("hardware", ["x" * 501]),
+    ],
+)
+def test_both_refuse_impossible_values(make_record, name, values):
+    fields, schema = dataclasses.asdict(make_record(0.9)), json_schema()["properties"][name]
+    assert fits(fields[name], schema)
+    for value in values:
+        assert not fits(value, schema)
+        assert problems(fields | {name: value})
+
+
+@pytest.mark.parametrize("metric", ["loss", "triplet_loss", "missing_videos"])
+def test_losses_and_counts_may_be_more_than_one(metric):
+    assert fits({metric: 7.5, "top1": 0.5}, json_schema()["properties"]["metrics"])
