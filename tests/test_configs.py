@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import pytest
+import timm
+import torch
 
-from blockyard.commands.composition import CONFIGS, compose, config_names
+from blockyard.commands.composition import CONFIGS, compose, config_names, read_config
 from blockyard.commands.study import configurations, read_study
 from blockyard.commands.training import SuiteCLI, prepare
-from blockyard.datamodules import CIFAR10, CIFAR100, HMDB51, UCF101, ImageFolder, VideoCSV, VideoFolder
+from blockyard.datamodules import (
+    CIFAR10,
+    CIFAR100,
+    ESC50,
+    HMDB51,
+    UCF101,
+    AudioCSV,
+    AudioFolder,
+    ImageFolder,
+    ImageMaskFolder,
+    PersonDataModule,
+    SpeechCommands,
+    VideoCSV,
+    VideoFolder,
+)
 
-RUNS = [name for name in config_names() if not name.startswith(("studies/", "cluster/"))]
+RUNS = [name for name in config_names() if not name.startswith(("studies/", "cluster/")) and "/heads/" not in name]
+HEADS = [name for name in config_names() if "/heads/" in name]
 STUDIES = [name for name in config_names() if name.startswith("studies/")]
 
 
@@ -17,9 +34,13 @@ STUDIES = [name for name in config_names() if name.startswith("studies/")]
 def _no_data_needed(monkeypatch, tmp_path):
     """Names of classes are all that a network needs from data; reading the data is tested elsewhere."""
     monkeypatch.chdir(tmp_path)
-    published = ((CIFAR10, 10), (CIFAR100, 100), (UCF101, 101), (HMDB51, 51), (VideoCSV, 400))
-    for kind, count in (*published, (ImageFolder, 7), (VideoFolder, 7)):
+    images, videos = ((CIFAR10, 10), (CIFAR100, 100)), ((UCF101, 101), (HMDB51, 51), (VideoCSV, 400))
+    published = (*images, *videos, (PersonDataModule, 751), (ESC50, 50), (SpeechCommands, 35))
+    folders = ((kind, 7) for kind in (ImageFolder, VideoFolder, ImageMaskFolder, AudioFolder, AudioCSV))
+    for kind, count in (*published, *folders):
         monkeypatch.setattr(kind, "classes", property(lambda self, count=count: [str(k) for k in range(count)]))
+    create = timm.create_model
+    monkeypatch.setattr(timm, "create_model", lambda *args, **options: create(*args, **options | {"pretrained": False}))
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -30,7 +51,16 @@ def test_builds_a_baseline(name):
     assert options["block"] is None, "a base configuration plugs nothing in: options of its block would carry over"
     assert options["plugs"] is None
     assert cli.model.num_classes == cli.datamodule.num_classes
-    assert cli.trainer.max_epochs >= 1
+    assert (cli.trainer.max_epochs or cli.trainer.max_steps) >= 1
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_a_head_goes_on_a_data_set_s_network(name):
+    prepare()
+    files = ["--config", "semantic_segmentation/scenes.yaml", "--config", name]
+    network = SuiteCLI(None, compose(files, keep_trainer=True)).model.network
+    assert type(network.decode_head).__name__ == read_config(name)["model"]["init_args"]["decode_head"]["type"]
+    assert network(torch.zeros(2, 3, 96, 96)).shape == (2, 7, 96, 96)
 
 
 @pytest.mark.parametrize("name", STUDIES)

@@ -72,6 +72,7 @@ class PersonReID(Task):
     ) -> None:
         network = Embedding(backbone(num_classes, input_shape[0]), num_classes, input_shape, temporal)
         super().__init__(network, input_shape, **options)
+        self.num_classes = num_classes
         self.identity_loss = nn.CrossEntropyLoss(label_smoothing=label_smoothing)
         self.metric_loss: MetricLoss | None = None
         if metric_loss is not None:
