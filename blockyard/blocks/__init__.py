@@ -5,18 +5,33 @@ from __future__ import annotations
 import inspect
 from fnmatch import fnmatchcase
 
+from blockyard.blocks.activations import StarReLU
 from blockyard.blocks.asymmetric import AsymmetricNonlocal
 from blockyard.blocks.base import Block
+from blockyard.blocks.cheap_convolutions import PHC, GhostModule
 from blockyard.blocks.compact import CompactNonlocal
 from blockyard.blocks.criss_cross import CrissCross
+from blockyard.blocks.dcls import DCLS
 from blockyard.blocks.disentangled import DisentangledNonlocal
 from blockyard.blocks.double_attention import DoubleAttention
 from blockyard.blocks.dual_attention import ChannelAttention, PositionAttention
 from blockyard.blocks.global_context import GlobalContext
+from blockyard.blocks.local_attention import HaloAttention
+from blockyard.blocks.mixstyle import MixStyle
 from blockyard.blocks.pairwise import Nonlocal, NonlocalStage
+from blockyard.blocks.parameter_free import PFLayer
+from blockyard.blocks.polynomials import PolynomialBranch, PolynomialConvolution
+from blockyard.blocks.relative_attention import RelativeAttention
+from blockyard.blocks.second_order import GSoP
 from blockyard.blocks.spectral import SpectralNonlocal
+from blockyard.blocks.squeeze_excitation import ECA, SqueezeExcitation
+from blockyard.blocks.subspace_attention import ULSAM
 
 __all__ = [
+    "DCLS",
+    "ECA",
+    "PHC",
+    "ULSAM",
     "AsymmetricNonlocal",
     "Block",
     "ChannelAttention",
@@ -24,11 +39,21 @@ __all__ = [
     "CrissCross",
     "DisentangledNonlocal",
     "DoubleAttention",
+    "GSoP",
+    "GhostModule",
     "GlobalContext",
+    "HaloAttention",
+    "MixStyle",
     "Nonlocal",
     "NonlocalStage",
+    "PFLayer",
+    "PolynomialBranch",
+    "PolynomialConvolution",
     "PositionAttention",
+    "RelativeAttention",
     "SpectralNonlocal",
+    "SqueezeExcitation",
+    "StarReLU",
     "list_blocks",
 ]
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
+
+Slot = Literal["after", "convolution", "activation"]
+"""Where a block belongs: after any module, or in place of a convolution or an activation."""
 
 
 class Block(nn.Module, ABC):
@@ -29,6 +32,8 @@ class Block(nn.Module, ABC):
     """The values of ``spatial_dims`` that the block exists for."""
     paper: ClassVar[str] = ""
     """First author, title, venue and year."""
+    slot: ClassVar[Slot] = "after"
+    """Where the paper puts it."""
 
     def __init__(self, channels: int, spatial_dims: int = 2) -> None:
         super().__init__()
@@ -46,7 +51,8 @@ class Block(nn.Module, ABC):
             x: Feature map, ``(B, C, *S)``.
 
         Returns:
-            A map of the same shape, safe to modify in place.
+            A map of the same shape (of the replaced module's, where the block was made for a host), safe to modify in
+            place.
 
         Raises:
             ValueError: If the rank or the channels differ from what the block was made for.

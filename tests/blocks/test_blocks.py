@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from functools import partial
 
 import pytest
@@ -10,18 +11,28 @@ import torch
 from torch import Tensor, nn
 
 from blockyard.blocks import (
+    ECA,
+    PHC,
+    ULSAM,
     AsymmetricNonlocal,
     Block,
-    ChannelAttention,
     CompactNonlocal,
     CrissCross,
     DisentangledNonlocal,
     DoubleAttention,
+    GhostModule,
     GlobalContext,
+    GSoP,
+    HaloAttention,
+    MixStyle,
     Nonlocal,
     NonlocalStage,
+    PolynomialBranch,
+    PolynomialConvolution,
     PositionAttention,
+    RelativeAttention,
     SpectralNonlocal,
+    SqueezeExcitation,
     list_blocks,
 )
 
@@ -39,10 +50,39 @@ VARIANTS = {cls.__name__: cls for cls in OURS} | {
     "CGNLx": partial(CompactNonlocal, kernel="rbf"),
     "efficient attention": partial(DoubleAttention, heads=4),
     "GlobalContext mul": partial(GlobalContext, fusion="mul"),
+    "SqueezeExcitation": partial(SqueezeExcitation, reduction=4),  # of 32 / 16 hidden units both may be dead at init
+    "ECA of 5": partial(ECA, kernel_size=5),
+    "GSoP": partial(GSoP, inner=16),
+    "GSoP position": partial(GSoP, inner=16, attention="position"),
+    "ULSAM of 1": partial(ULSAM, groups=1),
+    "MixStyle": partial(MixStyle, probability=1.0),
+    "MixStyle crossdomain": partial(MixStyle, probability=1.0, partner="crossdomain"),
+    "GhostModule of 3": partial(GhostModule, ratio=3),
+    "PHC of 2": partial(PHC, dimension=2),
+    "PolynomialConvolution of 3": partial(PolynomialConvolution, degree=3, bound="none"),
+    "PolynomialBranch without norm": partial(PolynomialBranch, norm=False),
+    "RelativeAttention absolute": partial(RelativeAttention, position="absolute"),
+    "HaloAttention of 2": partial(HaloAttention, block_size=2, halo_size=1, outside="nothing"),
 }
 SIZE = (4, 6, 5)
 every_block = pytest.mark.parametrize("make", VARIANTS.values(), ids=VARIANTS.keys())
 every_rank = pytest.mark.parametrize("rank", [1, 2, 3])
+
+
+def knows_the_grid(block: Block) -> bool:
+    """Whether the weights belong to neighbours or places, so that they differ from rank to rank."""
+    return (
+        isinstance(block, RelativeAttention | HaloAttention)
+        or block.slot == "convolution"
+        or getattr(block, "attention", "") == "position"
+    )
+
+
+def sees_neighbours(block: Block) -> bool:
+    """Whether a position is not just one of many to the block."""
+    pools = isinstance(block, AsymmetricNonlocal | ULSAM)
+    pooled = isinstance(block, Nonlocal) and block.affinity.phi.pool != "none"
+    return pools or pooled or isinstance(block, CrissCross) or knows_the_grid(block)
 
 
 def draw(batch: int, rank: int, channels: int = 32, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -62,22 +102,25 @@ def awake(block: Block) -> Block:
 @every_block
 def test_a_residual_block_is_the_identity_at_init_bit_for_bit(make, rank):
     block, x = make(32, rank), draw(3, rank)
-    for training in (True, False):
-        assert torch.equal(block.train(training)(x), x) == block.identity_at_init
-    if not block.identity_at_init:
-        assert torch.equal(block(x), x / 2), "a multiplicative gate starts at one half"
+    assert all(torch.equal(block.train(training)(x), x) for training in (True, False)) == block.identity_at_init
+
+
+def test_a_zero_initialised_gate_starts_at_one_half():
+    block, x = GlobalContext(32, fusion="mul"), draw(3, 2)
+    assert torch.equal(block(x), x / 2)
 
 
 @every_rank
 @every_block
 def test_a_gradient_reaches_every_parameter_by_the_second_step(make, rank):
     torch.manual_seed(0)
-    block, x = make(32, rank), draw(3, rank)
-    optimizer = torch.optim.SGD(block.parameters(), lr=0.1)
+    block, x = make(32, rank), draw(3, rank).requires_grad_()
     for _ in range(2):
-        optimizer.zero_grad()
+        block.zero_grad()
         (block(x) - x.flip(0)).square().sum().backward()
-        optimizer.step()
+        with torch.no_grad():
+            for parameter in block.parameters():
+                parameter -= 0.1 * parameter.grad
     assert not [name for name, p in block.named_parameters() if p.grad is None or not p.grad.any()]
 
 
@@ -89,7 +132,8 @@ def test_autocast_and_half_precision_stay_close_to_float32(make, rank):
     with torch.autocast("cpu", torch.bfloat16):
         mixed = block(x)
     pure = copy.deepcopy(block).bfloat16()(x.bfloat16())
-    assert mixed.dtype == torch.float32
+    # what replaces a convolution hands on what the convolution would: half precision
+    assert mixed.dtype == torch.float32 or (block.slot == "convolution" and mixed.dtype == torch.bfloat16)
     assert pure.dtype == torch.bfloat16
     for result in (mixed, pure):
         # 2^-8 is bfloat16's rounding; a handful of them relative to the largest entry.
@@ -112,7 +156,7 @@ def test_a_sample_does_not_depend_on_the_rest_of_the_batch(make):
 @every_block
 def test_one_sample_a_process_is_enough_to_train(make, rank):
     """As under DDP with one sample a rank: no batch norm may see a single value a channel."""
-    block, x = awake(make(32, rank)).train(), draw(1, rank)
+    block, x = awake(make(32, rank)).train(), draw(1, rank).requires_grad_()
     block(x).sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in block.parameters())
 
@@ -128,6 +172,10 @@ def test_memory_format_does_not_matter(make):
 def test_one_state_dict_serves_every_rank(make):
     """3-D with T = 1 is 2-D, 2-D with H = 1 is 1-D. Pools see other cells there, so the pyramid is left out."""
     one, two, three = (awake(make(32, rank)).double().eval() for rank in (1, 2, 3))
+    if knows_the_grid(one) and any(True for _ in one.parameters()):
+        with pytest.raises(RuntimeError):
+            two.load_state_dict(one.state_dict())
+        return
     two.load_state_dict(one.state_dict())
     three.load_state_dict(one.state_dict())
     if isinstance(one, AsymmetricNonlocal):
@@ -151,10 +199,7 @@ def test_positions_have_no_order(make):
     def shuffle_lines(m: Tensor) -> Tensor:
         return m[:, :, rows][:, :, :, columns]
 
-    pooled = isinstance(block, AsymmetricNonlocal) or (
-        isinstance(block, Nonlocal) and block.affinity.phi.pool != "none"
-    )
-    if pooled or isinstance(block, CrissCross):
+    if sees_neighbours(block):
         assert not torch.allclose(block(shuffle(x)), shuffle(block(x)))
     else:
         torch.testing.assert_close(block(shuffle(x)), shuffle(block(x)))
@@ -167,20 +212,27 @@ def test_compiles_to_one_graph(make):
     block, x = awake(make(32)), draw(2, 2)
     torch._dynamo.reset()
     compiled = torch.compile(copy.deepcopy(block), fullgraph=True, backend="aot_eager")
+    torch.manual_seed(1)
+    expected = block(x)
+    torch.manual_seed(1)
     # The same kernels in another order.
-    torch.testing.assert_close(compiled(x), block(x), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(compiled(x), expected, rtol=1e-4, atol=1e-5)
 
 
 @every_block
 def test_exports_with_dynamic_height_and_width(make):
-    """Exported at 16×16, run at 4×4, 5×9 and 40×30: no choice by shape is baked in."""
+    """Exported at 16×16, run at 4×4, 5×9 and 40×30: no choice by shape is baked in.
+
+    torch.export takes two blocks along an axis for many, and one for another case: maps of one block are left out.
+    """
     block = awake(make(32)).eval().double()
     dynamic = {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
     x = torch.randn(2, 32, 16, 16, dtype=torch.float64)
     program = torch.export.export(block, (x,), dynamic_shapes=(dynamic,)).module()
     # torch 2.11 exports pooling for even sizes only.
     pooled = isinstance(block, Nonlocal) and block.affinity.phi.pool != "none"
-    for size in ((4, 4), (6, 10) if pooled else (5, 9), (40, 30)):
+    sizes = [(4, 4), (6, 10) if pooled else (5, 9), (40, 30)]
+    for size in [size for size in sizes if min(size) > getattr(block, "block_size", 0)]:
         x = torch.randn(2, 32, *size, dtype=torch.float64)
         torch.testing.assert_close(program(x), block(x))
 
@@ -235,7 +287,7 @@ def test_bad_input_is_answered_in_one_line(cls):
         cls(0)
 
 
-@pytest.mark.parametrize("cls", [c for c in OURS if c is not ChannelAttention])
+@pytest.mark.parametrize("cls", [c for c in OURS if "reduction" in inspect.signature(c).parameters])
 def test_channels_that_do_not_divide_are_refused(cls):
     with pytest.raises(ValueError, match=rf"{cls.__name__}: 30 channels are not divisible by reduction=7"):
         cls(30, reduction=7)
@@ -246,6 +298,7 @@ def test_list_blocks_finds_by_glob_and_every_block_names_its_paper():
     assert list_blocks("nothing*") == []
     assert PositionAttention in list_blocks()
     assert all(cls.paper and cls.__doc__ for cls in OURS)
+    assert all(cls.paper.rsplit(" ", 1)[1].isdigit() for cls in OURS), "the year stands last"
 
 
 def test_a_block_of_another_package_is_listed():

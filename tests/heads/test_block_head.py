@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import pytest
@@ -73,11 +74,21 @@ def test_parameters_in_closed_form():
     assert count_parameters(paper) == convolutions + block + classes * (width + 1)
 
 
-@pytest.mark.parametrize("name", [cls.__name__ for cls in list_blocks() if cls.__module__.startswith("blockyard")])
+OURS = {cls.__name__: cls for cls in list_blocks() if cls.__module__.startswith("blockyard")}
+PLACED = [name for name, cls in OURS.items() if {"size", "host"} & set(inspect.signature(cls).parameters)]
+
+
+@pytest.mark.parametrize("name", [name for name in OURS if name not in PLACED])
 def test_holds_any_block(name: str):
     paper = head({"type": name}).train()
     paper([torch.randn(2, 48, 8, 8)]).sum().backward()
     assert [key for key, p in paper.named_parameters() if p.grad is None] == []
+
+
+@pytest.mark.parametrize("name", PLACED)
+def test_refuses_what_depends_on_its_place(name: str):
+    with pytest.raises(ValueError, match=f"{name} depends on where it is plugged"):
+        head({"type": name})
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,101 @@
+"""Global second-order pooling (GSoP): gates from the covariance of channels or of positions."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from blockyard.blocks.affinities import Projection
+from blockyard.blocks.base import Block
+from blockyard.blocks.squeeze_excitation import rescale
+
+GRID = 8
+"""Cells along each axis of the map whose positions are compared."""
+
+
+class GSoP(Block):
+    """Y = x · σ(gates(Σ)): Σ the covariance of d channels over all positions, or of 8×8 positions over d channels.
+
+    The map is first reduced to d channels; the covariance is normalised over the batch row by row, each row is
+    summed up in four numbers of its own, and those decide the gates: one a channel, or one a position of the grid,
+    spread over the map. The paper's networks have one before the addition of the last unit of a stage: after
+    ``layer1.2.bn3``, ``layer2.3.bn3``, ``layer3.5.bn3`` and (Net1) ``layer4.2.bn3``.
+
+    Args:
+        channels: Channels C.
+        spatial_dims: Rank of S in ``(B, C, *S)``.
+        inner: d.
+        attention: ``channel`` or ``position``.
+        released: Centre the covariance of positions with the number of positions instead of that of channels, as the
+            released code does; the matrix is then no covariance.
+
+    Raises:
+        ValueError: If ``inner`` is not positive, or ``released`` is asked for the covariance of channels.
+    """
+
+    identity_at_init = False
+    paper: ClassVar[str] = "Gao et al., Global Second-order Pooling Convolutional Networks, CVPR 2019"
+
+    def __init__(
+        self,
+        channels: int,
+        spatial_dims: int = 2,
+        *,
+        inner: int = 128,
+        attention: Literal["channel", "position"] = "channel",
+        released: bool = False,
+    ) -> None:
+        super().__init__(channels, spatial_dims)
+        if inner < 1:
+            raise ValueError(f"GSoP: inner must be at least 1, got {inner}")
+        if released and attention == "channel":
+            raise ValueError("GSoP: released differs from the paper for attention='position' only")
+        by_channel = attention == "channel"
+        rows, gates = (inner, channels) if by_channel else (GRID**spatial_dims, GRID**spatial_dims)
+        self.reduce = Projection(channels, inner, spatial_dims, bias=True)
+        self.reduce_norm = nn.BatchNorm1d(inner)
+        self.row_norm = nn.BatchNorm1d(rows)
+        self.rows = nn.Conv1d(rows, 4 * rows, rows, groups=rows)
+        self.gates = nn.Linear(4 * rows, gates)
+        self.attention = attention
+        self.released = released
+
+    def transform(self, x: Tensor) -> Tensor:
+        """Map ``(B, C, *S)`` to the same shape."""
+        return self._by_channel(x) if self.attention == "channel" else self._by_position(x)
+
+    def _by_channel(self, x: Tensor) -> Tensor:
+        signal = self.reduce_norm(self.reduce(x.relu())).relu()
+        return rescale(x, self.gates(self._sum_up(covariance(signal))).sigmoid())
+
+    def _by_position(self, x: Tensor) -> Tensor:
+        pool = (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)[self.spatial_dims - 1]
+        signal = self.reduce_norm(self.reduce(x.relu()))
+        cells = pool(signal.unflatten(2, x.shape[2:]), GRID).flatten(2).transpose(1, 2)
+        summary = self._sum_up(released_covariance(cells) if self.released else covariance(cells))
+        gates = self.gates(summary.relu()).sigmoid()
+        grid = gates.unflatten(1, (1, *(GRID,) * self.spatial_dims))
+        return x * F.interpolate(grid, x.shape[2:], mode="nearest-exact")
+
+    def _sum_up(self, matrix: Tensor) -> Tensor:
+        """Four numbers for each row of a matrix ``(B, r, r)``, ``(B, 4 r)``."""
+        return self.rows(self.row_norm(matrix)).flatten(1)
+
+
+def covariance(signal: Tensor) -> Tensor:
+    """Covariance of the rows of ``(B, r, n)`` over their n entries, ``(B, r, r)``; in float32 at least."""
+    with torch.autocast(signal.device.type, enabled=False):
+        wide = signal.float() if signal.itemsize < 4 else signal
+        centred = wide - wide.mean(2, keepdim=True)
+        return (centred @ centred.transpose(1, 2) / signal.shape[2]).to(signal.dtype)
+
+
+def released_covariance(signal: Tensor) -> Tensor:
+    """What the released code takes for the covariance of the r rows: (X Xᵀ − s sᵀ / r) / r, s the rows' sums."""
+    with torch.autocast(signal.device.type, enabled=False):
+        wide = signal.float() if signal.itemsize < 4 else signal
+        rows, sums = signal.shape[1], wide.sum(2, keepdim=True)
+        return ((wide @ wide.transpose(1, 2) - sums @ sums.transpose(1, 2) / rows) / rows).to(signal.dtype)

@@ -1,0 +1,98 @@
+"""Stock networks with plugs are the papers' networks: to the parameter."""
+
+from __future__ import annotations
+
+import timm
+import torch
+from torch import nn
+
+from blockyard.backbones import TimmBackbone
+from blockyard.blocks import DCLS, ECA, GhostModule, GlobalContext, GSoP, PFLayer, RelativeAttention, SqueezeExcitation
+from blockyard.plugging import Plug, apply_plugs, plug
+
+RESNET_50 = 25_557_032
+STAGE_ENDS = ["layer1.2.bn3", "layer2.3.bn3", "layer3.5.bn3", "layer4.2.bn3"]
+
+
+def resnet50(last_stride: int | None = None) -> nn.Module:
+    return TimmBackbone(1000, name="resnet50", last_stride=last_stride)
+
+
+def parameters(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+def test_se_resnet50():
+    assert parameters(plug(resnet50(), SqueezeExcitation, "layer*.*.bn3")) == 28_088_024
+    assert parameters(timm.create_model("legacy_seresnet50")) == 28_088_024
+
+
+def test_eca_resnet50_with_the_kernels_set_by_hand_and_by_the_rule():
+    plugs = [
+        Plug(lambda c, d, k=k: ECA(c, d, kernel_size=k), f"layer{stage}.*.bn3")
+        for stage, k in enumerate((3, 5, 5, 7), 1)
+    ]
+    assert parameters(apply_plugs(resnet50(), plugs)) == RESNET_50 + 80 == 25_557_112
+    assert parameters(plug(resnet50(), ECA, "layer*.*.bn3")) == RESNET_50 + 86
+
+
+def test_gc_resnet50():
+    assert parameters(plug(resnet50(), GlobalContext, "layer*.*.bn3")) == 28_105_032
+
+
+def test_gsop_net1():
+    network = resnet50(last_stride=1)
+    assert parameters(plug(network, GSoP, STAGE_ENDS)) == 28_285_224
+
+
+def test_gsop_net2_adds_three_blocks_before_its_covariance_pooling():
+    plugged = plug(resnet50(last_stride=1), GSoP, STAGE_ENDS[:3])
+    pooling = 2048 * 256 + 2 * 256 + (256 * 257 // 2) * 1000 + 1000
+    assert parameters(plugged) - (2048 * 1000 + 1000) + pooling == 58_278_568
+
+
+def test_bot_s1_50_at_224():
+    counts = {}
+    for position in ("relative", "absolute"):
+
+        def attention(channels: int, rank: int, size: tuple[int, ...], position=position) -> RelativeAttention:
+            return RelativeAttention(channels, rank, position=position, size=size)
+
+        network = plug(resnet50(last_stride=1), attention, "layer4.*.conv2", mode="replace", example=(1, 3, 224, 224))
+        counts[position] = parameters(network)
+    assert counts == {"relative": 20_859_176, "absolute": 20_849_192}
+
+
+def test_ghost_resnet50():
+    def ghost(channels: int, rank: int, host: nn.Module) -> GhostModule:
+        return GhostModule(channels, rank, cheap_kernel_size=5, host=host)
+
+    at = ["layer*.*.conv?", "layer*.*.downsample.0"]
+    assert parameters(plug(resnet50(), ghost, at, mode="replace")) == 14_218_472
+
+
+def test_parameter_free_resnet50():
+    """The norm behind a pooling goes too; the hybrid keeps the three strided convolutions and theirs."""
+
+    def nothing(channels: int, rank: int, host: nn.Module) -> PFLayer:
+        return PFLayer(channels, rank, window=1, host=host)
+
+    plugs = [Plug(PFLayer, "layer*.*.conv2", mode="replace"), Plug(nothing, "layer*.*.bn2", mode="replace")]
+    assert parameters(apply_plugs(resnet50(), plugs)) == 14_232_232
+
+    units = ["layer1.*", "layer[234].[12345]"]
+    plugs = [
+        Plug(PFLayer, [f"{unit}.conv2" for unit in units], mode="replace"),
+        Plug(nothing, [f"{unit}.bn2" for unit in units], mode="replace"),
+    ]
+    assert parameters(apply_plugs(resnet50(), plugs)) == 17_330_600
+
+
+def test_dcls_convnext_tiny_with_positions_of_its_own_in_every_layer():
+    def dcls(channels: int, rank: int, host: nn.Module) -> DCLS:
+        return DCLS(channels, rank, kernel_count=34, dilated_kernel_size=17, host=host)
+
+    network = timm.create_model("convnext_tiny")
+    assert parameters(plug(network, dcls, "stages.*.blocks.*.conv_dw", mode="replace")) == 28_940_200
+    with torch.no_grad():
+        assert network.eval()(torch.randn(1, 3, 64, 64)).shape == (1, 1000)
