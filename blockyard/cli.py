@@ -16,7 +16,7 @@ VERBS = {
     "check-data": "read everything that a configuration trains and tests on, and list what is damaged",
     "samples": "write sample data in the published layout of a data set",
     "study": "train and test a grid of plugs and seeds, then print the leaderboard",
-    "leaderboard": "compare the runs on record",
+    "leaderboard": "compare the runs on record; leaderboard add | verify: take in and check records of others",
     "blocks": "list the blocks with paper, parameters and costs",
     "describe": "show where blocks can go in a network, and what they would add",
 }
@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
 
     Returns:
         The exit code: 0, 2 after a mistake in the arguments or the data, 1 after a training that diverged, or if runs
-        of a study failed or checked data are bad.
+        of a study failed, checked data are bad, or a record was refused or not verified.
     """
     arguments = sys.argv[1:] if argv is None else argv
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -64,6 +64,10 @@ def main(argv: list[str] | None = None) -> int:
 def _carry_out(verb: str, arguments: list[str]) -> int:
     if verb not in VERBS:
         raise ValueError(f"no verb {verb}; {nearest(verb, VERBS)}")
+    if verb == "leaderboard" and arguments[:1] == ["verify"]:
+        from blockyard.commands.verify import main as verify
+
+        return verify(arguments[1:])
     if verb == "leaderboard":
         from blockyard.leaderboard import main as leaderboard
 

@@ -123,7 +123,7 @@ class RunRecord(Callback):
             **_network_cost(task.network, task.device, trainer.datamodule.input_shape),
             **training,
             config=config,
-            checkpoint_sha256=_sha256(trainer.ckpt_path),
+            checkpoint_sha256=sha256_of(trainer.ckpt_path) if trainer.ckpt_path else None,
             versions=machine.versions(),
             commit=machine.commit(),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -172,8 +172,7 @@ def _number(value: torch.Tensor) -> float:
     return float(f"{value.item():.7g}")
 
 
-def _sha256(path: str | Path | None) -> str | None:
-    if not path:
-        return None
+def sha256_of(path: str | Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
