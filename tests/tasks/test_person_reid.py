@@ -58,7 +58,7 @@ def brute_force(features: np.ndarray, split) -> tuple[list[float], list[bool]]:
 
 class TestScores:
     def test_equal_the_definitions_on_the_vectors(self, tested):
-        module, people, _ = tested
+        module, people, metrics = tested
         precision, first = brute_force(module.features.double().numpy(), people.split("test"))
         assert metrics["test/mAP"] == pytest.approx(np.mean(precision), abs=1e-6)  # logged as float32
         assert metrics["test/rank1"] == pytest.approx(np.mean(first), abs=1e-6)
