@@ -1,0 +1,32 @@
+"""Draw the README's pictures of a tested network again: ``python docs/pictures.py CHECKPOINT``."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from functools import partial
+from pathlib import Path
+
+from blockyard.callbacks import RankedGallery, SegmentationCases
+from blockyard.commands import training
+from blockyard.tasks import PersonReID, SemanticSegmentation
+
+DOCS = Path(__file__).parent
+PICTURES = ("cases.png", "ranking.png")
+
+
+def main(checkpoint: str) -> None:
+    """Test a checkpoint, with fewer rows in its pictures, and keep those of :data:`PICTURES`."""
+    training.REPORTS = {
+        SemanticSegmentation: (partial(SegmentationCases, rows=4),),
+        PersonReID: (partial(RankedGallery, rows=4, columns=8),),
+    }
+    place = Path(checkpoint).parents[1]
+    training.run("test", ["--ckpt_path", checkpoint, "--trainer.limit_test_batches", "1.0"])
+    for picture in (place / name for name in PICTURES):
+        if picture.is_file():
+            shutil.copy(picture, DOCS / picture.name)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
