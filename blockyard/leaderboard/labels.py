@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 NO_BLOCK = "none"
 """The block label of a baseline."""
+LONGEST = 72
+"""Characters of one part of a label; what is longer is cut, and four digits of its digest keep it apart."""
+PARTS = ("front_end", "backbone", "decode_head")
+"""Options of a task that are parts of the tested network, in the order in which the data pass them."""
+SPEAKING = ("name", "backbone", "config")
+"""Options whose value says what they are: the first of them stands without its name, before all others."""
+UNSAID = {"pretrained": False, "strict": True}
+"""What goes without saying of where weights come from."""
+
+_PLAIN_WORD = re.compile(r"(?!(?:True|False|None)$)[A-Za-z_][\w./-]*", re.ASCII)
+
+Path = tuple[str | int, ...]
 
 
 def block_label(experiment: Mapping[str, Any]) -> str:
@@ -24,13 +40,18 @@ def block_label(experiment: Mapping[str, Any]) -> str:
 
 
 def backbone_label(experiment: Mapping[str, Any]) -> str:
-    """The backbone and its options, such as ``PreResNet(depth=20)``; empty if the task has none."""
-    backbone = experiment["model"]["init_args"].get("backbone")
-    if backbone is None:
-        return ""
-    arguments = backbone.get("init_args", {})
-    options = [f"{key}={value}" for key, value in sorted(arguments.items()) if value is not False]
-    return class_name(backbone) + (f"({', '.join(options)})" if options else "")
+    """The network that blocks are plugged into, such as ``PreResNet(depth=20)``; empty if the task names none.
+
+    Two networks have two labels: ``LogMel(n_mels=64) + PreResNet(depth=20)`` for an audio task,
+    ``TimmFeatures(resnet50, output_stride=8) + FCNHead`` or the name of a stock configuration for segmentation. Heads
+    that only train (``auxiliary_heads``) are no part of the tested network: :func:`differences` tells them apart.
+    """
+    arguments = experiment["model"]["init_args"]
+    parts = [_named(arguments[part]) for part in PARTS if part in arguments]
+    if "mmseg_config" in arguments:
+        weights = {key: arguments[key] for key in ("mmseg_weights",) if key in arguments}
+        parts.append(_call(_value(arguments["mmseg_config"]), weights))
+    return " + ".join(parts)
 
 
 def class_name(node: Mapping[str, Any]) -> str:
@@ -43,19 +64,100 @@ def differences(experiments: Sequence[Mapping[str, Any]]) -> list[str]:
     """What tells experiments apart that would have the same name otherwise.
 
     Returns:
-        For each experiment the settings in which it differs from another: ``max_epochs=5, order=3``.
+        For each experiment the settings that it has and in which it differs from another: ``max_epochs=5, clips=3``.
     """
-    flat = [dict(_leaves(experiment)) for experiment in experiments]
-    keys = sorted({key for leaves in flat for key in leaves})
-    varying = [key for key in keys if len({repr(leaves.get(key)) for leaves in flat}) > 1]
-    return [", ".join(f"{key.rpartition('.')[2]}={leaves.get(key)}" for key in varying) for leaves in flat]
+    flat = [_settings(experiment) for experiment in experiments]
+    paths = dict.fromkeys(path for settings in flat for path in sorted(settings, key=str))
+    varying = [path for path in paths if len({settings.get(path) for settings in flat}) > 1]
+    names = _short(varying)
+    return [
+        ", ".join(f"{names[path]}={_cut(settings[path], 40)}" for path in varying if path in settings)
+        for settings in flat
+    ]
 
 
-def _leaves(node: Any, path: str = "") -> list[tuple[str, Any]]:
+def _named(node: Any) -> str:
+    """A part of a network as a call: ``Name(option=value)``; mmsegmentation says ``type`` where others say class_path.
+
+    A class of this package goes by its name, any other by its whole path.
+    """
+    if "class_path" in node:
+        options = node.get("init_args", {})
+        return _call(node["class_path"], {key: value for key, value in options.items() if UNSAID.get(key) is not value})
+    return _call(str(node["type"]), {key: value for key, value in node.items() if key != "type"})
+
+
+def _call(name: str, options: Mapping[str, Any]) -> str:
+    speaking = next((key for key in SPEAKING if key in options), None)
+    said = [_value(options[speaking])] if speaking else []
+    said += [f"{_word(key)}={_value(options[key])}" for key in sorted(options) if key != speaking]
+    text = f"{name}({', '.join(said)})" if said else name
+    shown = 1 if speaking else 0
+    if len(text) <= LONGEST or shown == len(said):
+        return text
+    while shown < len(said) and len(f"{name}({', '.join(said[: shown + 1])}, …0000)") <= LONGEST:
+        shown += 1
+    return f"{name}({', '.join([*said[:shown], f'…{_digest(text)}'])})"
+
+
+def _value(value: Any) -> str:
+    """A value in a form that no other value has, and that is safe to print."""
+    if isinstance(value, Mapping):
+        if "class_path" in value or "type" in value:
+            return _named(value)
+        return "{" + ", ".join(f"{_word(key)}={_value(value[key])}" for key in sorted(value)) + "}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
+    return _word(value) if isinstance(value, str) else str(value)
+
+
+def _word(text: str) -> str:
+    return text if _PLAIN_WORD.fullmatch(text) else json.dumps(text)
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 5]}…{_digest(text)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:4]
+
+
+def _settings(experiment: Mapping[str, Any]) -> dict[Path, str]:
+    """Path to value, without the positions in a list where all its entries have the same value."""
+    found = dict(_leaves(experiment, ()))
+    together: dict[Path, set[str]] = {}
+    for path, value in found.items():
+        together.setdefault(_without_positions(path), set()).add(value)
+    alike = {path for path, values in together.items() if len(values) == 1}
+    return {short if (short := _without_positions(path)) in alike else path: value for path, value in found.items()}
+
+
+def _leaves(node: Any, path: Path) -> Iterable[tuple[Path, str]]:
     if isinstance(node, Mapping):
-        children = list(node.items())
-    elif isinstance(node, list):
-        children = list(enumerate(node))
+        if "class_path" in node:
+            yield path, node["class_path"]
+            node = node.get("init_args", {})
+        for key, child in node.items():
+            yield from _leaves(child, (*path, key))
+    elif isinstance(node, list) and any(isinstance(child, Mapping) for child in node):
+        yield path, str(len(node))
+        for position, child in enumerate(node):
+            yield from _leaves(child, (*path, position))
     else:
-        return [(path, node)]
-    return [leaf for key, child in children for leaf in _leaves(child, f"{path}.{key}")]
+        yield path, _value(node)
+
+
+def _without_positions(path: Path) -> Path:
+    return tuple(key for key in path if not isinstance(key, int))
+
+
+def _short(paths: Sequence[Path]) -> dict[Path, str]:
+    """The shortest ends of paths that tell them apart."""
+    names = {path: ".".join(_word(str(key)) for key in path[-1:]) for path in paths}
+    for length in range(2, max(map(len, paths), default=0) + 1):
+        taken = Counter(names.values())
+        for path in paths:
+            if taken[names[path]] > 1:
+                names[path] = ".".join(_word(str(key)) for key in path[-length:])
+    return names

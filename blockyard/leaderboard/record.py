@@ -13,7 +13,7 @@ from typing import Any
 from blockyard.leaderboard import atomic, bounded
 from blockyard.leaderboard.identity import canonical, identity_of, seed_of
 from blockyard.leaderboard.labels import backbone_label, block_label, class_name
-from blockyard.leaderboard.validation import SCHEMA, field_problems, printable
+from blockyard.leaderboard.validation import FIELDS, SCHEMA, field_problems, printable
 
 RECORDS = Path("runs/records")
 """Where runs leave their records."""
@@ -231,8 +231,13 @@ def problems(fields: Mapping[str, Any]) -> list[str]:
         facts = described(fields["config"])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return [f"config: not a resolved configuration ({printable(str(error))})"]
-    return [
+    lines = [
         f"{name}: {fields[name]!r}; the configuration says {fact!r}"
         for name, fact in facts.items()
         if fields[name] != fact and name not in LABELS
+    ]
+    return lines + [
+        f"config: it makes the {name} {facts[name]!r:.80}; allowed is {FIELDS[name].allowed}"
+        for name in LABELS
+        if not FIELDS[name].accepts(facts[name])
     ]

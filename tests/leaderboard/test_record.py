@@ -14,8 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from blockyard.leaderboard import atomic
-from blockyard.leaderboard.record import Record, RecordError, keep, problems, read, read_all, write
+from blockyard.leaderboard.record import Record, RecordError, described, keep, problems, read, read_all, write
 from blockyard.leaderboard.validation import FIELDS
+
+
+def described_without_labels(config):
+    return {name: fact for name, fact in described(config).items() if name not in ("block", "backbone")}
 
 
 def change(path, **fields):
@@ -139,6 +143,13 @@ def test_impossible_values_are_refused_in_one_line(path, field, value, line):
 def test_a_label_follows_the_configuration_whatever_an_older_version_called_it(path):
     changed = read(change(path, block="SNL at 2.1", backbone="resnet"))
     assert (changed.block, changed.backbone) == ("SpectralNonlocal @ stage2.1", "PreResNet(depth=20)")
+
+
+def test_a_label_that_could_steer_the_terminal_is_refused(path, config):
+    config["model"]["init_args"] |= {"block": {"class_path": "SpectralNonlocal"}, "at": "\x1b[2J"}
+    with pytest.raises(RecordError, match=r"config: it makes the block .*; allowed is one line of text") as refusal:
+        read(change(path, **{"config": config, "block": "none"} | described_without_labels(config)))
+    assert str(refusal.value).isprintable()
 
 
 def test_a_configuration_that_is_nested_without_end_is_refused(path, config):
