@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     import numpy as np
 
 RESAMPLES = 2_000
-"""Resamples of the test items; their number moves an end of an interval by about 1.5 % of the interval's width."""
+"""Resamples, where they are drawn; their number moves an end of an interval by about 1.5 % of the interval's width."""
+OUTCOMES = 4_000_000
+"""Possible sums up to which their distribution is computed, to bound memory."""
 CELLS = 1_000_000
 """Items drawn at once, to bound memory."""
 
@@ -35,14 +37,15 @@ def bootstrap_difference(
     """Percentile interval of the mean difference row − baseline, test items resampled.
 
     An item's difference d_i is averaged over the seeds that both have, and items are drawn with replacement: all
-    runs of a resample see the same items, so an item that is hard for both sides adds nothing. The random numbers
-    are the same in every call, and do not depend on the order of the items.
+    runs of a resample see the same items, so an item that is hard for both sides adds nothing. Of whole numbers,
+    such as right or wrong, the distribution over all possible resamples is computed; of others, resamples are drawn,
+    with the same random numbers in every call. Neither depends on the order of the items.
 
     Args:
         row: Seed to the scores of all n test items, ``(n,)``.
         baseline: Seed to the scores of the same items, ``(n,)``.
         level: Confidence level, between 0 and 1.
-        resamples: Number of resamples.
+        resamples: Number of resamples, where they are drawn.
 
     Returns:
         The interval; None where no seed is common.
@@ -55,12 +58,17 @@ def bootstrap_difference(
     seeds = sorted(row.keys() & baseline.keys())
     if not seeds:
         return None
-    if len({len(scores[seed]) for scores in (row, baseline) for seed in seeds}) > 1:
+    sides = [[scores[seed] for seed in seeds] for scores in (row, baseline)]
+    if len({len(values) for side in sides for values in side}) > 1:
         raise ValueError("the runs were tested on different numbers of items")
-    differences = sum(row[seed].astype(float) - baseline[seed] for seed in seeds) / len(seeds)
-    tails = ((1 - level) / 2, (1 + level) / 2)
-    low, high = np.quantile(_resampled_means(np.asarray(differences), resamples), tails)
-    return Interval(float(low), float(high))
+    ours, theirs = (np.sum(side, 0, dtype=float) for side in sides)
+    differences, tails = ours - theirs, ((1 - level) / 2, (1 + level) / 2)
+    whole = all(values.dtype.kind in "biu" for side in sides for values in side)
+    if whole and np.ptp(differences) * len(differences) <= OUTCOMES:
+        ends = _exact_quantiles(differences.astype(int), tails)
+    else:
+        ends = np.quantile(_resampled_means(differences, resamples), tails)
+    return Interval(*(float(end) / len(seeds) for end in ends))
 
 
 def item_interval(row: Sequence[Record], baseline: Sequence[Record], folders: Sequence[Path]) -> Interval | None:
@@ -117,15 +125,28 @@ def _averaged(runs: Sequence[tuple[Record, dict[str, np.ndarray]]]) -> str:
     raise ValueError(f"{primary} is not the mean of a stored score")
 
 
+def _exact_quantiles(differences: np.ndarray, tails: Sequence[float]) -> list[float]:
+    """Quantiles of the mean of n items drawn with replacement, from whole numbers ``(n,)``.
+
+    The sum of n independent draws is distributed as the n-fold convolution of one: a power of its Fourier transform.
+    """
+    import numpy as np
+
+    n, least = len(differences), differences.min()
+    chances = np.bincount(differences - least) / n
+    outcomes = n * (len(chances) - 1) + 1
+    length = 1 << (outcomes - 1).bit_length()  # a power of two transforms fast
+    masses = np.fft.irfft(np.fft.rfft(chances, length) ** n, length)[:outcomes] if length > 1 else np.ones(1)
+    below = np.cumsum(masses)
+    # the transform leaves about 1e-12 in every outcome, ends included
+    return [float(least + np.argmax(below >= tail) / n) for tail in tails]
+
+
 def _resampled_means(differences: np.ndarray, resamples: int) -> np.ndarray:
     """Means ``(resamples,)`` of as many items drawn with replacement, from the differences ``(n,)``."""
     import numpy as np
 
-    random = np.random.default_rng(0)
-    n = len(differences)
-    values, counts = np.unique(differences, return_counts=True)
-    if 10 * len(values) <= n:  # right or wrong: how often each value is drawn is multinomial, at a fraction of the time
-        return random.multinomial(n, counts / n, size=resamples) @ values / n
-    ordered, step = np.sort(differences), max(1, CELLS // n)
+    random, ordered, n = np.random.default_rng(0), np.sort(differences), len(differences)
+    step = max(1, CELLS // n)
     blocks = [min(step, resamples - start) for start in range(0, resamples, step)]
     return np.concatenate([ordered[random.integers(0, n, (block, n))].mean(1) for block in blocks])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -43,7 +44,7 @@ def columns(table: Table) -> list[Column]:
         found.append(Column("Backbone", lambda row: row.backbone or MISSING, lambda row: row.backbone, label=True))
     found += [
         Column("Seeds", lambda row: f"{row.score.n}{'*' if row.score.few else ''}", lambda row: row.score.n),
-        Column(_headed(primary), lambda row: with_interval(row.score, primary), lambda row: row.score.mean),
+        Column(headed(primary), lambda row: with_interval(row.score, primary), lambda row: row.score.mean),
         Column(
             "Difference (pairs)",
             lambda row: MISSING if row.difference is None else difference(row.difference, primary),
@@ -66,10 +67,28 @@ def the_backbone(table: Table) -> str | None:
     return backbones.pop() if len(backbones) == 1 else None
 
 
+def headed(metric: str) -> str:
+    """Name of a metric with its unit."""
+    return f"{metric} %" if is_fraction(metric) else metric
+
+
+def value_text(value: float, metric: str, step: float | None = None) -> str:
+    """Scores in per cent, losses as they are; with the decimals that multiples of a step need, if one is given."""
+    factor, decimals = (100, 2) if is_fraction(metric) else (1, 4)
+    if step is not None:
+        decimals = max(0, -math.floor(math.log10(factor * step) + 1e-9))
+    return f"{factor * value:.{decimals}f}"
+
+
+def signed(value: float, metric: str) -> str:
+    """A difference with its sign."""
+    return ("" if value < 0 else "+") + value_text(value, metric)
+
+
 def with_interval(score: Estimate, metric: str) -> str:
     """A mean and half its interval, if it has one."""
-    mean = _value(score.mean, metric)
-    return mean if score.half_width is None else f"{mean} ± {_value(score.half_width, metric)}"
+    mean = value_text(score.mean, metric)
+    return mean if score.half_width is None else f"{mean} ± {value_text(score.half_width, metric)}"
 
 
 def difference(score: Estimate, metric: str) -> str:
@@ -93,26 +112,16 @@ def operations(macs: float) -> str:
 
 def _metric(name: str) -> Column:
     return Column(
-        _headed(name),
-        lambda row: _value(row.others[name].mean, name) if name in row.others else MISSING,
+        headed(name),
+        lambda row: value_text(row.others[name].mean, name) if name in row.others else MISSING,
         lambda row: row.others[name].mean if name in row.others else None,
     )
-
-
-def _headed(metric: str) -> str:
-    return f"{metric} %" if is_fraction(metric) else metric
-
-
-def _value(value: float, metric: str) -> str:
-    """Scores in per cent, losses as they are."""
-    return f"{100 * value:.2f}" if is_fraction(metric) else f"{value:.4f}"
 
 
 def _interval(items: Interval | None, metric: str) -> str:
     if items is None:
         return MISSING
-    low, high = (("" if end < 0 else "+") + _value(end, metric) for end in (items.low, items.high))
-    return f"{low} … {high}"
+    return f"{signed(items.low, metric)} … {signed(items.high, metric)}"
 
 
 def _middle(items: Interval | None) -> float | None:

@@ -11,9 +11,13 @@ from typing import NoReturn
 
 from blockyard.leaderboard import atomic
 from blockyard.leaderboard.add import main as add
+from blockyard.leaderboard.page import page
 from blockyard.leaderboard.record import RECORDS, Record, read_all
 from blockyard.leaderboard.render import comma_separated, markdown, print_tables
 from blockyard.leaderboard.tables import tables
+
+PAGE = Path("leaderboard.html")
+"""Where the page goes by default."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -58,6 +62,14 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         help=f"folders of records (default: {RECORDS})",
     )
     parser.add_argument("--task", help="only this task, such as ImageClassification")
+    parser.add_argument(
+        "--html",
+        metavar="FILE",
+        type=Path,
+        nargs="?",
+        const=PAGE,
+        help=f"also write a page with sortable tables, plots and a matrix of blocks and tasks (default: {PAGE})",
+    )
     parser.add_argument("--markdown", metavar="FILE", type=Path, help="also write the tables as Markdown")
     parser.add_argument("--csv", metavar="FILE", type=Path, help="also write the tables as CSV, unrounded")
     options, unknown = parser.parse_known_args(argv)
@@ -76,7 +88,7 @@ def _run(options: argparse.Namespace) -> int:
     if not console.is_terminal:
         console = Console(width=240)  # a file or pipe has no width: keep every row on one line
     print_tables(made, console)
-    for path, render in ((options.markdown, markdown), (options.csv, comma_separated)):
+    for path, render in ((options.html, page), (options.markdown, markdown), (options.csv, comma_separated)):
         if path:
             atomic.write(path, render(made).encode())
             console.print(f"wrote {path}", markup=False, highlight=False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from blockyard.leaderboard.bootstrap import RESAMPLES
 from blockyard.leaderboard.record import Record
 from blockyard.leaderboard.statistics import ENOUGH_PAIRS
 
@@ -56,8 +55,8 @@ def comparison_notes(compared: int, tested: int, missing: Mapping[str, str]) -> 
     notes = []
     if compared:
         notes.append(
-            "Over test items: 95 % interval of the difference, the test items resampled "
-            f"{RESAMPLES:,} times (paired bootstrap, percentiles); it covers the choice of test items, not the seeds."
+            "Over test items: 95 % interval of the difference, the test items resampled (paired bootstrap, "
+            "percentiles); it covers the choice of test items, not the seeds."
         )
     if missing:
         (name, reason), *others = missing.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from blockyard.leaderboard.columns import columns, the_backbone
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+SHOWN = 200
+"""Rows of a table that a terminal shows; files have them all."""
+
+
 def print_tables(tables: Sequence[Table], console: Console) -> None:
     """Print tables and their notes; a table too wide for the console in parts that begin with the same columns."""
     from rich import box  # rich takes longer to import than Markdown and CSV take to write
@@ -21,7 +26,7 @@ def print_tables(tables: Sequence[Table], console: Console) -> None:
     from rich.text import Text
 
     for table in tables:
-        rows = cells(table)
+        rows = cells(replace(table, rows=table.rows[:SHOWN]))
         console.print(Text(title(table), style="bold"))
         for part in _parts(rows, _labels(table), console.width):
             grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -31,6 +36,8 @@ def print_tables(tables: Sequence[Table], console: Console) -> None:
             for row in rows[1:]:
                 grid.add_row(*(Text(row[index]) for index in part))
             console.print(grid)
+        if len(table.rows) > SHOWN:
+            console.print(f"{len(table.rows) - SHOWN:,} more rows: --html, --csv and --markdown write them all")
         for note in table.notes:
             console.print(Text(note, style="dim"))
         console.print()

@@ -179,7 +179,7 @@ def _names(experiments: dict[str, list[Record]]) -> dict[str, str]:
         alike.setdefault((runs[0].block, runs[0].backbone), []).append(key)
     names: dict[str, str] = {}
     for (block, _), keys in alike.items():
-        settings = differences([canonical(experiments[key][0].config) for key in keys])
+        settings = differences([canonical(experiments[key][0].config) for key in keys]) if len(keys) > 1 else [""]
         names |= {key: f"{block} [{text}]" if text else block for key, text in zip(keys, settings, strict=True)}
     return names
 

@@ -1,6 +1,7 @@
 """Intervals over test items agree with SciPy's bootstrap, and are left out where the scores do not bear them."""
 
 import re
+from itertools import product
 
 import numpy as np
 import pytest
@@ -50,7 +51,8 @@ def test_it_is_the_percentile_bootstrap(kind, level):
         (differences,), np.mean, n_resamples=20_000, confidence_level=level, method="percentile", rng=1
     ).confidence_interval
     # an end of a 95 % interval from 20,000 resamples has a standard error of 0.02 standard errors of the mean
-    close = 5 * 0.02 * np.sqrt(2) * stats.sem(differences)
+    # both sides vary; and means of 3 · 400 right or wrong items lie 1 / 1,200 apart
+    close = 5 * 0.02 * np.sqrt(2) * stats.sem(differences) + 1 / 1200
     assert found.low == pytest.approx(expected.low, abs=close)
     assert found.high == pytest.approx(expected.high, abs=close)
 
@@ -74,6 +76,31 @@ def test_only_common_seeds_count():
     ones, zeros = np.ones(50), np.zeros(50)
     assert bootstrap_difference({0: ones, 1: zeros}, {1: zeros, 2: ones}) == Interval(0, 0)
     assert bootstrap_difference({0: ones}, {1: zeros}) is None
+
+
+@pytest.mark.parametrize("items", [1, 2, 5])
+def test_right_or_wrong_is_exact(items):
+    """All n^n resamples of a few items, enumerated."""
+    random = np.random.default_rng(items)
+    ours, theirs = right_or_wrong(random, 2, items, 0.7), right_or_wrong(random, 2, items, 0.4)
+    differences = (ours.astype(float) - theirs).mean(0)
+    means = np.array([differences[list(drawn)].mean() for drawn in product(range(items), repeat=items)])
+    found = bootstrap_difference(seeds(ours), seeds(theirs), 0.9)
+    low, high = np.quantile(means, [0.05, 0.95], method="inverted_cdf")
+    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-12)
+
+
+def test_equal_runs_do_not_differ_at_all():
+    same = right_or_wrong(np.random.default_rng(0), 3, 100, 0.5)
+    assert bootstrap_difference(seeds(same), seeds(same)) == Interval(0, 0)
+
+
+def test_whole_numbers_far_apart_are_drawn_like_any_others():
+    huge = np.zeros(1000, np.int64)
+    huge[:500] = 2**40
+    found = bootstrap_difference({0: huge}, {0: np.zeros(1000, np.uint8)})
+    # 500 of 1,000 right or wrong: standard error √(0.25 / 1000) = 0.0158
+    assert (found.low / 2**40, found.high / 2**40) == pytest.approx((0.469, 0.531), abs=0.008)
 
 
 def test_many_items_fit_into_memory_and_stay_items():

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
-from blockyard.leaderboard.render import cells, comma_separated, markdown, print_tables, title
+from blockyard.leaderboard.render import SHOWN, cells, comma_separated, markdown, print_tables, title
 from blockyard.leaderboard.tables import first_and_repeats, tables
 
 
@@ -238,3 +238,13 @@ def test_a_family_is_the_blocks_wherever_they_are(make_record):
     families = {row.family for row in rows([make_record(0.9, 0, "Nonlocal", at=[s]) for s in ("a.1", "b")]).values()}
     assert families == {"Nonlocal"}
     assert rows([make_record(0.9)])["none"].family == "none"
+
+
+def test_a_terminal_shows_the_first_rows_of_a_long_table_and_says_so(make_record):
+    table = tables([make_record(0.5, 0, "A", at=[f"stage{number}"]) for number in range(SHOWN + 3)])[0]
+    console = Console(width=240, file=io.StringIO())
+    print_tables([table], console)
+    printed = console.file.getvalue()
+    assert printed.count("A @ stage") == SHOWN
+    assert "3 more rows: --html, --csv and --markdown write them all" in printed
+    assert markdown([table]).count("A @ stage") == SHOWN + 3

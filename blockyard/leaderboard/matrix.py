@@ -1,0 +1,74 @@
+"""Blocks down, tasks and data sets across: where a block helps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import Literal
+
+from blockyard.leaderboard.columns import difference, headed, signed
+from blockyard.leaderboard.statistics import Estimate
+from blockyard.leaderboard.tables import Table
+
+Verdict = Literal["better", "worse", "unclear"]
+SIGNS: dict[Verdict, str] = {"better": "▲", "worse": "▼", "unclear": "≈"}
+
+
+def verdict(estimate: Estimate, higher_is_better: bool) -> Verdict:
+    """Whether a difference's interval over seeds excludes 0; with too few seeds it says nothing."""
+    if estimate.few or estimate.half_width is None or abs(estimate.mean) <= estimate.half_width:
+        return "unclear"
+    return "better" if (estimate.mean > 0) == higher_is_better else "worse"
+
+
+def comparisons(tables: Sequence[Table]) -> dict[str, list[list[Estimate]]]:
+    """Every family of blocks to its differences from a baseline, a list for each table; the most helpful first."""
+    families = {row.family for table in tables for row in table.rows if not row.is_baseline}
+    found = {
+        family: [[row.difference for row in table.rows if row.family == family and row.difference] for table in tables]
+        for family in families
+    }
+
+    def net(family: str) -> int:
+        said = [
+            verdict(d, table.higher_is_better) for table, cell in zip(tables, found[family], strict=True) for d in cell
+        ]
+        return said.count("better") - said.count("worse")
+
+    return {family: found[family] for family in sorted(families, key=lambda family: (-net(family), family))}
+
+
+def matrix(tables: Sequence[Table]) -> str:
+    """The matrix as an HTML table; tables are linked as ``#table-1`` and so on."""
+    head = "".join(
+        f'<th scope="col"><a href="#table-{number}">{escape(table.task)} on {escape(table.data)}</a>'
+        f"<small>{escape(headed(table.primary))}</small></th>"
+        for number, table in enumerate(tables, 1)
+    )
+    lines = [
+        f'<tr><th scope="row">{escape(family)}</th>'
+        + "".join(_cell(cell, table) for cell, table in zip(cells, tables, strict=True))
+        + "</tr>"
+        for family, cells in comparisons(tables).items()
+    ]
+    head = f'<tr><th scope="col">Block</th>{head}</tr>'
+    return f'<table class="matrix"><thead>{head}</thead><tbody>{"".join(lines)}</tbody></table>'
+
+
+def _cell(cell: Sequence[Estimate], table: Table) -> str:
+    if not cell:
+        return '<td class="empty">no data</td>'
+    found = [verdict(estimate, table.higher_is_better) for estimate in cell]
+    counts = {said: found.count(said) for said in SIGNS if said in found}
+    words = " ".join(
+        f'<span class="{said}"><span aria-hidden="true">{SIGNS[said]}</span> {f"{n} " * (len(cell) > 1)}{said}</span>'
+        for said, n in counts.items()
+    )
+    if len(cell) == 1:
+        numbers = difference(cell[0], table.primary)
+    else:
+        ends = (min(d.mean for d in cell), max(d.mean for d in cell))
+        numbers = " … ".join(signed(end, table.primary) for end in ends)
+    clear = [said for said in counts if said != "unclear"]
+    kind = clear[0] if len(clear) == 1 else "mixed" if clear else "unclear"
+    return f'<td class="{kind}">{words}<small>{numbers}</small></td>'

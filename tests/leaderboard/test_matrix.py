@@ -1,0 +1,61 @@
+"""The matrix says what the intervals say, and selects nothing."""
+
+import pytest
+
+from blockyard.leaderboard.matrix import comparisons, matrix, verdict
+from blockyard.leaderboard.statistics import Estimate
+from blockyard.leaderboard.tables import tables
+
+
+@pytest.fixture
+def study(make_record):
+    """Nonlocal better at one place and unclear at another, GlobalContext worse."""
+    gains = {("Nonlocal", "stage2.1"): (0.02, 0.021, 0.022), ("Nonlocal", "stage3.1"): (-0.02, 0.0, 0.05)}
+    gains |= {("GlobalContext", "stage2.1"): (-0.02, -0.021, -0.022)}
+    baseline = [make_record(0.9, seed) for seed in range(3)]
+    return baseline + [
+        make_record(0.9 + gain, seed, block, at=[place])
+        for (block, place), row in gains.items()
+        for seed, gain in enumerate(row)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("mean", "half_width", "n", "higher", "said"),
+    [
+        (0.02, 0.01, 3, True, "better"),
+        (0.02, 0.01, 3, False, "worse"),
+        (-0.02, 0.01, 5, True, "worse"),
+        (-0.02, 0.01, 5, False, "better"),
+        (0.02, 0.03, 5, True, "unclear"),
+        (0.02, 0.02, 5, True, "unclear"),
+        (0.02, 0.01, 2, True, "unclear"),
+        (0.02, None, 1, True, "unclear"),
+        (0.0, 0.0, 3, True, "unclear"),
+    ],
+)
+def test_a_verdict_needs_three_pairs_and_an_interval_without_zero(mean, half_width, n, higher, said):
+    assert verdict(Estimate(mean, half_width, n), higher) == said
+
+
+def test_every_comparison_of_a_block_is_counted(study):
+    found = comparisons(tables(study))
+    assert list(found) == ["Nonlocal", "GlobalContext"]
+    assert sorted(round(d.mean, 3) for d in found["Nonlocal"][0]) == [0.01, 0.021]
+
+
+def test_cells_say_it_in_words_and_signs(study):
+    text = matrix(tables(study))
+    row = text[text.index("Nonlocal</th>") :]
+    assert 'class="better"><span class="better"><span aria-hidden="true">▲</span> 1 better</span>' in row
+    assert '<span class="unclear"><span aria-hidden="true">≈</span> 1 unclear</span><small>+1.00 … +2.10</small>' in row
+    assert '<span aria-hidden="true">▼</span> worse</span><small>-2.10 ± 0.25 (3)</small>' in row
+
+
+def test_what_was_not_tried_has_no_data(study, make_record, config):
+    config["data"]["class_path"] = "blockyard.datamodules.CIFAR10"
+    other = [make_record(0.5, seed, block) for block in (None, "SpectralNonlocal") for seed in range(3)]
+    text = matrix(tables([*study, *other]))
+    assert text.count("no data") == 3
+    assert 'href="#table-1">ImageClassification on CIFAR10' in text
+    assert 'href="#table-2">ImageClassification on Digits' in text
