@@ -116,6 +116,7 @@ class Preemption(Checkpoint):
             reason = self._signal.name if self._signal else "a signal to another process"
             print(f"blockyard: stopped by {reason} at step {trainer.global_step}, {what}", file=sys.stderr, flush=True)
             requeue(self._signal)
+        trainer.strategy.barrier("left")  # srun may end all ranks when the first exits: not before the job is queued
         raise SystemExit(PREEMPTED)
 
 
