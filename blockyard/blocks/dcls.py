@@ -78,4 +78,7 @@ def _hats(position: Tensor, size: int) -> Tensor:
     # straight through: a position that a step took outside acts at the border, and still finds its way back
     inside = position + (position.clamp(-half, half) - position).detach()
     cells = torch.arange(-half, half + 1, device=position.device, dtype=position.dtype)
-    return (1 - (inside.unsqueeze(-1) - cells).abs()).relu()
+    # not relu(1 - |p - j|), whose gradient is zero at whole numbers, where a position at the border would stay for good
+    lower = inside.detach().floor().clamp(-half, half - 1).unsqueeze(-1)
+    rest = inside.unsqueeze(-1) - lower
+    return torch.where(cells == lower, 1 - rest, torch.where(cells == lower + 1, rest, 0))

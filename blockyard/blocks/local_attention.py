@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from blockyard.blocks.affinities import Projection
 from blockyard.blocks.base import Block, Slot, divide
+from blockyard.blocks.convolution import geometry_of
 from blockyard.blocks.relative_attention import relative_logits
 
 
@@ -28,9 +29,12 @@ class HaloAttention(Block):
         outside: What a window sees beyond the map: ``zeros``, keys and values of zero that take their share of the
             softmax, as in HaloNet, or ``nothing``, where they are left out.
         scale_positions: Whether 1/√d also scales the term of the positions.
+        host: The convolution that is replaced; ``plug`` hands it over. At its stride only every second, … position
+            of a block has a query: the paper's attention downsampling.
 
     Raises:
-        ValueError: If ``heads`` does not divide ``channels``, ``block_size`` is not positive or ``halo_size`` negative.
+        ValueError: If ``heads`` does not divide ``channels``, ``block_size`` is not positive or ``halo_size`` negative,
+            the host changes the channels, or its stride does not divide ``block_size``.
     """
 
     identity_at_init = False
@@ -49,6 +53,7 @@ class HaloAttention(Block):
         halo_size: int = 3,
         outside: Literal["zeros", "nothing"] = "zeros",
         scale_positions: bool = False,
+        host: nn.Module | None = None,
     ) -> None:
         super().__init__(channels, spatial_dims)
         width = divide(channels, heads, "HaloAttention", "heads")
@@ -56,6 +61,14 @@ class HaloAttention(Block):
             raise ValueError(
                 f"HaloAttention: block_size must be positive and halo_size not negative, got {block_size}, {halo_size}"
             )
+        self.stride = (1,) * spatial_dims
+        if host is not None:
+            geometry = geometry_of(host, channels, spatial_dims, "HaloAttention")
+            if geometry.out_channels != channels:
+                raise ValueError(f"HaloAttention keeps its {channels} channels; it cannot replace {host}")
+            self.stride = geometry.stride
+        if any(block_size % step for step in self.stride):
+            raise ValueError(f"HaloAttention: stride {self.stride} does not divide block_size={block_size}")
         self.query = Projection(channels, channels, spatial_dims)
         self.key_value = Projection(channels, 2 * channels, spatial_dims)
         # one vector for each offset between two positions of a window
@@ -68,10 +81,11 @@ class HaloAttention(Block):
         self.scale_positions = scale_positions
 
     def transform(self, x: Tensor) -> Tensor:
-        """Map ``(B, C, *S)`` to the same shape."""
+        """Map ``(B, C, *S)`` to the same shape, divided by the host's stride."""
         rank, size, b = self.spatial_dims, x.shape[2:], self.block_size
         missing = [-n % b for n in size]
         query = _windows(_pad(self.query(x).unflatten(2, size), missing), b, b)
+        query = query[(..., *(slice(None, None, step) for step in self.stride))]
         query = query.unflatten(1, (self.heads, -1)).movedim(2, -1)  # (B, h, *n, *b, d)
         scale = query.shape[-1] ** -0.5
         keys_values = self._halo(self.key_value(x).unflatten(2, size), missing)
@@ -85,8 +99,11 @@ class HaloAttention(Block):
         if self.outside == "nothing":
             inside = self._halo(torch.ones_like(x[:1, :1]), missing).flatten(2 + rank)
             scores = scores.masked_fill(inside.unsqueeze(-2) == 0, -torch.inf)
-        result = (scores.softmax(-1).to(value.dtype) @ value).unflatten(2 + rank, (b,) * rank)
-        return _pad(_join(result.movedim(-1, 2).flatten(1, 2), rank), [-m for m in missing])
+        result = (scores.softmax(-1).to(value.dtype) @ value).unflatten(2 + rank, [b // s for s in self.stride])
+        return _pad(
+            _join(result.movedim(-1, 2).flatten(1, 2), rank),
+            [-(m // s) for m, s in zip(missing, self.stride, strict=True)],
+        )
 
     def _halo(self, x: Tensor, missing: list[int]) -> Tensor:
         """The windows of a map: ``(B, C, *S)`` to ``(B, C, *n, *w)``, n blocks along each axis."""
@@ -94,11 +111,11 @@ class HaloAttention(Block):
         return _windows(_pad(x, missing, self.halo_size), window, self.block_size)
 
     def _vectors(self) -> list[Tensor]:
-        """For each axis the vectors of the offsets from block to window, ``(b, w, d)``."""
+        """For each axis the vectors of the offsets from the block's queries to the window, ``(b / stride, w, d)``."""
         b, h = self.block_size, self.halo_size
         place = torch.arange(b + 2 * h, device=self.tables[0].device)
         offsets = place[None] - place[:b, None] + b + 2 * h - 1
-        return [table[offsets] for table in self.tables]
+        return [table[offsets[::step]] for table, step in zip(self.tables, self.stride, strict=True)]
 
 
 def _pad(x: Tensor, missing: list[int], halo: int = 0) -> Tensor:
