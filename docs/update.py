@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import csv
 import re
+import shutil
+import subprocess
+import tempfile
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from blockyard.leaderboard.page import page
 from blockyard.leaderboard.record import read_all
 from blockyard.leaderboard.render import markdown
 from blockyard.leaderboard.tables import tables
@@ -17,6 +21,7 @@ README = ROOT / "README.md"
 RECORDS = ROOT / "leaderboard" / "records"
 TIMES = ROOT / "benchmarks" / "results" / "nonlocal.csv"
 PICTURE = ROOT / "docs" / "nonlocal.png"
+PAGE = ROOT / "docs" / "leaderboard.png"
 PEERS = {"SNL materialised": "the N×N matrix", "NL mmcv": "mmcv's NonLocal2d"}
 SHOWN = (64, 196, 784, 3136, 4096, 16384)
 
@@ -73,6 +78,18 @@ def draw(path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
+def photograph(path: Path, chromium: str) -> None:
+    """Picture of the leaderboard's page, made from the committed records, as a browser shows it."""
+    records, _ = read_all([RECORDS])
+    with tempfile.TemporaryDirectory() as name:
+        source = Path(name) / "leaderboard.html"
+        source.write_text(page(tables(records, [RECORDS])), encoding="utf-8")
+        # our own page, from disk: the sandbox is off because it does not start in containers
+        flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={name}"]
+        flags += ["--window-size=1280,1180", f"--screenshot={path}", source.as_uri()]
+        subprocess.run([chromium, *flags], check=True, capture_output=True, timeout=60)
+
+
 def updated(text: str) -> str:
     """The README with its generated sections as they should be."""
     for name, make in (("leaderboard", leaderboard), ("benchmark", benchmark)):
@@ -84,3 +101,7 @@ def updated(text: str) -> str:
 if __name__ == "__main__":
     README.write_text(updated(README.read_text()))
     draw(PICTURE)
+    if chromium := shutil.which("chromium"):
+        photograph(PAGE, chromium)
+    else:
+        print(f"{PAGE.relative_to(ROOT)} is left as it is: no Chromium")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Literal
 
@@ -46,7 +47,7 @@ def matrix(tables: Sequence[Table]) -> str:
         for number, table in enumerate(tables, 1)
     )
     lines = [
-        f'<tr><th scope="row">{escape(family)}</th>'
+        f'<tr><th scope="row">{_breakable(family)}</th>'
         + "".join(_cell(cell, table) for cell, table in zip(cells, tables, strict=True))
         + "</tr>"
         for family, cells in comparisons(tables).items()
@@ -69,6 +70,17 @@ def _cell(cell: Sequence[Estimate], table: Table) -> str:
     else:
         ends = (min(d.mean for d in cell), max(d.mean for d in cell))
         numbers = " … ".join(signed(end, table.primary) for end in ends)
+    return f'<td class="{_kind(counts)}">{words}<small>{numbers}</small></td>'
+
+
+def _breakable(name: str) -> str:
+    """A name that may go on in the next line where a word begins: ``Spectral|Nonlocal``."""
+    return "<wbr>".join(map(escape, re.split("(?<=[a-z])(?=[A-Z])", name)))
+
+
+def _kind(counts: Mapping[Verdict, int]) -> str:
+    """How a cell is coloured: in full where at least half of its comparisons say the same, and none the opposite."""
     clear = [said for said in counts if said != "unclear"]
-    kind = clear[0] if len(clear) == 1 else "mixed" if clear else "unclear"
-    return f'<td class="{kind}">{words}<small>{numbers}</small></td>'
+    if len(clear) != 1:
+        return "mixed" if clear else "unclear"
+    return clear[0] if 2 * counts[clear[0]] >= sum(counts.values()) else f"some-{clear[0]}"

@@ -166,10 +166,11 @@ def _bar(row: Row, x: Axis, y: Axis) -> str:
 def _point(number: int, row: Row, ahead: bool, table: Table, x: Axis, y: Axis, named: bool) -> str:
     across, up = x.at(row.macs), y.at(row.score.mean)
     classes = " ".join(["point", *["baseline"] * row.is_baseline, *["few"] * row.score.few, *["ahead"] * ahead])
+    size = 5 if len(table.rows) <= NUMBERED else 3.5
     if row.is_baseline:
-        shape = f'<rect x="{across - 5:.1f}" y="{up - 5:.1f}" width="10" height="10"'
+        shape = f'<rect x="{across - size:.1f}" y="{up - size:.1f}" width="{2 * size}" height="{2 * size}"'
     else:
-        shape = f'<circle cx="{across:.1f}" cy="{up:.1f}" r="5"'
+        shape = f'<circle cx="{across:.1f}" cy="{up:.1f}" r="{size}"'
     score = f"{with_interval(row.score, table.primary)}, {operations(row.macs)} MACs"
     name = f"<title>{number} {escape(row.block)}, {escape(row.backbone)}: {score}</title>" if named or ahead else ""
     return f'{shape} class="{classes}">{name}</{"rect" if row.is_baseline else "circle"}>'

@@ -46,10 +46,29 @@ def test_every_comparison_of_a_block_is_counted(study):
 
 def test_cells_say_it_in_words_and_signs(study):
     text = matrix(tables(study))
-    row = text[text.index("Nonlocal</th>") :]
+    row = text[text.index(">Nonlocal</th>") :]
     assert 'class="better"><span class="better"><span aria-hidden="true">▲</span> 1 better</span>' in row
     assert '<span class="unclear"><span aria-hidden="true">≈</span> 1 unclear</span><small>+1.00 … +2.10</small>' in row
     assert '<span aria-hidden="true">▼</span> worse</span><small>-2.10 ± 0.25 (3)</small>' in row
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "unclear", "kind"),
+    [(1, 0, 1, "better"), (1, 0, 2, "some-better"), (0, 1, 2, "some-worse"), (1, 1, 0, "mixed"), (0, 0, 2, "unclear")],
+)
+def test_a_cell_is_coloured_by_what_at_least_half_say(better, worse, unclear, kind, make_record):
+    signs = [1] * better + [-1] * worse + [0] * unclear
+    records = [make_record(0.9 - 0.001 * seed, seed) for seed in range(3)]
+    records += [
+        make_record(0.9 + 0.02 * sign + 0.001 * (seed % 2), seed, "Nonlocal", at=[f"stage{place}"])
+        for place, sign in enumerate(signs)
+        for seed in range(3)
+    ]
+    assert f'<td class="{kind}">' in matrix(tables(records))
+
+
+def test_long_names_break_between_words(make_record):
+    assert "Spectral<wbr>Nonlocal</th>" in matrix(tables([make_record(0.9, 0, "SpectralNonlocal"), make_record(0.9)]))
 
 
 def test_what_was_not_tried_has_no_data(study, make_record, config):

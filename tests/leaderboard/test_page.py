@@ -12,7 +12,7 @@ from blockyard.leaderboard.record import write
 from blockyard.leaderboard.tables import tables
 
 HOSTILE = '<script>alert(1)</script><img src=x onerror="alert(2)">\'"&lt;]]>'
-VOID = {"meta", "input"}
+VOID = {"meta", "input", "wbr"}
 
 
 class Outline(HTMLParser):
