@@ -66,6 +66,17 @@ IGNORED_CALLBACKS = (
 )
 """Callbacks that watch the training and don't change it."""
 
+ADDED: dict[str, dict[str, Any]] = {}
+"""Options that a class has gained since records of it exist, each with the value that leaves it as it was before.
+
+``{"Adam": {"decoupled_weight_decay": False}}`` leaves that option out of an identity where it has that value: runs from
+before and after compare. An entry stays for good: should the default become another value, runs that rely on it are
+other experiments, as they must be. An option that is null by default needs no entry, for null is left out anyway. One
+of a base class stands under ``Task``, ``DataModule`` or ``Trainer``.
+"""
+BASES = {"model": "Task", "data": "DataModule", "trainer": "Trainer"}
+"""Under which name :data:`ADDED` has the options that a whole section of the configuration has gained."""
+
 _CLASS_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 
 
@@ -118,6 +129,9 @@ def canonical(config: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: As :func:`identity`, the seed apart.
     """
     plain = _simplify(config, "")
+    for section, base in BASES.items():
+        node = plain.get(section, {})
+        _forget_added(node if section == "trainer" else node.get("init_args", {}), base)
     for section in ("model", "data"):
         if "class_path" not in plain.get(section, {}):
             raise ValueError(f"config: {section}.class_path is missing")
@@ -179,12 +193,21 @@ def _short(class_path: str) -> str:
     return class_path.rpartition(".")[2] if class_path.startswith("blockyard.") else class_path
 
 
+def _forget_added(options: Any, name: str) -> None:
+    """Drop the options that mean the same as their absence did."""
+    for option, before in ADDED.get(name, {}).items():
+        # true is not 1, as in the identity
+        if option in options and _digest(options[option]) == _digest(_simplify(before, option)):
+            del options[option]
+
+
 def _simplify(node: Any, path: str) -> Any:
     if isinstance(node, Mapping):
         prefix = f"{path}." if path else ""
         items = {str(key): _simplify(value, f"{prefix}{key}") for key, value in node.items()}
         if "class_path" in items:
             items["class_path"] = _short(items["class_path"])
+            _forget_added(items.get("init_args") or {}, items["class_path"].rpartition(".")[2])
         return {key: value for key, value in items.items() if value is not None and value != {}}
     if isinstance(node, list | tuple):
         return [_simplify(value, f"{path}[{i}]") for i, value in enumerate(node)]

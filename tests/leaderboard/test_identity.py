@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from blockyard.leaderboard import identity as identity_module
 from blockyard.leaderboard.identity import IGNORED, IGNORED_CALLBACKS, Identity, canonical, identity
 
 BLOCK = {"class_path": "blockyard.blocks.SpectralNonlocal", "init_args": {"order": 3}}
@@ -149,6 +150,47 @@ def test_watching_callbacks_do_not_matter_and_others_do(config):
     ):
         other["trainer"]["callbacks"] = callbacks
         assert (identity(other) == identity(config)) == same
+
+
+ADDITIONS = [
+    ("model.init_args.backbone.init_args", "PreResNet"),
+    ("model.init_args.optimizer.init_args", "SGD"),
+    ("model.init_args", "ImageClassification"),
+    ("model.init_args", "Task"),
+    ("data.init_args", "DataModule"),
+    ("trainer", "Trainer"),
+]
+
+
+@pytest.mark.parametrize(("place", "name"), ADDITIONS)
+@pytest.mark.parametrize(("before", "other"), [(False, True), (1, 2), (0, False), ("a", None), ([1.0], [1, 2])])
+def test_an_option_that_came_later_matters_only_where_it_changes_something(
+    config, monkeypatch, place, name, before, other
+):
+    monkeypatch.setitem(identity_module.ADDED, name, {"added": before})
+    same, changed = deepcopy(config), deepcopy(config)
+    put(same, f"{place}.added", before)
+    put(changed, f"{place}.added", other)
+    assert identity(same) == identity(config)
+    # null was never a value of this option: it is the configuration from before
+    assert (identity(changed) == identity(config)) == (other is None)
+
+
+def test_an_option_of_a_block_may_come_later(config, monkeypatch):
+    before = identity(plugged(config, block=BLOCK, at="stage2.1"))
+    monkeypatch.setitem(identity_module.ADDED, "SpectralNonlocal", {"added": False})
+    for value, same in ((False, True), (True, False)):
+        block = {**BLOCK, "init_args": {**BLOCK["init_args"], "added": value}}
+        assert (identity(plugged(config, block=block, at="stage2.1")) == before) == same
+
+
+@pytest.mark.parametrize("added", [{}, {"SGD": {"added": False}}])
+def test_runs_that_relied_on_another_default_are_other_runs(config, monkeypatch, added):
+    monkeypatch.setattr(identity_module, "ADDED", added)
+    one, two = deepcopy(config), deepcopy(config)
+    for changed, default in ((one, False), (two, True)):  # what is recorded is the default of its day
+        put(changed, "model.init_args.optimizer.init_args.added", default)
+    assert identity(one).experiment != identity(two).experiment
 
 
 def test_the_configuration_is_left_as_it_was(config):
