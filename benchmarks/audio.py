@@ -25,10 +25,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torchaudio.datasets import SPEECHCOMMANDS
 
+from blockyard.datamodules.audio.speech_commands import SpeechCommands
+from blockyard.datamodules.audio.speech_commands_rules import COMMANDS
 from blockyard.datamodules.samples.coloured_noise import coloured
 from blockyard.datamodules.samples.speech_layout import NOISE, RATE, speaker_name, write_lists, write_wav
-from blockyard.datamodules.speech_commands import SpeechCommands
-from blockyard.datamodules.speech_commands_rules import COMMANDS
 
 BATCH_SIZE = 128
 SNR = (0.0, 20.0)

@@ -18,11 +18,11 @@ import cv2
 import torch
 
 import blockyard.backbones.mmseg_import  # noqa: F401 - before mmseg
-from blockyard.datamodules.cityscapes import Cityscapes
 from blockyard.datamodules.loading import SeededSplit
-from blockyard.datamodules.pascal_voc import PascalVOC
 from blockyard.datamodules.samples.tiny_scenes import write_tiny_cityscapes, write_tiny_voc
-from blockyard.datamodules.segmentation import SegmentationDataModule
+from blockyard.datamodules.segmentation.base import SegmentationDataModule
+from blockyard.datamodules.segmentation.cityscapes import Cityscapes
+from blockyard.datamodules.segmentation.pascal_voc import PascalVOC
 
 BATCH, REPEATS = 4, 9
 

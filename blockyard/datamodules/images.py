@@ -1,4 +1,4 @@
-"""Splits of pictures, and the rule by which a validation split is carved out."""
+"""Splits of pictures."""
 
 from __future__ import annotations
 
@@ -100,32 +100,3 @@ class ImageFiles(Sequence[Pixels]):
                 return np.asarray(image.convert("RGB"))
         except (OSError, SyntaxError, Image.DecompressionBombError) as error:
             raise DataError(f"{path}: damaged or not a picture ({error}); replace or remove it") from error
-
-
-def hold_out(
-    targets: NDArray[np.integer[Any]], per_class: int | float, classes: Sequence[str]
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Split stratified by a fixed rule: the *last* samples of every class, in the published order, are held out.
-
-    The rule needs no random numbers, so it is the same everywhere for ever, and neighbours in the published order,
-    which are often alike, mostly stay together.
-
-    Args:
-        targets: Labels ``(n,)``.
-        per_class: Samples of each class, or a fraction below 1 of each class (rounded, at least one).
-        classes: Names of the classes.
-
-    Returns:
-        Positions that stay and positions held out, both ascending.
-
-    Raises:
-        DataError: If nothing of a class would stay.
-    """
-    held = np.zeros(len(targets), dtype=bool)
-    for label, name in enumerate(classes):
-        members = np.flatnonzero(targets == label)
-        count = int(per_class) if per_class >= 1 or per_class == 0 else max(1, round(per_class * len(members)))
-        if count >= len(members):
-            raise DataError(f"class {name} has {len(members)} samples: {count} can't be held out for validation")
-        held[members[len(members) - count :]] = True
-    return np.flatnonzero(~held), np.flatnonzero(held)

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blockyard.datamodules.digits import Digits
-from blockyard.datamodules.masks import IGNORE, voc_palette
+from blockyard.datamodules.image.digits import Digits
 from blockyard.datamodules.samples.photographs import crop, read_photographs
 from blockyard.datamodules.samples.voc_layout import Pixels, new_folder, save_mask, save_picture, write_list
+from blockyard.datamodules.segmentation.masks import IGNORE, voc_palette
 
 Random = np.random.Generator
 Array = NDArray[np.float32]

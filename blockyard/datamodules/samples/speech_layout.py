@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from blockyard.datamodules.audio.speech_commands_rules import speaker_split
 from blockyard.datamodules.samples.ucf_layout import RECIPE, is_finished
-from blockyard.datamodules.speech_commands_rules import speaker_split
 
 RATE = 16_000
 NOISE = "_background_noise_"

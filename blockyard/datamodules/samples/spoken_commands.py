@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from blockyard.datamodules.audio_files import resample
+from blockyard.datamodules.audio.files import resample
+from blockyard.datamodules.audio.speech_commands_rules import COMMANDS
 from blockyard.datamodules.samples.coloured_noise import coloured, noises
 from blockyard.datamodules.samples.espeak import ACCENTS, Synthesiser, variants
 from blockyard.datamodules.samples.espeak import RATE as SPOKEN_RATE
 from blockyard.datamodules.samples.speech_layout import NOISE, RATE, new_tree, speaker_name, write_lists, write_wav
-from blockyard.datamodules.speech_commands_rules import COMMANDS
 
 Random = np.random.Generator
 NOISE_SECONDS = 20

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from blockyard.datamodules.audio.speech_commands_rules import COMMANDS, SILENCE, TWELVE, UNKNOWN
+from blockyard.datamodules.audio.urbansound8k import CLASSES
 from blockyard.datamodules.samples.speech_layout import NOISE, RATE, new_tree, speaker_name, write_lists, write_wav
-from blockyard.datamodules.speech_commands_rules import COMMANDS, SILENCE, TWELVE, UNKNOWN
-from blockyard.datamodules.urbansound8k import CLASSES
 from blockyard.mistakes import nearest
 
 WORDS = (*COMMANDS, "bed", "cat")

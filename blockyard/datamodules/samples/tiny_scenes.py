@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from blockyard.datamodules.masks import voc_palette
 from blockyard.datamodules.samples.voc_layout import Pixels, save_mask, save_picture, write_list
+from blockyard.datamodules.segmentation.masks import voc_palette
 
 Size = tuple[int, int]
 

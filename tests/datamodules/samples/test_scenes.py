@@ -3,9 +3,9 @@ import pytest
 from PIL import Image
 
 from blockyard.datamodules import DataError
-from blockyard.datamodules.masks import voc_palette
 from blockyard.datamodules.samples.scenes import draw_scene, read_material, scene_classes, write_scenes
-from blockyard.datamodules.scenes import Scenes
+from blockyard.datamodules.segmentation.masks import voc_palette
+from blockyard.datamodules.segmentation.scenes import Scenes
 
 
 @pytest.fixture(scope="module")

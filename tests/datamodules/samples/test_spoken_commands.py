@@ -6,14 +6,14 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from blockyard.datamodules.audio.speech_commands_rules import COMMANDS, speaker_split
+from blockyard.datamodules.audio.spoken_commands import SpokenCommands
 from blockyard.datamodules.base import DataError
 from blockyard.datamodules.samples import packages
 from blockyard.datamodules.samples.coloured_noise import coloured, noises
 from blockyard.datamodules.samples.espeak import ACCENTS, Synthesiser, variants
 from blockyard.datamodules.samples.speech_layout import speaker_name
 from blockyard.datamodules.samples.spoken_commands import record, write_spoken_commands
-from blockyard.datamodules.speech_commands_rules import COMMANDS, speaker_split
-from blockyard.datamodules.spoken_commands import SpokenCommands
 
 pytest.importorskip("espeakng_loader")
 pytest.importorskip("soundfile")
@@ -119,7 +119,7 @@ def test_noises_differ_and_stay_in_range():
 
 def test_without_the_package_one_line_says_what_to_install(tmp_path, monkeypatch, one_line):
     monkeypatch.setattr(packages, "find_spec", lambda name: None)
-    with pytest.raises(ValueError, match="espeakng_loader") as error:
+    with pytest.raises(ValueError, match="espeakng-loader") as error:
         write_spoken_commands(tmp_path / "set")
     one_line(error, "pip install 'blockyard[samples]'")
     assert list(tmp_path.iterdir()) == []

@@ -6,9 +6,9 @@ import wave
 import numpy as np
 import pytest
 
+from blockyard.datamodules.audio.speech_commands_rules import TWELVE
 from blockyard.datamodules.base import DataError
 from blockyard.datamodules.samples.tiny_audio import chord, write_tiny_audio
-from blockyard.datamodules.speech_commands_rules import TWELVE
 
 
 def rate_and_channels(path):

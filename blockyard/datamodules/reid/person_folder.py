@@ -1,0 +1,72 @@
+"""People in folders of the user's own, without labels: who of the gallery resembles the query?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from blockyard.datamodules.base import DataError
+from blockyard.datamodules.image.image_folder import SUFFIXES
+from blockyard.datamodules.reid.sightings import Retrieval, Sightings
+
+Finder = Callable[[Path], dict[str, list[str]]]
+"""From a folder to the files of each sighting in it, by name."""
+
+
+def find_pictures(folder: Path) -> dict[str, list[str]]:
+    """Each picture below a folder, at any depth, sorted by path; hidden files are passed over.
+
+    Raises:
+        DataError: If there are none.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is missing: it is where pictures are read from")
+    inside = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    shown = [path for path in inside if not any(part.startswith(".") for part in path.parts)]
+    if not shown:
+        raise DataError(f"{folder} holds no picture; the kinds read are {', '.join(sorted(SUFFIXES))}")
+    return {path.as_posix(): [str(folder / path)] for path in shown}
+
+
+def find_tracklets(folder: Path) -> dict[str, list[str]]:
+    """Each sub-folder of a folder, sorted by name, and the pictures in it in order of the numbers in their names.
+
+    Raises:
+        DataError: If there are none, or one is empty.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is missing: it is where tracklets are read from")
+    places = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if not places:
+        raise DataError(f"{folder} holds no tracklet: one sub-folder a tracklet is expected, with its frames")
+    return {
+        place.name: [file for _, (file,) in sorted(find_pictures(place).items(), key=_by_number)] for place in places
+    }
+
+
+def compare_folders(query: Path | None, gallery: Path | None, find: Finder) -> Retrieval:
+    """A query folder against a gallery folder; nobody is known, so each sighting counts as a person of its own.
+
+    Args:
+        query: What is asked for; seen by camera 0.
+        gallery: What is searched; seen by camera 1.
+        find: How either is listed.
+
+    Raises:
+        DataError: If a folder is not given, missing or empty.
+    """
+    if query is None or gallery is None:
+        raise DataError("prediction compares two folders: give both query_folder and gallery_folder")
+    sides = [find(query), find(gallery)]
+    found = [*sides[0].items(), *sides[1].items()]
+    cameras = np.repeat([0, 1], [len(side) for side in sides])
+    pool = Sightings([files for _, files in found], [name for name, _ in found], np.arange(len(found)), cameras)
+    return Retrieval(pool, np.flatnonzero(cameras == 0), np.flatnonzero(cameras == 1), "folders")
+
+
+def _by_number(item: tuple[str, list[str]]) -> list[tuple[str, int]]:
+    """Sorts 2.jpg before 10.jpg."""
+    return [(text, int(digits or 0)) for text, digits in re.findall(r"(\D*)(\d*)", item[0])]

@@ -1,0 +1,140 @@
+"""What every data module of pictures with masks shares."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import albumentations as A
+
+from blockyard.datamodules.base import DataModule
+from blockyard.datamodules.images import IMAGENET_MEAN, IMAGENET_STD, ImageFiles
+from blockyard.datamodules.segmentation.listing import Listing, find_pictures, hold_out_evenly
+from blockyard.datamodules.segmentation.mask_transforms import CategoryCrop, Rescale, photometric_distortion
+from blockyard.datamodules.segmentation.masked_pictures import Crops, WholePictures
+from blockyard.datamodules.segmentation.masks import IGNORE, Colour, MaskFiles, voc_palette
+
+
+class SegmentationDataModule(DataModule):
+    """Pictures with a class index a pixel; a subclass lists the files in :meth:`list_files`.
+
+    Training pictures are resized by a random factor in ``scale`` (on top of ``resize``), cropped to ``size`` so that,
+    if ten tries suffice, no class covers more than ``largest_share``, flipped, distorted in colour, and padded with the
+    mean colour at the bottom and on the right. All others are whole: resized to fit ``resize`` and otherwise as they
+    are, and their masks are never resized.
+
+    Batches for training: ``input`` float ``(B, 3, h, w)``, ``target`` long ``(B, h, w)``. All others: ``input`` a list
+    of B float ``(3, h_i, w_i)`` and ``target`` a list of B long ``(H_i, W_i)``, the size of the file; in ``predict``
+    that size, long ``(B, 2)``, as ``size``. A label of 255 is to be ignored: borders, what is not labelled, padding.
+
+    Args:
+        size: Height and width of a training crop.
+        resize: Longest and shortest side that pictures are resized to fit, in proportion; None keeps them as they are.
+        scale: Smallest and largest random factor in training; (1, 1) for none.
+        largest_share: Largest share of a crop that one class may cover; 1 takes any crop.
+        flip: Whether training pictures are flipped horizontally at random.
+        photometric: Whether the colours of training pictures are changed at random.
+        val_fraction: Share of the training pictures held out for validation, by a fixed rule; 0 trains on all.
+        predict_folder: Pictures for ``predict``, at any depth.
+        mean: Mean of each channel, in units of the full range.
+        std: Standard deviation of each channel, in units of the full range.
+        batch_size: Global batch size.
+        num_workers: Worker processes a process.
+        seed: Seed of order and augmentation; None takes the one of ``seed_everything``.
+
+    Raises:
+        ValueError: If a number is out of range.
+    """
+
+    ignore_index: ClassVar[int] = IGNORE
+    hint: ClassVar[str] = ""
+    """What to say after a complaint of a value that may not occur in a mask."""
+
+    def __init__(
+        self,
+        size: tuple[int, int] = (512, 512),
+        resize: tuple[int, int] | None = None,
+        scale: tuple[float, float] = (0.5, 2.0),
+        largest_share: float = 0.75,
+        flip: bool = True,
+        photometric: bool = True,
+        val_fraction: float = 0.1,
+        predict_folder: str | None = None,
+        mean: tuple[float, float, float] = IMAGENET_MEAN,
+        std: tuple[float, float, float] = IMAGENET_STD,
+        batch_size: int = 16,
+        num_workers: int = 2,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(batch_size, num_workers, seed)
+        self.save_hyperparameters()
+        # A Path among them would make checkpoints unreadable; they are what the subclass was given.
+        self.hparams["predict_folder"] = predict_folder and os.fspath(predict_folder)
+        if min(size) < 1 or (resize is not None and min(resize) < 1):
+            raise ValueError(f"size={size} and resize={resize} must be positive")
+        if not 0 < scale[0] <= scale[1]:
+            raise ValueError(f"scale={scale} must be the smallest and the largest factor, both positive")
+        if not 0 <= val_fraction < 1 or not 0 < largest_share <= 1:
+            raise ValueError(f"val_fraction={val_fraction} must be below 1, largest_share={largest_share} at most 1")
+        self.size, self.resize, self.scale = size, resize, scale
+        self.largest_share, self.flip, self.photometric = largest_share, flip, photometric
+        self.val_fraction = val_fraction
+        self.predict_folder = Path(predict_folder) if predict_folder else None
+        self.mean, self.std = mean, std
+
+    @abstractmethod
+    def list_files(self, split: str) -> Listing:
+        """List the files of a split; of ``predict`` those for when there is no ``predict_folder``.
+
+        Raises:
+            DataError: If something is missing or damaged.
+        """
+
+    @property
+    @abstractmethod
+    def labels(self) -> Mapping[int, int]:
+        """From the values that may occur in a mask file to labels, 0 to K - 1 and 255."""
+
+    @property
+    def palette(self) -> list[Colour]:
+        """A colour for each class."""
+        return voc_palette(self.num_classes)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """``(3, h, w)`` of a training crop."""
+        return (3, *self.size)
+
+    def load(self, split: str) -> WholePictures | Crops:
+        """List a split; the pictures themselves are read when asked for."""
+        if split == "predict":
+            files = find_pictures(self.predict_folder) if self.predict_folder else self.list_files(split)
+            masks = None
+        else:
+            files = self.list_files(split)
+            masks = MaskFiles(files.masks, self.labels, self.hint)
+        kind, transform = (Crops if split == "train" else WholePictures), self._transform(split == "train")
+        return kind(ImageFiles(files.images), masks, files.names, transform, self.mean, self.std)
+
+    def hold_out(self, files: Listing, split: str) -> Listing:
+        """What stays of the training pictures for ``train``, or what is held out for ``val``."""
+        stay, held = hold_out_evenly(len(files.images), self.val_fraction)
+        return files.take(held if split == "val" else stay)
+
+    def _transform(self, training: bool) -> A.Compose | None:
+        if not training:
+            return A.Compose([Rescale(self.resize)]) if self.resize else None
+        fill = [round(255 * value) for value in self.mean]
+        height, width = self.size
+        return A.Compose(
+            [
+                Rescale(self.resize, self.scale),
+                CategoryCrop((height, width), self.largest_share),
+                *([A.HorizontalFlip(p=0.5)] if self.flip else []),
+                *(photometric_distortion() if self.photometric else []),
+                A.PadIfNeeded(height, width, position="top_left", fill=fill, fill_mask=IGNORE, p=1.0),
+            ]
+        )

@@ -1,0 +1,91 @@
+"""Splits of pictures with masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import albumentations as A
+import torch
+
+from blockyard.datamodules.base import DataError
+from blockyard.datamodules.images import ImageFiles, Images, Pixels
+from blockyard.datamodules.segmentation.masks import Mask, MaskFiles
+
+
+class PicturesWithMasks(Images):
+    """What crops and whole pictures share: reading a picture with its mask.
+
+    Args:
+        images: Pictures, each uint8 ``(H, W, 3)``; read when asked for.
+        masks: Their masks, uint8 ``(H, W)``, or None for prediction.
+        names: One name a picture.
+        transform: albumentations pipeline.
+        mean: Mean of each channel, in units of the full range.
+        std: Standard deviation of each channel, in units of the full range.
+    """
+
+    def __init__(
+        self,
+        images: ImageFiles,
+        masks: MaskFiles | None,
+        names: Sequence[str],
+        transform: A.Compose | None,
+        mean: Sequence[float],
+        std: Sequence[float],
+    ) -> None:
+        super().__init__(images, None, names, transform, mean, std)
+        self.masks = masks
+
+    def read(self, index: int) -> tuple[Pixels, Mask | None]:
+        """A picture and its mask.
+
+        Raises:
+            DataError: If a file is missing or damaged, or if the two differ in size.
+        """
+        image = self.images[index]
+        if self.masks is None:
+            return image, None
+        mask = self.masks[index]
+        if mask.shape != image.shape[:2]:
+            sizes = [f"{array.shape[1]}×{array.shape[0]}" for array in (mask, image)]
+            raise DataError(f"{self.masks.paths[index]}: {sizes[0]} pixels, but its picture has {sizes[1]}")
+        return image, mask
+
+
+class Crops(PicturesWithMasks):
+    """Training crops of pictures with masks; the transform must end in one size."""
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """``input``, uint8 ``(h, w, 3)``, and ``target``, uint8 ``(h, w)``."""
+        image, mask = self.read(index)
+        assert self.transform is not None
+        crop = self.transform(image=image, mask=mask)
+        return {"input": crop["image"], "target": crop["mask"]}
+
+    def collate(self, samples: list[dict[str, Any]]) -> dict[str, Any]:
+        """``input`` float ``(B, 3, h, w)``, ``target`` long ``(B, h, w)``, ``index`` long ``(B,)``."""
+        batch = super().collate(samples)
+        return {**batch, "target": batch["target"].long()}
+
+
+class WholePictures(PicturesWithMasks):
+    """Whole pictures of any size, with masks at their original size, or without."""
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """``input``, uint8 ``(h, w, 3)``, and ``target``, uint8 ``(H, W)``, or else ``size``, ``[H, W]``."""
+        image, mask = self.read(index)
+        seen = image if self.transform is None else self.transform(image=image)["image"]
+        return {"input": seen, **({"size": list(image.shape[:2])} if mask is None else {"target": mask})}
+
+    def collate(self, samples: list[dict[str, Any]]) -> dict[str, Any]:
+        """``input`` and ``target`` lists of B tensors; ``size`` long ``(B, 2)``; ``index`` long ``(B,)``."""
+        batch: dict[str, Any] = {"input": [self._normalise(sample["input"]) for sample in samples]}
+        if "target" in samples[0]:
+            batch["target"] = [torch.from_numpy(sample["target"]).long() for sample in samples]
+        else:
+            batch["size"] = torch.tensor([sample["size"] for sample in samples])
+        return {**batch, "index": torch.tensor([sample["index"] for sample in samples])}
+
+    def _normalise(self, picture: Pixels) -> torch.Tensor:
+        return super().collate([{"input": picture}])["input"][0]

@@ -1,0 +1,167 @@
+"""What every data module of videos shares."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from abc import abstractmethod
+from collections import Counter
+from pathlib import Path
+from typing import Any, Literal
+
+import albumentations as A
+import cv2
+import numpy as np
+
+from blockyard.datamodules.base import DataModule
+from blockyard.datamodules.images import IMAGENET_MEAN, IMAGENET_STD
+from blockyard.datamodules.loading import Batch
+from blockyard.datamodules.video.clip_sampling import ClipShape
+from blockyard.datamodules.video.clips import Clips
+from blockyard.datamodules.video.decoding import Frames
+from blockyard.datamodules.video.listing import Listing, find_videos
+
+
+class ShortSide(A.SmallestMaxSize):
+    """albumentations' transform frame by frame: it would fold the frames into channels, at four times the time."""
+
+    def apply_to_images(self, images: Frames, *args: Any, **params: Any) -> Frames:
+        """Resize the frames of a clip ``(T, H, W, 3)``."""
+        return np.stack([self.apply(image, *args, **params) for image in images])
+
+
+class Mirror(A.HorizontalFlip):
+    """albumentations' flip frame by frame: it would copy the clip backwards in memory, at several times the time."""
+
+    def apply_to_images(self, images: Frames, *args: Any, **params: Any) -> Frames:
+        """Flip the frames of a clip ``(T, H, W, 3)``."""
+        return np.stack([cv2.flip(image, 1) for image in images])
+
+
+class VideoDataModule(DataModule):
+    """Clips of videos, decoded when asked for; a subclass lists the files in :meth:`videos`.
+
+    Training takes one random clip of each video an epoch; its short side is resized to a random length between
+    ``resize`` and ``jitter`` times that, then it is cropped and flipped at random, or, with ``scale``, cropped to a
+    random share of its area: the same for all its frames. Validation takes the middle clip and crop. Test and
+    ``predict`` take ``clips`` × ``crops`` views of each video, to be averaged. A video shorter than a clip is looped.
+    Resizing is bilinear, as in the published recipes; videos several times as large as ``resize`` had better be made
+    smaller beforehand, which also makes them faster to read.
+
+    Batches also hold ``valid``, bool ``(B,)``: False for views of a video that can't be decoded, whose input is zero.
+    In training such a video is replaced by another one; ``replaced`` counts how often, by name, and each is warned of
+    once.
+
+    Args:
+        frames: Frames T of a clip.
+        stride: Frames of the video from one of the clip to the next.
+        fps: Rate at which ``stride`` counts, in frames a second; None counts the frames of each video.
+        sampling: ``dense`` takes frames in a row, ``segments`` one from each of T equal parts of the video.
+        size: Height and width of the input.
+        resize: Short side before the crop; None means ``size / 0.875``.
+        jitter: Largest short side in training, in units of ``resize``.
+        scale: Smallest and largest share of the area that a training crop covers; None crops as told above.
+        flip: Whether training clips are flipped horizontally at random.
+        clips: Clips of a video in a test.
+        crops: 1, in the middle, or 3 along the long side, in a test.
+        predict_path: A video, or a folder with videos at any depth, for ``predict``.
+        mean: Mean of each channel, in units of the full range.
+        std: Standard deviation of each channel, in units of the full range.
+        batch_size: Global batch size, in views.
+        num_workers: Worker processes a process; each decodes on one thread.
+        seed: Seed of order and augmentation; None takes the one of ``seed_everything``.
+
+    Raises:
+        ValueError: If a number is out of range.
+    """
+
+    evaluation_options = ("clips", "crops")
+
+    def __init__(
+        self,
+        frames: int = 16,
+        stride: int = 2,
+        fps: float | None = None,
+        sampling: Literal["dense", "segments"] = "dense",
+        size: int = 112,
+        resize: int | None = None,
+        jitter: float = 1.25,
+        scale: tuple[float, float] | None = None,
+        flip: bool = True,
+        clips: int = 10,
+        crops: Literal[1, 3] = 1,
+        predict_path: str | None = None,
+        mean: tuple[float, float, float] = IMAGENET_MEAN,
+        std: tuple[float, float, float] = IMAGENET_STD,
+        batch_size: int = 8,
+        num_workers: int = 2,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(batch_size, num_workers, seed)
+        self.save_hyperparameters()
+        # A Path among them would make checkpoints unreadable; they are what the subclass was given.
+        self.hparams["predict_path"] = predict_path and os.fspath(predict_path)
+        self.shape = ClipShape(frames, stride, fps, sampling)
+        self.size = size
+        self.resize = resize or round(size / 0.875)
+        if size < 1 or self.resize < size or jitter < 1:
+            raise ValueError(
+                f"size={size} must be positive, resize={resize} not below it and jitter={jitter} not below 1"
+            )
+        if clips < 1 or crops not in (1, 3):
+            raise ValueError(f"clips={clips} must be positive and crops={crops} 1 or 3")
+        self.jitter, self.scale, self.flip = jitter, scale, flip
+        self.clips, self.crops = clips, crops
+        self.predict_path = Path(predict_path) if predict_path else None
+        self.mean, self.std = mean, std
+        self.replaced: Counter[str] = Counter()
+
+    @abstractmethod
+    def videos(self, split: str) -> Listing:
+        """List the videos of a split; of ``predict`` those for when there is no ``predict_path``.
+
+        Raises:
+            DataError: If something is missing or is not what it should be.
+        """
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """``(3, frames, size, size)``."""
+        return (3, self.shape.frames, self.size, self.size)
+
+    def load(self, split: str) -> Clips:
+        """List a split; the videos themselves are opened when asked for."""
+        listing = find_videos(self.predict_path) if split == "predict" and self.predict_path else self.videos(split)
+        many = split in ("test", "predict")
+        return Clips(
+            listing.paths,
+            None if split == "predict" else listing.targets,
+            listing.names,
+            self.shape,
+            self._transform(split == "train"),
+            self.size,
+            split == "train",
+            self.clips if many else 1,
+            self.crops if many else 1,
+            self.mean,
+            self.std,
+        )
+
+    def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Count the videos replaced in training and warn once of each."""
+        marks = batch.pop("replaced", None)
+        for index in batch["index"][marks].tolist() if marks is not None else []:
+            name = self.split("train").names[index]
+            if name not in self.replaced:
+                warnings.warn(f"{name} can't be decoded: another video takes its place in training", stacklevel=2)
+            self.replaced[name] += 1
+        return batch
+
+    def _transform(self, training: bool) -> A.Compose:
+        if not training:
+            return A.Compose([ShortSide(self.resize)])
+        flip = [Mirror(p=0.5)] if self.flip else []
+        if self.scale is not None:
+            return A.Compose([A.RandomResizedCrop((self.size, self.size), self.scale), *flip])
+        sides = list(range(self.resize, round(self.resize * self.jitter) + 1))
+        return A.Compose([ShortSide(sides), A.RandomCrop(self.size, self.size), *flip])
