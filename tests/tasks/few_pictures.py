@@ -21,7 +21,7 @@ from blockyard.callbacks.mask_writer import MaskWriter
 from blockyard.callbacks.segmentation_cases import SegmentationCases
 from blockyard.callbacks.segmentation_report import SegmentationReport
 from blockyard.datamodules import DataModule
-from blockyard.datamodules.masked_pictures import Crops, WholePictures
+from blockyard.datamodules.segmentation.masked_pictures import Crops, WholePictures
 from blockyard.tasks.semantic_segmentation import SemanticSegmentation
 
 CLASSES = 4
