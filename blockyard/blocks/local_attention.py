@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -85,8 +85,8 @@ class HaloAttention(Block):
         rank, size, b = self.spatial_dims, x.shape[2:], self.block_size
         missing = [-n % b for n in size]
         query = _windows(_pad(self.query(x).unflatten(2, size), missing), b, b)
-        asking = tuple(slice(None, None, step) for step in self.stride)
-        query = query[(..., *asking)]
+        asking: tuple[Any, ...] = (..., *(slice(None, None, step) for step in self.stride))
+        query = query[asking]
         query = query.unflatten(1, (self.heads, -1)).movedim(2, -1)  # (B, h, *n, *b, d)
         scale = query.shape[-1] ** -0.5
         keys_values = self._halo(self.key_value(x).unflatten(2, size), missing)
