@@ -71,13 +71,48 @@ def bootstrap_difference(
     return Interval(*(float(end) / len(seeds) for end in ends))
 
 
-def item_interval(row: Sequence[Record], baseline: Sequence[Record], folders: Sequence[Path]) -> Interval | None:
+class StoredScores:
+    """The files of scores beside records; those of baselines, which many rows are compared with, are read once.
+
+    Args:
+        folders: Where the files are looked for.
+    """
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self.folders = folders
+        self._baselines: dict[str, dict[str, np.ndarray]] = {}
+
+    def of(self, record: Record) -> dict[str, np.ndarray]:
+        """The scores of a run: name to ``(n,)``.
+
+        Raises:
+            ValueError: If they are missing, damaged or not the record's.
+        """
+        if record.run in self._baselines:
+            return self._baselines[record.run]
+        scores = self._read(record)
+        if record.experiment == record.baseline:
+            self._baselines[record.run] = scores
+        return scores
+
+    def _read(self, record: Record) -> dict[str, np.ndarray]:
+        if record.scores is None:
+            raise ValueError(f"run {record.run} has no scores on record")
+        from blockyard.leaderboard.scores import read_scores
+
+        found = [folder / record.scores for folder in self.folders if (folder / record.scores).is_file()]
+        if not found:
+            raise ValueError(f"{record.scores}: no such file beside the records")
+        return read_scores(found[0], record.scores_sha256 or "")
+
+
+def item_interval(row: Sequence[Record], baseline: Sequence[Record], stored: StoredScores) -> Interval | None:
     """The interval of :func:`bootstrap_difference` from the files beside two experiments' records.
 
     Args:
         row: Runs of an experiment, one a seed.
         baseline: Runs of its baseline.
-        folders: Where the files of scores are looked for.
+        stored: Where their scores are.
 
     Returns:
         The interval; None where no seed is common.
@@ -90,21 +125,10 @@ def item_interval(row: Sequence[Record], baseline: Sequence[Record], folders: Se
     sides = [[run for run in side if run.seed in seeds] for side in (row, baseline)]
     if not seeds:
         return None
-    scores = {run.run: _scores(run, folders) for side in sides for run in side}
+    scores = {run.run: stored.of(run) for side in sides for run in side}
     name = _averaged([(run, scores[run.run]) for side in sides for run in side])
     ours, theirs = ({run.seed: scores[run.run][name] for run in side} for side in sides)
     return bootstrap_difference(ours, theirs)
-
-
-def _scores(record: Record, folders: Sequence[Path]) -> dict[str, np.ndarray]:
-    if record.scores is None:
-        raise ValueError(f"run {record.run} has no scores on record")
-    from blockyard.leaderboard.scores import read_scores
-
-    found = [folder / record.scores for folder in folders if (folder / record.scores).is_file()]
-    if not found:
-        raise ValueError(f"{record.scores}: no such file beside the records")
-    return read_scores(found[0], record.scores_sha256 or "")
 
 
 def _averaged(runs: Sequence[tuple[Record, dict[str, np.ndarray]]]) -> str:

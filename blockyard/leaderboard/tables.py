@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from blockyard.leaderboard.bootstrap import Interval, item_interval
+from blockyard.leaderboard.bootstrap import Interval, StoredScores, item_interval
 from blockyard.leaderboard.identity import canonical
 from blockyard.leaderboard.labels import NO_BLOCK, class_name, differences
 from blockyard.leaderboard.notes import (
@@ -98,7 +98,8 @@ def tables(records: Iterable[Record], folders: Sequence[Path] = ()) -> list[Tabl
     for record in records:
         key = (record.task, record.data, record.primary, record.higher_is_better)
         groups.setdefault(key, []).append(record)
-    return [_table(groups[key], folders) for key in sorted(groups)]
+    stored = StoredScores(folders) if folders else None
+    return [_table(groups[key], stored) for key in sorted(groups)]
 
 
 def first_and_repeats(records: Iterable[Record]) -> tuple[list[Record], list[tuple[Record, Record]]]:
@@ -115,7 +116,7 @@ def first_and_repeats(records: Iterable[Record]) -> tuple[list[Record], list[tup
     return list(firsts.values()), repeats
 
 
-def _table(records: Sequence[Record], folders: Sequence[Path]) -> Table:
+def _table(records: Sequence[Record], stored: StoredScores | None) -> Table:
     firsts, repeats = first_and_repeats(records)
     experiments: dict[str, list[Record]] = {}
     for record in sorted(firsts, key=lambda record: record.seed):
@@ -127,7 +128,7 @@ def _table(records: Sequence[Record], folders: Sequence[Path]) -> Table:
         baseline = experiments.get(runs[0].baseline, []) if key != runs[0].baseline else []
         row = _row(names[key], runs, baseline, inference, training)
         try:
-            rows.append(replace(row, items=item_interval(runs, baseline, folders) if folders else None))
+            rows.append(replace(row, items=item_interval(runs, baseline, stored) if stored else None))
         except ValueError as reason:
             rows.append(row)
             missing[names[key]] = str(reason)

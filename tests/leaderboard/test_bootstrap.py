@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from blockyard.leaderboard.bootstrap import Interval, bootstrap_difference, item_interval
+from blockyard.leaderboard.bootstrap import Interval, StoredScores, bootstrap_difference, item_interval
 from blockyard.leaderboard.columns import MISSING
 from blockyard.leaderboard.render import cells
 from blockyard.leaderboard.scores import write_scores
@@ -114,7 +114,7 @@ def test_many_items_fit_into_memory_and_stay_items():
 def test_scores_are_read_from_beside_the_records(runs, tmp_path):
     random = np.random.default_rng(0)
     ours, theirs = right_or_wrong(random, 2, 300, 0.9), right_or_wrong(random, 2, 300, 0.6)
-    found = item_interval(runs(ours, "Nonlocal"), runs(theirs), [tmp_path / "elsewhere", tmp_path])
+    found = item_interval(runs(ours, "Nonlocal"), runs(theirs), StoredScores([tmp_path / "elsewhere", tmp_path]))
     assert found == bootstrap_difference(seeds(ours), seeds(theirs))
     assert found.low > 0
 
@@ -124,14 +124,14 @@ def test_the_score_may_have_another_name_than_its_mean(runs, tmp_path):
     ours, theirs = (
         runs(random.random((1, 40)).astype(np.float32), block, "average_precision") for block in ("A", None)
     )
-    assert item_interval(ours, theirs, [tmp_path]) is not None
+    assert item_interval(ours, theirs, StoredScores([tmp_path])) is not None
 
 
 def test_a_metric_that_is_no_mean_of_items_has_no_interval(runs, tmp_path):
     """The mIoU of a data set is not the mean of its pictures' mIoU."""
     ours, theirs = (runs(np.full((1, 40), value), block, metric=0.75) for value, block in ((0.75, "A"), (0.7, None)))
     with pytest.raises(ValueError, match=r"^top1 is not the mean of a stored score$"):
-        item_interval(ours, theirs, [tmp_path])
+        item_interval(ours, theirs, StoredScores([tmp_path]))
 
 
 @pytest.mark.parametrize("damage", ["missing", "another", "shorter", "none"])
