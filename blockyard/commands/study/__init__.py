@@ -1,0 +1,144 @@
+"""A study: every plug of a list with every backbone and every seed over one base configuration."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+import yaml
+
+from blockyard.commands.study import local, slurm
+from blockyard.commands.study.file import Study, configurations, read_study
+from blockyard.commands.study.plan import Run, expected, plan, summary
+from blockyard.commands.study.progress import Progress
+from blockyard.commands.training import prepare
+from blockyard.leaderboard import main as leaderboard
+from blockyard.mistakes import nearest
+
+__all__ = ["Study", "configurations", "main", "read_study"]
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"blockyard study: {message}")
+
+
+def main(arguments: list[str]) -> int:
+    """Carry out a study, and print the leaderboard of its runs.
+
+    Args:
+        arguments: Command line tokens after the verb.
+
+    Returns:
+        0 if every run has its record in the end, or was submitted; 1 otherwise.
+
+    Raises:
+        ValueError: If the arguments or the study file are wrong.
+    """
+    options, resources = _parse(arguments)
+    study = read_study(options.study)
+    prepare()
+    asked = slurm.resources(options.slurm, resources) if options.launcher == "slurm" else {}
+    planned = plan(study, Path(options.study).stem)
+    print(summary(planned, options.jobs or 1, anywhere=options.launcher == "slurm"), flush=True)
+    if options.dry_run:
+        return _show(planned, asked if options.launcher == "slurm" else None)
+    if options.launcher == "slurm":
+        return _submit(planned, asked)
+    start = time.monotonic()
+    _carry_out(planned, options.jobs)
+    done = [run.record.run if isinstance(run, Run) and run.record else None for run in planned]
+    failed = done.count(None)
+    print(f"{len(planned)} runs, {failed} failed, {time.monotonic() - start:.0f} s\n")
+    if failed < len(planned):
+        leaderboard([])
+    if len(study.variants) > 1:
+        print("\n".join(["", *_means(study, planned)]))
+    if study.note:
+        print(f"\n{study.note}")
+    return 1 if failed else 0
+
+
+def _parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
+    parser = _Parser(prog="blockyard study", description=f"{__doc__} Runs that have a record are skipped.")
+    parser.add_argument("study", metavar="STUDY.yaml")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and what it would cost")
+    parser.add_argument("--jobs", type=int, metavar="N", help="runs at a time, each in its own process")
+    parser.add_argument("--launcher", choices=("local", "slurm"), default="local", help="where runs are carried out")
+    parser.add_argument("--slurm", metavar="FILE.yaml", help="what a SLURM job asks for, such as cluster/submit.yaml")
+    text = "one such option, such as --slurm.partition gpu --slurm.time 240"
+    parser.add_argument("--slurm.OPTION", metavar="VALUE", dest="_", help=text)
+    parser.allow_abbrev = False
+    options, rest = parser.parse_known_args(arguments)
+    if options.jobs is not None and options.jobs < 1:
+        raise ValueError(f"--jobs must be at least 1, got {options.jobs}")
+    resources: dict[str, Any] = {}
+    tokens = iter(rest)
+    for token in tokens:
+        name, equals, value = token.partition("=")
+        if not name.startswith("--slurm."):
+            names = ["--dry-run", "--jobs", "--launcher", "--slurm", "--slurm.OPTION"]
+            raise ValueError(f"a study takes one file and no {name}; {nearest(name, names)}")
+        if not equals and (value := next(tokens, "")) == "":
+            raise ValueError(f"{name} needs a value")
+        resources[name.removeprefix("--slurm.")] = yaml.safe_load(value)
+    if options.launcher == "local" and (resources or options.slurm):
+        raise ValueError("--slurm needs --launcher slurm")
+    return options, resources
+
+
+def _show(planned: list[Run | ValueError], asked: dict[str, Any] | None) -> int:
+    for number, run in enumerate(planned, 1):
+        what = f"{run.name} ({run.identity.run}): {run.state}" if isinstance(run, Run) else f"not possible: {run}"
+        print(f"[{number}/{len(planned)}] {what}")
+    left = [run for run in planned if isinstance(run, Run) and not run.record]
+    if asked is not None and left:
+        print(f"\nThe first job; the others differ in names only:\n\n{slurm.script(left[0], asked)}")
+    return 1 if any(isinstance(run, ValueError) for run in planned) else 0
+
+
+def _submit(planned: list[Run | ValueError], asked: dict[str, Any]) -> int:
+    slurm.submit([(n, run) for n, run in enumerate(planned, 1) if isinstance(run, Run)], asked, len(planned))
+    for number, run in enumerate(planned, 1):
+        if isinstance(run, ValueError):
+            print(f"[{number}/{len(planned)}] not possible: {run}")
+    print("blockyard leaderboard shows the runs that have ended")
+    return 1 if any(isinstance(run, ValueError) for run in planned) else 0
+
+
+def _carry_out(planned: list[Run | ValueError], jobs: int | None) -> None:
+    left = [run for run in planned if isinstance(run, Run) and not run.record]
+    seconds, _ = expected(left, None)
+    each = seconds / len(left) if seconds and left else None
+    runs = [(number, run) for number, run in enumerate(planned, 1) if isinstance(run, Run)]
+    with Progress(len(planned), len(left), jobs or 1, each) as progress:
+        for number, run in enumerate(planned, 1):
+            if isinstance(run, ValueError):
+                progress.failed(number, str(run))
+        if jobs is None and all(_takes_one_process(run) for run in left):
+            local.in_process(runs, progress)
+        else:
+            local.in_processes(runs, progress, jobs or 1)
+
+
+def _takes_one_process(run: Run) -> bool:
+    """Whether Lightning will start no further processes, which would begin the study from its first run."""
+    trainer = run.config["trainer"]
+    return trainer["strategy"] == "auto" and trainer["devices"] in ("auto", 1, "1") and torch.cuda.device_count() <= 1
+
+
+def _means(study: Study, planned: list[Run | ValueError]) -> list[str]:
+    """For each row, its primary metric averaged over variants and seeds; a line each."""
+    lines = []
+    for row in range(study.rows):
+        found = [run.record for run in planned[row :: study.rows] if isinstance(run, Run)]
+        if records := [record for record in found if record]:
+            values = [record.metrics[record.primary] for record in records]
+            each = ", ".join(f"{100 * value:.2f}" for value in values)
+            label = " on ".join([records[0].block] + ([records[0].backbone] if len(study.backbones) > 1 else []))
+            mean = f"{100 * sum(values) / len(values):.2f} %"
+            lines.append(f"{label}: mean {records[0].primary} {mean} over {len(values)} runs ({each})")
+    return lines

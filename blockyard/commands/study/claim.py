@@ -1,0 +1,150 @@
+"""Who carries out a run: at most one process at a time, whichever machine it is on.
+
+The claims on a run are numbered files in its directory. The highest number counts; the next one is taken by creating
+its file, in which exactly one process succeeds, and only after the one before was given up or its holder was lost.
+No claim is removed but by a later one, so that a slow process can't mistake an old state for the present one. Nothing
+here relies on file locks, which shared file systems may lack.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from blockyard.leaderboard import atomic
+
+BEAT, LOST = 30.0, 300.0
+"""Seconds: how often a holder gives a sign, and after which silence another machine takes it for lost."""
+
+
+@contextmanager
+def claimed(directory: Path) -> Iterator[bool]:
+    """Hold the claim on the run of a directory; False if somebody else does.
+
+    A SLURM job whose number the claim has holds it already.
+    """
+    number = _take(directory)
+    if number is None:
+        yield False
+        return
+    path, done = _path(directory, number), threading.Event()
+    sign = threading.Thread(target=_beat, args=(path, done), daemon=True)
+    sign.start()
+    try:
+        yield True
+    finally:
+        done.set()
+        sign.join()
+        if _read(path).get("job") is None:  # or the claim was passed on to a job, or the job itself may come back
+            atomic.write(path, b"{}")
+
+
+def pass_on(directory: Path, job: str) -> None:
+    """Give a claim that this process holds to a SLURM job: it stands until the job has ended."""
+    atomic.write(_path(directory, max(_numbers(directory))), json.dumps({"job": job}).encode())
+
+
+def holder(directory: Path) -> str | None:
+    """Who holds the claim on the run of a directory, in words; None if nobody does."""
+    numbers = _numbers(directory)
+    if not numbers or not _stands(_path(directory, max(numbers))):
+        return None
+    claim = _read(_path(directory, max(numbers)))
+    return f"SLURM job {claim['job']}" if "job" in claim else f"process {claim['process']} on {claim['host']}"
+
+
+def _take(directory: Path) -> int | None:
+    """The number of the claim that this process now holds; None if another holds one."""
+    before = max(_numbers(directory), default=0)
+    if before and _read(_path(directory, before)).get("job", "") == os.environ.get("SLURM_JOB_ID"):
+        return before
+    if before and _stands(_path(directory, before)):
+        return None
+    claim = {"host": _host(), "process": os.getpid(), "started": _started(os.getpid())}
+    try:
+        atomic.create(_path(directory, before + 1), json.dumps(claim).encode())
+    except FileExistsError:
+        return None
+    numbers = _numbers(directory)
+    if max(numbers) > before + 1:  # this process was so slow that later claims were made and old ones removed
+        return None
+    for number in numbers:
+        if number <= before:
+            _path(directory, number).unlink(missing_ok=True)
+    return before + 1
+
+
+def _stands(path: Path) -> bool:
+    """Whether a claim was not given up and its holder is alive, as far as can be known."""
+    claim = _read(path)
+    if "job" in claim:
+        return _job_stands(claim["job"])
+    if "process" not in claim:
+        return False
+    if claim["host"] == _host():
+        return _started(claim["process"]) == claim["started"]
+    try:
+        return time.time() - path.stat().st_mtime < LOST
+    except FileNotFoundError:
+        return True  # replaced this moment by the claim of another
+
+
+def _job_stands(job: str) -> bool:
+    command = ["squeue", "--noheader", "--jobs", job, "--format", "%T"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return True  # not on this machine to be asked: better to wait than to train twice
+    if done.returncode:
+        return "Invalid job id" not in done.stderr
+    return bool(done.stdout.strip())
+
+
+def _beat(path: Path, done: threading.Event) -> None:
+    while not done.wait(BEAT):
+        with suppress(FileNotFoundError):  # taken for lost: the record of the other will come first
+            os.utime(path)
+
+
+def _numbers(directory: Path) -> list[int]:
+    return [int(path.suffix[1:]) for path in directory.glob("claim.*") if path.suffix[1:].isdigit()]
+
+
+def _path(directory: Path, number: int) -> Path:
+    return directory / f"claim.{number}"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        claim: dict[str, Any] = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    return claim
+
+
+def _host() -> str:
+    return socket.gethostname()
+
+
+def _started(process: int) -> str | None:
+    """When a process of this machine started, so that another with its number is not taken for it; None if it ended."""
+    try:
+        state, *fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        if Path("/proc/self/stat").exists():
+            return None
+    else:
+        return None if state == "Z" else fields[18]
+    try:  # no /proc, such as on macOS
+        os.kill(process, 0)
+    except OSError:
+        return None
+    return "unknown"

@@ -1,0 +1,149 @@
+"""What a study would do: its runs, how far each is, and what they will cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+import yaml
+
+from blockyard.callbacks import machine
+from blockyard.commands.composition import Composed, merge
+from blockyard.commands.study.claim import holder
+from blockyard.commands.study.file import Study, configurations
+from blockyard.commands.study.run import RECORDS, record_of
+from blockyard.commands.training import RUNS, SuiteCLI, find_checkpoint, run_directory
+from blockyard.leaderboard import atomic
+from blockyard.leaderboard.identity import Identity, identity
+from blockyard.leaderboard.record import Record, described, read_all
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training and test.
+
+    Attributes:
+        config: The resolved configuration.
+        directory: Where it writes.
+        identity: Its hashes.
+        file: The configuration as a file, from which the run can be carried out alone.
+    """
+
+    config: dict[str, Any]
+    directory: Path
+    identity: Identity
+    file: Path
+
+    @property
+    def name(self) -> str:
+        """What the run is called."""
+        return self.directory.name
+
+    @property
+    def log(self) -> Path:
+        """What the run says goes here."""
+        return self.directory / "log.txt"
+
+    @property
+    def record(self) -> Record | None:
+        """The record of the run, if it has one that is valid."""
+        return record_of(self.identity.run)
+
+    @property
+    def state(self) -> str:
+        """How far it is, in words."""
+        if self.record:
+            return "has a record"
+        if who := holder(self.directory):
+            return f"is carried out by {who}"
+        checkpoint = find_checkpoint("fit", "last", self.directory)
+        return f"goes on from {checkpoint}" if checkpoint else "new"
+
+
+class _Resolved(SuiteCLI):
+    """Settles what a configuration says, without reading data or building a network."""
+
+    def instantiate_classes(self) -> None:
+        """Nothing."""
+
+
+def plan(study: Study, name: str) -> list[Run | ValueError]:
+    """The runs of a study, in order; in place of one whose configuration is not possible, what is wrong with it."""
+    runs: list[Run | ValueError] = []
+    for config in configurations(study):
+        try:
+            runs.append(_run(config, name))
+        except ValueError as mistake:
+            runs.append(mistake)
+    return runs
+
+
+def _run(config: dict[str, Any], study: str) -> Run:
+    resolved = _Resolved(None, Composed(merge(config, {"trainer": {"enable_progress_bar": False}}))).run_config
+    directory = run_directory(resolved)
+    file = RUNS / "studies" / study / f"{directory.name}.yaml"
+    return Run(resolved, directory, identity(resolved), file)
+
+
+def write_configuration(run: Run) -> None:
+    """Write the file that the run can be carried out from."""
+    atomic.write(run.file, yaml.safe_dump(run.config, sort_keys=False).encode())
+
+
+def expected(runs: Sequence[Run], hardware: str | None) -> tuple[float | None, int]:
+    """Seconds that the training of some runs will take together, judged by records, and by how many of them.
+
+    Args:
+        runs: What is left to do.
+        hardware: Only records of trainings on this count; None: on any.
+
+    Returns:
+        Seconds, None if no record helps for some run; number of records that were looked at.
+    """
+    records = [record for record in read_all([RECORDS])[0] if record.training_seconds and record.epochs]
+    known = [record for record in records if hardware in (None, record.training_hardware)]
+    each = [_expected(run, known) for run in runs]
+    used = {record.run for _, used in each for record in used}
+    seconds = [seconds for seconds, _ in each if seconds is not None]
+    return (sum(seconds) if len(seconds) == len(runs) else None), len(used)
+
+
+def _expected(run: Run, records: list[Record]) -> tuple[float | None, list[Record]]:
+    """By records of the same experiment, else of the same with other blocks, else an epoch on the same data."""
+    facts = described(run.config)
+    for key in ("experiment", "baseline"):
+        if alike := [record for record in records if getattr(record, key) == facts[key]]:
+            return median(record.training_seconds or 0.0 for record in alike), alike
+    alike = [record for record in records if all(getattr(record, k) == facts[k] for k in ("task", "data", "backbone"))]
+    epochs = run.config["trainer"].get("max_epochs")
+    if alike and epochs:
+        return epochs * median((record.training_seconds or 0.0) / (record.epochs or 1.0) for record in alike), alike
+    return None, []
+
+
+def summary(runs: Sequence[Run | ValueError], jobs: int, anywhere: bool = False) -> str:
+    """How many runs there are, how many are left, and what they will cost."""
+    possible = [run for run in runs if isinstance(run, Run)]
+    left = [run for run in possible if not run.record]
+    counts = [f"{len(runs)} runs", f"{len(possible) - len(left)} with a record", f"{len(left)} to do"]
+    wrong = len(runs) - len(possible)
+    counts += [f"{wrong} not possible"] if wrong else []
+    if not left:
+        return ", ".join(counts)
+    here = None if anywhere else machine.hardware(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    seconds, used = expected(left, here)
+    place = "" if here is None else f" on {here}"
+    if seconds is None:
+        return f"{', '.join(counts)}; expected cost unknown: too few records of such runs{place}"
+    return f"{', '.join(counts)}; about {duration(seconds / jobs)} of training, judged by {used} records{place}"
+
+
+def duration(seconds: float) -> str:
+    """Such as ``40 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,68 @@
+"""Carrying out one run of a study."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from blockyard.commands.composition import Composed, read_config
+from blockyard.commands.study.claim import claimed
+from blockyard.commands.training import RUNS, SuiteCLI, find_checkpoint, is_first_process, prepare, run_directory
+from blockyard.leaderboard.identity import identity
+from blockyard.leaderboard.record import Record, RecordError, read
+
+RECORDS = RUNS / "records"
+BUSY = 76
+"""Exit code: another process carries out the run."""
+PATIENCE = 60.0
+"""Seconds that a SLURM job waits for the process that submitted it to pass the claim on."""
+
+
+def carry_out(file: Path) -> int:
+    """Train, from the last checkpoint if there is one, and test; nothing if there is a record.
+
+    Args:
+        file: The resolved configuration of the run.
+
+    Returns:
+        0, or :data:`BUSY` if another process holds the claim on it.
+    """
+    config = read_config(str(file))
+    directory = run_directory(config)
+    if record_of(identity(config).run):
+        return 0
+    if not is_first_process():  # one of several processes of a run; the first one holds the claim
+        _train_and_test(config)
+        return 0
+    with claimed(directory) as mine:
+        if mine and not record_of(identity(config).run):  # which another process may have written just now
+            _train_and_test(config)
+        return 0 if mine else BUSY
+
+
+def _train_and_test(config: dict[str, object]) -> None:
+    cli = SuiteCLI(None, Composed(config))
+    cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=find_checkpoint("fit", "last", cli.run_directory))
+    kind = "best" if len(cli.datamodule.split("val")) else "last"  # without validation, no checkpoint is the best
+    tested = find_checkpoint("test", kind, cli.run_directory)
+    cli.trainer.test(cli.model, cli.datamodule, ckpt_path=tested, verbose=False)
+
+
+def record_of(run: str) -> Record | None:
+    """The record of the run of this hash, if there is one that is valid."""
+    for path in sorted(RECORDS.glob(f"{run}*.json")):
+        try:
+            return read(path)
+        except RecordError:
+            continue
+    return None
+
+
+def carry_out_in_job(file: str) -> None:
+    """What a SLURM job does; its exit code tells SLURM how it went."""
+    prepare()
+    end = time.monotonic() + PATIENCE
+    while (code := carry_out(Path(file))) == BUSY and time.monotonic() < end:
+        time.sleep(0.5)
+    if code:
+        raise SystemExit(code)
