@@ -47,13 +47,20 @@ def matrix(tables: Sequence[Table]) -> str:
         for number, table in enumerate(tables, 1)
     )
     lines = [
-        f'<tr><th scope="row">{_breakable(family)}</th>'
+        f'<tr><th scope="row">{breakable(family)}</th>'
         + "".join(_cell(cell, table) for cell, table in zip(cells, tables, strict=True))
         + "</tr>"
         for family, cells in comparisons(tables).items()
     ]
     head = f'<tr><th scope="col">Block</th>{head}</tr>'
-    return f'<table class="matrix"><thead>{head}</thead><tbody>{"".join(lines)}</tbody></table>'
+    return (
+        f'<table class="matrix" aria-labelledby="matrix"><thead>{head}</thead><tbody>{"".join(lines)}</tbody></table>'
+    )
+
+
+def breakable(name: str) -> str:
+    """A name that may go on in the next line where a word begins: ``Spectral|Nonlocal``."""
+    return "<wbr>".join(map(escape, re.split("(?<=[a-z])(?=[A-Z])", name)))
 
 
 def _cell(cell: Sequence[Estimate], table: Table) -> str:
@@ -71,11 +78,6 @@ def _cell(cell: Sequence[Estimate], table: Table) -> str:
         ends = (min(d.mean for d in cell), max(d.mean for d in cell))
         numbers = " … ".join(signed(end, table.primary) for end in ends)
     return f'<td class="{_kind(counts)}">{words}<small>{numbers}</small></td>'
-
-
-def _breakable(name: str) -> str:
-    """A name that may go on in the next line where a word begins: ``Spectral|Nonlocal``."""
-    return "<wbr>".join(map(escape, re.split("(?<=[a-z])(?=[A-Z])", name)))
 
 
 def _kind(counts: Mapping[Verdict, int]) -> str:

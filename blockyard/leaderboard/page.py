@@ -13,7 +13,7 @@ from html import escape
 from pathlib import Path
 
 from blockyard.leaderboard.columns import Column, columns, the_backbone
-from blockyard.leaderboard.matrix import matrix
+from blockyard.leaderboard.matrix import breakable, matrix
 from blockyard.leaderboard.pareto import front, plot
 from blockyard.leaderboard.render import title
 from blockyard.leaderboard.tables import Row, Table
@@ -84,7 +84,7 @@ seeds. The line joins the front: no other row has a score as good for as few MAC
 table.</figcaption>
 </figure>
 {_controls(name, table)}
-{_scrolling(_grid(table), name)}
+{_scrolling(_grid(table, name), name)}
 <p class="pager" hidden><button type="button" data-step="-1">Previous</button>
 <button type="button" data-step="1">Next</button> <span role="status"></span></p>
 {_notes(table.notes)}
@@ -117,12 +117,13 @@ def _choices(legend: str, key: str, values: Sequence[str]) -> str:
         for index, value in enumerate(distinct)
     )
     return (
-        f"<details><summary>{legend} ({len(distinct)})</summary><fieldset><legend>{legend} shown</legend>"
+        f"<details><summary>{legend} ({len(distinct)})</summary>"
+        f'<fieldset><legend class="unseen">{legend} shown</legend>'
         f'<button type="button" data-all="{key}">All or none</button>{boxes}</fieldset></details>'
     )
 
 
-def _grid(table: Table) -> str:
+def _grid(table: Table, name: str) -> str:
     """The table; rows beyond the first page stand in a body of their own, which the style hides from the start."""
     shown = columns(table)
     head = "".join(
@@ -140,17 +141,18 @@ def _grid(table: Table) -> str:
     ]
     rest = f'<tbody class="rest">{"".join(lines[PAGE:])}</tbody>' if lines[PAGE:] else ""
     return (
-        f'<table data-page="{PAGE}"><thead><tr><th scope="col" class="number">#</th>{head}</tr></thead>'
+        f'<table aria-labelledby="{name}" data-page="{PAGE}">'
+        f'<thead><tr><th scope="col" class="number">#</th>{head}</tr></thead>'
         f"<tbody>{''.join(lines[:PAGE])}</tbody>{rest}</table>"
     )
 
 
 def _cell(column: Column, row: Row) -> str:
-    text = escape(column.text(row))
     if column.label:
+        text = breakable(column.text(row))
         return f'<th scope="row">{text}</th>' if column.header == "Block" else f"<td>{text}</td>"
     value = column.value(row)
-    return f'<td class=number data-value="{"" if value is None else value}">{text}</td>'
+    return f'<td class=number data-value="{"" if value is None else value}">{escape(column.text(row))}</td>'
 
 
 def _notes(notes: Sequence[str]) -> str:

@@ -220,6 +220,13 @@ def test_all_rows_are_printed(show, many):
     assert len(tab(BLOCKS)) == PAGE
 
 
+def test_a_table_fits_on_paper(show, study):
+    width = 1032  # A4 across at 96 dots an inch, less its margins
+    tab = show(study, width, media="print")
+    assert tab("document.documentElement.scrollWidth") <= width
+    assert tab("Array.from(document.querySelectorAll('.controls, .pager')).every((box) => box.offsetHeight === 0)")
+
+
 def test_without_scripts_all_rows_are_there(show, many):
     tab = show(many, scripts=False)
     assert tab("Array.from(document.querySelectorAll('tbody tr')).filter((r) => r.offsetHeight > 0).length") >= len(
