@@ -191,7 +191,7 @@ def _test(cli: SuiteCLI, record: Record, checkpoint: Path) -> list[Comparison]:
     cli.trainer.callbacks = kept  # type: ignore[attr-defined]
     options: dict[str, Any] = {"ckpt_path": str(checkpoint), "weights_only": True, "verbose": False}
     (metrics,) = cli.trainer.test(cli.model, cli.datamodule, **options)
-    samples = len(next(iter(cli.model.sample_scores.values())))
+    samples = len(next(iter(cli.model.sample_scores.values()), ()))
     if samples != record.test_samples:
         raise MismatchError(f"its test split has {record.test_samples} samples, the one in {_root(cli)} {samples}")
     network = cli.model.network

@@ -202,6 +202,8 @@ def _forget_added(options: Any, name: str) -> None:
 
 
 def _simplify(node: Any, path: str) -> Any:
+    if node is None or isinstance(node, str | int):  # most are: first, as ten thousand records are read at once
+        return node
     if isinstance(node, Mapping):
         prefix = f"{path}." if path else ""
         items = {str(key): _simplify(value, f"{prefix}{key}") for key, value in node.items()}
@@ -213,8 +215,6 @@ def _simplify(node: Any, path: str) -> Any:
         return [_simplify(value, f"{path}[{i}]") for i, value in enumerate(node)]
     if isinstance(node, float) and math.isfinite(node):
         return int(node) if node.is_integer() else node
-    if node is None or isinstance(node, str | int):
-        return node
     raise ValueError(
         f"config: {path} is {node!r}; allowed are text, finite numbers, true, false, null, lists, mappings"
     )

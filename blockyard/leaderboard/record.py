@@ -195,9 +195,9 @@ def read(path: Path) -> Record:
         raise RecordError(f"{path}: no record: {' '.join(str(error).split())}") from None
     if not isinstance(fields, dict):
         raise RecordError(f"{path}: no record: a mapping is needed, this is a {type(fields).__name__}")
-    if found := problems(fields):
+    found, facts = _examined(fields)
+    if found:
         raise RecordError("\n".join(f"{path}: {line}" for line in found))
-    facts = described(fields["config"])
     return Record(**fields | {name: facts[name] for name in LABELS})
 
 
@@ -222,22 +222,28 @@ def read_all(directories: Iterable[Path]) -> tuple[list[Record], list[str]]:
 
 def problems(fields: Mapping[str, Any]) -> list[str]:
     """Everything that is wrong with the fields of a record, a line each; an empty list if it is valid."""
+    return _examined(fields)[0]
+
+
+def _examined(fields: Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:
+    """The problems of a record, and what its configuration says it is."""
     if fields.get("schema") != SCHEMA:
-        return [f"schema: {fields.get('schema')!r}; this blockyard reads {SCHEMA}"]
+        return [f"schema: {fields.get('schema')!r:.80}; this blockyard reads {SCHEMA}"], {}
     found = field_problems(fields)
     if found:
-        return found
+        return found, {}
     try:
         facts = described(fields["config"])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        return [f"config: not a resolved configuration ({printable(str(error))})"]
+        return [f"config: not a resolved configuration ({printable(str(error))})"], {}
     lines = [
-        f"{name}: {fields[name]!r}; the configuration says {fact!r}"
+        f"{name}: {fields[name]!r:.200}; the configuration says {fact!r:.200}"
         for name, fact in facts.items()
         if fields[name] != fact and name not in LABELS
     ]
-    return lines + [
+    lines += [
         f"config: it makes the {name} {facts[name]!r:.80}; allowed is {FIELDS[name].allowed}"
         for name in LABELS
         if not FIELDS[name].accepts(facts[name])
     ]
+    return lines, facts
