@@ -58,8 +58,14 @@ class Comparison:
 
     def __str__(self) -> str:
         verdict = "agrees" if self.agrees else "DISAGREES"
-        now = "–" if self.measured is None else f"{self.measured:.7g}"
-        return f"{self.name:<24} {self.recorded:<12.7g} now {now:<12} allowed ±{self.allowed:<8.2g} {verdict}"
+        recorded, now = _shown(self.recorded), _shown(self.measured)
+        return f"{self.name:<24} {recorded:<12} now {now:<12} allowed ±{self.allowed:<8.2g} {verdict}"
+
+
+def _shown(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return str(value) if isinstance(value, int) else f"{value:.7g}"
 
 
 class _Parser(argparse.ArgumentParser):
