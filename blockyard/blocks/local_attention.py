@@ -101,10 +101,8 @@ class HaloAttention(Block):
             inside = self._halo(torch.ones_like(x[:1, :1]), missing).flatten(2 + rank)
             scores = scores.masked_fill(inside.unsqueeze(-2) == 0, -torch.inf)
         result = (scores.softmax(-1).to(value.dtype) @ value).unflatten(2 + rank, [b // s for s in self.stride])
-        return _pad(
-            _join(result.movedim(-1, 2).flatten(1, 2), rank),
-            [-(m // s) for m, s in zip(missing, self.stride, strict=True)],
-        )
+        surplus = [-(m // s) for m, s in zip(missing, self.stride, strict=True)]
+        return _pad(_join(result.movedim(-1, 2).flatten(1, 2), rank), surplus)
 
     def _halo(self, x: Tensor, missing: list[int]) -> Tensor:
         """The windows of a map: ``(B, C, *S)`` to ``(B, C, *n, *w)``, n blocks along each axis."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -29,11 +29,13 @@ class GSoP(Block):
         spatial_dims: Rank of S in ``(B, C, *S)``.
         inner: d.
         attention: ``channel`` or ``position``.
+        stride: Take the covariance of channels over every ``stride``-th position along each axis only; the paper's
+            networks have 2 in their first stage, for cost, and 1 elsewhere.
         released: Centre the covariance of positions with the number of positions instead of that of channels, as the
             released code does; the matrix is then no covariance.
 
     Raises:
-        ValueError: If ``inner`` is not positive, or ``released`` is asked for the covariance of channels.
+        ValueError: If ``inner`` or ``stride`` is not positive, or an option of one attention is asked for the other.
     """
 
     identity_at_init = False
@@ -46,11 +48,14 @@ class GSoP(Block):
         *,
         inner: int = 128,
         attention: Literal["channel", "position"] = "channel",
+        stride: int = 1,
         released: bool = False,
     ) -> None:
         super().__init__(channels, spatial_dims)
-        if inner < 1:
-            raise ValueError(f"GSoP: inner must be at least 1, got {inner}")
+        if min(inner, stride) < 1:
+            raise ValueError(f"GSoP: inner and stride must be at least 1, got {inner} and {stride}")
+        if stride > 1 and attention == "position":
+            raise ValueError("GSoP: stride is for attention='channel' only")
         if released and attention == "channel":
             raise ValueError("GSoP: released differs from the paper for attention='position' only")
         by_channel = attention == "channel"
@@ -61,6 +66,7 @@ class GSoP(Block):
         self.rows = nn.Conv1d(rows, 4 * rows, rows, groups=rows)
         self.gates = nn.Linear(4 * rows, gates)
         self.attention = attention
+        self.stride = stride
         self.released = released
 
     def transform(self, x: Tensor) -> Tensor:
@@ -68,7 +74,8 @@ class GSoP(Block):
         return self._by_channel(x) if self.attention == "channel" else self._by_position(x)
 
     def _by_channel(self, x: Tensor) -> Tensor:
-        signal = self.reduce_norm(self.reduce(x.relu())).relu()
+        places: tuple[Any, ...] = (..., *(slice(None, None, self.stride),) * self.spatial_dims)
+        signal = self.reduce_norm(self.reduce(x[places].relu())).relu()
         return rescale(x, self.gates(self._sum_up(covariance(signal))).sigmoid())
 
     def _by_position(self, x: Tensor) -> Tensor:

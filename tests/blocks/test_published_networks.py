@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import timm
 import torch
+from fvcore.nn import FlopCountAnalysis
 from torch import nn
 
 from blockyard.backbones import TimmBackbone
@@ -41,8 +44,14 @@ def test_gc_resnet50():
 
 
 def test_gsop_net1():
-    network = resnet50(last_stride=1)
-    assert parameters(plug(network, GSoP, STAGE_ENDS)) == 28_285_224
+    """6.39 G multiplications without those of the covariance, which the released code's counter does not see."""
+    first, *others = STAGE_ENDS
+    plugs = [Plug(partial(GSoP, stride=2), first), Plug(GSoP, others)]
+    network = apply_plugs(resnet50(last_stride=1), plugs).eval()
+    assert parameters(network) == 28_285_224
+    count = FlopCountAnalysis(network, torch.zeros(1, 3, 224, 224)).unsupported_ops_warnings(False)
+    by_operator = count.by_operator()
+    assert round((sum(by_operator.values()) - by_operator["matmul"] - by_operator["bmm"]) / 1e9, 2) == 6.39
 
 
 def test_gsop_net2_adds_three_blocks_before_its_covariance_pooling():
@@ -78,7 +87,10 @@ def test_parameter_free_resnet50():
         return PFLayer(channels, rank, window=1, host=host)
 
     plugs = [Plug(PFLayer, "layer*.*.conv2", mode="replace"), Plug(nothing, "layer*.*.bn2", mode="replace")]
-    assert parameters(apply_plugs(resnet50(), plugs)) == 14_232_232
+    network = apply_plugs(resnet50(), plugs).eval()
+    assert parameters(network) == 14_232_232
+    count = FlopCountAnalysis(network, torch.zeros(1, 3, 224, 224)).unsupported_ops_warnings(False)
+    assert round(count.total() / 1e9, 3) == 2.259
 
     units = ["layer1.*", "layer[234].[12345]"]
     plugs = [

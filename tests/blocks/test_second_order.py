@@ -59,6 +59,15 @@ def test_channel_gates_written_out():
     torch.testing.assert_close(block(x), x * gates[:, :, None, None])
 
 
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_a_stride_leaves_positions_out_of_the_covariance_and_none_out_of_the_map(rank: int):
+    every, second = GSoP(12, rank, inner=4).eval(), GSoP(12, rank, inner=4, stride=2).eval()
+    second.load_state_dict(every.state_dict())
+    x = torch.randn(2, 12, *(7, 6, 5)[:rank])
+    gates = every(x[(..., *(slice(None, None, 2),) * rank)]) / x[(..., *(slice(None, None, 2),) * rank)]
+    torch.testing.assert_close(second(x) / x, gates.flatten(2)[:, :, :1].reshape(2, 12, *(1,) * rank).expand_as(x))
+
+
 def test_channel_gates_have_the_published_size():
     """641 C + 66,688 at d = 128: the reduction, two norms, 128 rows of four kernels, and the gates."""
     for channels in (256, 512, 1024, 2048):
@@ -107,10 +116,12 @@ def test_a_batch_of_one_trains():
 
 
 def test_options_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match="inner must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="inner and stride must be at least 1, got 0 and 1"):
         GSoP(6, inner=0)
     with pytest.raises(ValueError, match="for attention='position' only"):
         GSoP(6, released=True)
+    with pytest.raises(ValueError, match="for attention='channel' only"):
+        GSoP(6, attention="position", stride=2)
 
 
 def test_zero_gate_weights_halve_the_map():
