@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from blockyard.blocks import (
+    DCLS,
     ECA,
     PHC,
     ULSAM,
@@ -238,7 +239,7 @@ def test_exports_with_dynamic_height_and_width(make):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("make", [Nonlocal, SpectralNonlocal, CrissCross, CompactNonlocal])
+@pytest.mark.parametrize("make", [Nonlocal, SpectralNonlocal, CrissCross, CompactNonlocal, DCLS, HaloAttention])
 def test_inductor_gives_the_same_result(make):
     block, x = awake(make(32)).eval(), draw(2, 2)
     torch.testing.assert_close(torch.compile(block, fullgraph=True)(x), block(x), rtol=1e-4, atol=1e-5)

@@ -84,6 +84,19 @@ def test_batches_are_mixed_as_often_as_asked():
     assert abs(mixed - 100) < 35
 
 
+def test_shares_follow_a_beta_distribution():
+    """Pairs (0, 1) of two domains: both means move by 1 − λ, whose variance is 1 / (4 (2 α + 1))."""
+    torch.manual_seed(0)
+    block = MixStyle(1, 1, probability=1.0, alpha=0.3, partner="crossdomain")
+    x = torch.tensor([-0.1, 0.1]).repeat(4000, 1, 1) + (torch.arange(4000) >= 2000).reshape(-1, 1, 1)
+    moved = (block(x) - x).mean(2).abs().flatten()
+    assert moved.min() >= 0
+    assert moved.max() <= 1 + 1e-5
+    # the standard errors of mean and variance of 4000 draws are 0.006 and 0.002
+    assert abs(moved.mean() - 0.5) < 0.025
+    assert abs(moved.var() - 1 / (4 * 1.6)) < 0.01
+
+
 def test_draws_follow_the_seed():
     block, x = MixStyle(3, probability=1.0), draw(2)
     torch.manual_seed(5)
