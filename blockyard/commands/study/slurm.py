@@ -54,11 +54,11 @@ def submit(runs: Sequence[tuple[int, Run]], asked: dict[str, Any], total: int) -
 
 def script(run: Run, asked: dict[str, Any]) -> str:
     """The sbatch script that :func:`submit` would submit."""
-    executor = _executor(run, asked)
+    executor = _executor(run, asked, look_only=True)
     return str(executor._make_submission_file_text(executor._submitit_command_str, "dry-run"))
 
 
-def _executor(run: Run, asked: dict[str, Any]) -> SlurmExecutor:
+def _executor(run: Run, asked: dict[str, Any], look_only: bool = False) -> SlurmExecutor:
     trainer = run.config["trainer"]
     devices = trainer.get("devices", 1)
     if not str(devices).isdigit():
@@ -72,14 +72,18 @@ def _executor(run: Run, asked: dict[str, Any]) -> SlurmExecutor:
         "srun_args": ["--kill-on-bad-exit=1"],
         "stderr_to_stdout": True,
     }
-    executor = _submitit()(folder=run.directory / "slurm")
+    kind = _submitit()
+    if look_only:
+        kind = type("Anywhere", (kind,), {"affinity": classmethod(lambda cls: 1)})
+    elif kind.affinity() < 1:
+        raise ValueError("no SLURM here: srun was not found")
+    executor = kind(folder=run.directory / "slurm")
     more = {"signal": NOTICE, "requeue": True, **asked.get("additional_parameters", {})}
     executor.update_parameters(**{**fixed, **asked, "additional_parameters": more})
     return executor
 
 
 def _submitit() -> type[SlurmExecutor]:
-    """The executor, which can also be asked for its script where there is no SLURM."""
     try:
         from submitit import SlurmExecutor
     except ImportError as error:
