@@ -26,7 +26,8 @@ class GhostModule(ConvolutionSlot):
         channels: Channels C of the input.
         spatial_dims: Rank of S in ``(B, C, *S)``.
         ratio: s, the output channels over those that the full convolution makes; 1 is that convolution alone.
-        cheap_kernel_size: Taps of the depthwise convolution along each axis; odd. Ghost-ResNet-50 has 5.
+        cheap_kernel_size: Taps of the depthwise convolution along each axis; odd. With 5 in all
+            convolutions of the stages a ResNet-50 has the count known for Ghost-ResNet-50.
         norm: Whether batch norm follows either convolution, as in the paper.
         relu: Whether ReLU follows either, as in the paper.
         host: The convolution that is replaced; ``plug`` hands it over.

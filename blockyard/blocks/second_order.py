@@ -21,16 +21,16 @@ class GSoP(Block):
 
     The map is first reduced to d channels; the covariance is normalised over the batch row by row, each row is
     summed up in four numbers of its own, and those decide the gates: one a channel, or one a position of the grid,
-    spread over the map. The paper's networks have one before the addition of the last unit of a stage: after
-    ``layer1.2.bn3``, ``layer2.3.bn3``, ``layer3.5.bn3`` and (Net1) ``layer4.2.bn3``.
+    spread over the map. The paper's networks have one at the end of a residual branch in each stage (Net2 in the
+    first three); the last unit's ``bn3``, such as ``layer1.2.bn3``, meets their counts.
 
     Args:
         channels: Channels C.
         spatial_dims: Rank of S in ``(B, C, *S)``.
         inner: d.
         attention: ``channel`` or ``position``.
-        stride: Take the covariance of channels over every ``stride``-th position along each axis only; the paper's
-            networks have 2 in their first stage, for cost, and 1 elsewhere.
+        stride: Take the covariance of channels over every ``stride``-th position along each axis only; the released
+            networks have 2 in their first stage and 1 elsewhere.
         released: Centre the covariance of positions with the number of positions instead of that of channels, as the
             released code does; the matrix is then no covariance.
 

@@ -44,7 +44,7 @@ def test_gc_resnet50():
 
 
 def test_gsop_net1():
-    """6.39 G multiplications without those of the covariance, which the released code's counter does not see."""
+    """The 6.39 G multiplications known for it are met without those of the covariance matrices."""
     first, *others = STAGE_ENDS
     plugs = [Plug(partial(GSoP, stride=2), first), Plug(GSoP, others)]
     network = apply_plugs(resnet50(last_stride=1), plugs).eval()
@@ -73,6 +73,8 @@ def test_bot_s1_50_at_224():
 
 
 def test_ghost_resnet50():
+    """The count does not tell the arrangement: this one is the simplest that meets it."""
+
     def ghost(channels: int, rank: int, host: nn.Module) -> GhostModule:
         return GhostModule(channels, rank, cheap_kernel_size=5, host=host)
 
