@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from functools import partial
 from pathlib import Path
+
+from PIL import Image
 
 from blockyard.callbacks import RankedGallery, SegmentationCases
 from blockyard.commands import training
@@ -25,7 +26,9 @@ def main(checkpoint: str) -> None:
     training.run("test", ["--ckpt_path", checkpoint, "--trainer.limit_test_batches", "1.0"])
     for picture in (place / name for name in PICTURES):
         if picture.is_file():
-            shutil.copy(picture, DOCS / picture.name)
+            # Photographs as PNG are heavy in a repository; 256 colours will do.
+            with Image.open(picture) as drawn:
+                drawn.convert("RGB").quantize(256).save(DOCS / picture.name, optimize=True)
 
 
 if __name__ == "__main__":

@@ -14,19 +14,21 @@ from matplotlib.figure import Figure
 from blockyard.leaderboard.page import page
 from blockyard.leaderboard.record import read_all
 from blockyard.leaderboard.render import markdown
-from blockyard.leaderboard.tables import tables
+from blockyard.leaderboard.statistics import Estimate
+from blockyard.leaderboard.tables import Table, tables
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 RECORDS = ROOT / "leaderboard" / "records"
-TIMES = ROOT / "benchmarks" / "results" / "nonlocal.csv"
+TABLES = ROOT / "docs" / "leaderboards.md"
+RESULTS = ROOT / "benchmarks" / "results"
 PICTURE = ROOT / "docs" / "nonlocal.png"
 PAGE = ROOT / "docs" / "leaderboard.png"
 PEERS = {"SNL materialised": "the N×N matrix", "NL mmcv": "mmcv's NonLocal2d"}
 SHOWN = (64, 196, 784, 3136, 4096, 16384)
 
 
-def leaderboard() -> str:
+def committed() -> list[Table]:
     """The tables made from the committed records.
 
     Raises:
@@ -35,19 +37,69 @@ def leaderboard() -> str:
     records, damaged = read_all([RECORDS])
     if damaged:
         raise ValueError(damaged[0])
-    return markdown(tables(records))
+    return tables(records, [RECORDS])
 
 
-def times() -> list[dict[str, str]]:
-    """Rows of the committed benchmark."""
-    with TIMES.open(newline="") as file:
+def leaderboard() -> str:
+    """One row a task: the primary metric of its networks, with and without blocks."""
+    made = committed()
+    families = list(dict.fromkeys(row.family for table in made for row in table.rows))
+    lines = [f"| task | data | metric | {' | '.join(families)} |", "| --- | --- | --- |" + " --: |" * len(families)]
+    for table in made:
+        scores = {row.family: row.score for row in table.rows}
+        cells = [_score(scores.get(family)) for family in families]
+        lines.append(f"| {table.task} | {table.data} | {table.primary} | {' | '.join(cells)} |")
+    runs = "mean over 3 seeds ± half its 95 % interval (Student t), %, on small test sets"
+    return "\n".join(
+        [*lines, "", f"{runs}; costs, differences and notes: [docs/leaderboards.md](docs/leaderboards.md)."]
+    )
+
+
+def _score(score: Estimate | None) -> str:
+    if score is None:
+        return "–"
+    return f"{100 * score.mean:.1f}" + ("" if score.half_width is None else f" ± {100 * score.half_width:.1f}")
+
+
+def leaderboards() -> str:
+    """The whole tables, as ``blockyard leaderboard --markdown`` writes them."""
+    title = "# The leaderboards of the demos\n\nWritten by `make docs` from `leaderboard/records`."
+    return f"{title}\n\n{markdown(committed())}"
+
+
+def peers() -> str:
+    """What else is timed beside a peer, a line each."""
+    video, audio, reid = (rows_of(name) for name in ("video", "audio", "reid_eval"))
+    of_video = {
+        decoder: [
+            row["times pytorchvideo"] for row in video if row["library"] == "blockyard" and row["decoder"] == decoder
+        ]
+        for decoder in ("pyav", "torchcodec")
+    }
+    of_audio = [row["times torchaudio"] for row in audio if row["library"] == "blockyard"]
+    of_reid = [row["times_blockyard"] for row in reid if row["evaluator"] == "torchreid"]
+    lines = ["| what | beside | times as fast |", "| --- | --- | --: |"]
+    lines += [f"| clips of videos, by {name} | pytorchvideo | {_range(times)} |" for name, times in of_video.items()]
+    lines.append(f"| clips of Speech Commands | torchaudio | {_range(of_audio)} |")
+    lines.append(f"| ranking of a gallery | torchreid | {_range(of_reid)} |")
+    return "\n".join(lines)
+
+
+def _range(times: list[str]) -> str:
+    ordered = sorted(map(float, times))
+    return f"{ordered[0]:.1f} – {ordered[-1]:.1f}"
+
+
+def rows_of(name: str) -> list[dict[str, str]]:
+    """Rows of a committed benchmark."""
+    with (RESULTS / f"{name}.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
 
 def benchmark() -> str:
     """Time and memory of the spectral block beside its peers, a few sizes."""
-    rows = {(int(row["N"]), row["block"]): row for row in times()}
-    hardware = f"{times()[0]['hardware']}, torch {times()[0]['torch']}"
+    rows = {(int(row["N"]), row["block"]): row for row in rows_of("nonlocal")}
+    hardware = f"{rows_of('nonlocal')[0]['hardware']}, torch {rows_of('nonlocal')[0]['torch']}"
     lines = [
         "| N | SNL, ms | "
         + " | ".join(f"× {name}" for name in PEERS.values())
@@ -65,7 +117,7 @@ def benchmark() -> str:
 
 def draw(path: Path) -> None:
     """Plot time and memory against N."""
-    rows = [row for row in times() if row["block"] != "SNL associative" and int(row["batch"]) == 2]
+    rows = [row for row in rows_of("nonlocal") if row["block"] != "SNL associative" and int(row["batch"]) == 2]
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     for axes, key, label in ((left, "ms", "time, ms"), (right, "saved_MB", "kept for backward, MB")):
@@ -80,10 +132,9 @@ def draw(path: Path) -> None:
 
 def photograph(path: Path, chromium: str) -> None:
     """Picture of the leaderboard's page, made from the committed records, as a browser shows it."""
-    records, _ = read_all([RECORDS])
     with tempfile.TemporaryDirectory() as name:
         source = Path(name) / "leaderboard.html"
-        source.write_text(page(tables(records, [RECORDS])), encoding="utf-8")
+        source.write_text(page(committed()), encoding="utf-8")
         # our own page, from disk: the sandbox is off because it does not start in containers
         flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={name}"]
         flags += ["--window-size=1280,1180", f"--screenshot={path}", source.as_uri()]
@@ -92,7 +143,7 @@ def photograph(path: Path, chromium: str) -> None:
 
 def updated(text: str) -> str:
     """The README with its generated sections as they should be."""
-    for name, make in (("leaderboard", leaderboard), ("benchmark", benchmark)):
+    for name, make in (("leaderboard", leaderboard), ("benchmark", benchmark), ("peers", peers)):
         section = f"<!-- {name}: written by make docs -->\n{make().strip()}\n<!-- end of {name} -->"
         text = re.sub(rf"<!-- {name}: .*?<!-- end of {name} -->", lambda _, s=section: s, text, flags=re.DOTALL)
     return text
@@ -100,6 +151,7 @@ def updated(text: str) -> str:
 
 if __name__ == "__main__":
     README.write_text(updated(README.read_text()))
+    TABLES.write_text(leaderboards())
     draw(PICTURE)
     if chromium := shutil.which("chromium"):
         photograph(PAGE, chromium)

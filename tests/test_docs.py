@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 from pathlib import Path
+from types import ModuleType
 
 from blockyard import blocks
 from blockyard.cli import VERBS
@@ -13,11 +14,17 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
 
-def test_the_tables_of_the_readme_come_from_committed_records():
+def _update() -> ModuleType:
     spec = importlib.util.spec_from_file_location("update", ROOT / "docs" / "update.py")
     update = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(update)
+    return update
+
+
+def test_the_tables_of_the_docs_come_from_committed_records():
+    update = _update()
     assert update.updated(README) == README, "run make docs"
+    assert update.leaderboards() == update.TABLES.read_text(), "run make docs"
 
 
 def test_the_readme_names_verbs_and_blocks_that_exist():

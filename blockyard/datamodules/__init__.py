@@ -73,5 +73,4 @@ __all__ = [
     "VideoFolder",
     "Walkers",
     "WalkersVideo",
-    "unless told not to; this package is the only",
 ]
