@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import timm
 import torch
@@ -9,6 +11,7 @@ import torch
 from blockyard.commands.composition import CONFIGS, compose, config_names, read_config
 from blockyard.commands.study import configurations, read_study
 from blockyard.commands.training import SuiteCLI, prepare
+from blockyard.costs import count_parameters
 from blockyard.datamodules import (
     CIFAR10,
     CIFAR100,
@@ -25,7 +28,8 @@ from blockyard.datamodules import (
     VideoFolder,
 )
 
-RUNS = [name for name in config_names() if not name.startswith(("studies/", "cluster/")) and "/heads/" not in name]
+RUNS = [name for name in config_names() if not name.startswith(("studies/", "cluster/")) and name.count("/") == 1]
+NETWORKS = [name for name in config_names() if "/networks/" in name]
 HEADS = [name for name in config_names() if "/heads/" in name]
 STUDIES = [name for name in config_names() if name.startswith("studies/")]
 
@@ -61,6 +65,17 @@ def test_a_head_goes_on_a_data_set_s_network(name):
     network = SuiteCLI(None, compose(files, keep_trainer=True)).model.network
     assert type(network.decode_head).__name__ == read_config(name)["model"]["init_args"]["decode_head"]["type"]
     assert network(torch.zeros(2, 3, 96, 96)).shape == (2, 7, 96, 96)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_published_network_has_the_parameters_that_its_file_names(name, monkeypatch):
+    monkeypatch.setattr(ImageFolder, "classes", property(lambda self: [str(k) for k in range(1000)]))
+    prepare()
+    files = ["--config", "image_classification/image_folder.yaml", "--config", name]
+    network = SuiteCLI(None, compose(files, keep_trainer=True)).model.network
+    named = re.search(r"([\d,]+) parameters for 1000 classes", (CONFIGS / name).read_text())
+    assert named is None or count_parameters(network) == int(named[1].replace(",", ""))
+    assert (named is None) == ("snl" in name)
 
 
 @pytest.mark.parametrize("name", STUDIES)
