@@ -20,7 +20,7 @@ from blockyard.commands.training import SuiteCLI, allow_imports, prepare
 from blockyard.costs import Cost, added_cost, count_macs, count_parameters
 from blockyard.mistakes import nearest
 from blockyard.plugging import Mode, Plug, Site, Span, apply_plugs, sites
-from blockyard.plugging.making import factory_name
+from blockyard.plugging.making import factory_name, make_block
 
 Shape = tuple[int, ...]
 Cells = tuple[str, str, str]
@@ -57,11 +57,13 @@ def blocks(arguments: list[str]) -> None:
     if not found:
         names = [block.__name__ for block in list_blocks()]
         raise ValueError(f"no block matches {options.glob}; {nearest(options.glob.strip('*'), names)}")
-    table = Table("block", "ranks", "parameters", f"MACs at {options.shape}", "paper")
+    table = Table("block", "slot", "ranks", "parameters", f"MACs at {options.shape}", "paper")
     for kind in found:
         parameters, macs, refusal = _cells(partial(_cost, kind, shape))
-        table.add_row(kind.__name__, ", ".join(map(str, kind.ranks)), parameters, macs, refusal or kind.paper)
+        ranks = ", ".join(map(str, kind.ranks))
+        table.add_row(kind.__name__, kind.slot, ranks, parameters, macs, refusal or kind.paper)
     _console().print(table)
+    print("slot: after a module, or (mode replace) in place of a convolution, here 3×3… from C to C, or an activation")
 
 
 class Unplugged(SuiteCLI):
@@ -162,7 +164,12 @@ def _map_shape(text: str) -> Shape:
 
 
 def _cost(kind: type[Block], shape: Shape) -> Cost:
-    block = kind(shape[0], len(shape) - 1)
+    convolution = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[len(shape) - 2]
+    hosts: dict[str, nn.Module] = {
+        "convolution": convolution(shape[0], shape[0], 3, padding=1),
+        "activation": nn.ReLU(),
+    }
+    block = make_block(kind, shape, kind.__name__, hosts.get(kind.slot))
     return Cost(count_parameters(block), count_macs(block, shape))
 
 
