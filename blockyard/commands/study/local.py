@@ -67,12 +67,12 @@ def _attempt(number: int, run: Run, progress: Progress) -> int | None:
 
 def in_processes(runs: Sequence[Numbered], progress: Progress, jobs: int) -> None:
     """Carry out runs in processes of their own, ``jobs`` at a time; GPUs are dealt out to them."""
-    pending, slots = deque(runs), dict.fromkeys(range(jobs), None)
+    pending = deque(runs)
     running: dict[int, tuple[int, Run, subprocess.Popen[bytes]]] = {}
     later: dict[str, float] = {}
     with _ending(running):
         while pending or running:
-            for slot in [slot for slot in slots if slot not in running]:
+            for slot in [slot for slot in range(jobs) if slot not in running]:
                 ready = [entry for entry in pending if later.get(entry[1].name, 0.0) <= time.monotonic()]
                 if not ready:
                     break
