@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blockyard.datamodules.image.digits import Digits
+from blockyard.datamodules.samples.new_folder import new_folder
 from blockyard.datamodules.samples.photographs import crop, read_photographs
-from blockyard.datamodules.samples.voc_layout import Pixels, new_folder, save_mask, save_picture, write_list
+from blockyard.datamodules.samples.voc_layout import Pixels, save_mask, save_picture, write_list
 from blockyard.datamodules.segmentation.masks import IGNORE, voc_palette
 
 Random = np.random.Generator

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import shutil
-import uuid
 import wave
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -17,44 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blockyard.datamodules.audio.speech_commands_rules import speaker_split
-from blockyard.datamodules.samples.ucf_layout import RECIPE, is_finished
 
 RATE = 16_000
 NOISE = "_background_noise_"
 LISTS = {"val": "validation_list.txt", "test": "testing_list.txt"}
 TURN = ("val", "test", *["train"] * 8)
 """Splits of ten speakers in a row."""
-
-
-@contextmanager
-def new_tree(root: Path, recipe: dict[str, Any]) -> Iterator[Path | None]:
-    """A folder to write sounds into, which becomes ``root`` when all is written, or is gone.
-
-    Args:
-        root: Folder of the data set.
-        recipe: What the data set is a function of; kept beside it.
-
-    Yields:
-        Where to write; None if ``root`` was made by this recipe before.
-
-    Raises:
-        DataError: If ``root`` holds anything else.
-    """
-    if is_finished(root, recipe):
-        yield None
-        return
-    temporary = root.with_name(f".{root.name}.{uuid.uuid4().hex}")
-    try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        (temporary / RECIPE).write_text(json.dumps(recipe, indent=2) + "\n")
-        try:
-            temporary.rename(root)  # onto nothing or an empty folder, never onto a full one
-        except OSError:
-            if not is_finished(root, recipe):  # another process was first with the same
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_lists(folder: Path) -> None:

@@ -16,7 +16,8 @@ from blockyard.datamodules.audio.speech_commands_rules import COMMANDS
 from blockyard.datamodules.samples.coloured_noise import coloured, noises
 from blockyard.datamodules.samples.espeak import ACCENTS, Synthesiser, variants
 from blockyard.datamodules.samples.espeak import RATE as SPOKEN_RATE
-from blockyard.datamodules.samples.speech_layout import NOISE, RATE, new_tree, speaker_name, write_lists, write_wav
+from blockyard.datamodules.samples.new_folder import new_folder
+from blockyard.datamodules.samples.speech_layout import NOISE, RATE, speaker_name, write_lists, write_wav
 
 Random = np.random.Generator
 NOISE_SECONDS = 20
@@ -55,7 +56,7 @@ def write_spoken_commands(
         raise ValueError(f"voices={voices} must be 10 to {VOICES}, takes={takes} and workers={workers} positive")
     root = Path(root)
     recipe = {"generator": "spoken_commands", "voices": voices, "takes": takes, "seed": seed}
-    with new_tree(root, recipe) as folder:
+    with new_folder(root, recipe) as folder:
         if folder is not None:
             record = partial(_record_all, folder, takes, seed)
             if workers == 1:

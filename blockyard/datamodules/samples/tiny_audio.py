@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from blockyard.datamodules.audio.speech_commands_rules import COMMANDS, SILENCE, TWELVE, UNKNOWN
 from blockyard.datamodules.audio.urbansound8k import CLASSES
-from blockyard.datamodules.samples.speech_layout import NOISE, RATE, new_tree, speaker_name, write_lists, write_wav
+from blockyard.datamodules.samples.new_folder import new_folder
+from blockyard.datamodules.samples.speech_layout import NOISE, RATE, speaker_name, write_lists, write_wav
 from blockyard.mistakes import nearest
 
 WORDS = (*COMMANDS, "bed", "cat")
@@ -42,7 +43,7 @@ def write_tiny_audio(root: str | Path, layout: str = "speech_commands", seed: in
     }
     if layout not in writers:
         raise ValueError(f"no layout {layout}; {nearest(layout, writers)}")
-    with new_tree(Path(root), {"generator": "tiny_audio", "layout": layout, "seed": seed}) as folder:
+    with new_folder(Path(root), {"generator": "tiny_audio", "layout": layout, "seed": seed}) as folder:
         if folder is not None:
             writers[layout](folder, seed)
     return Path(root)

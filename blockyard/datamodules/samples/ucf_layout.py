@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +11,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from blockyard.datamodules.base import DataError
+from blockyard.datamodules.samples.new_folder import new_folder
 
 Frames = NDArray[np.uint8]
 """``(T, H, W, 3)``, RGB."""
@@ -24,7 +21,6 @@ TEST_GROUPS = {1: range(1, 8), 2: range(8, 15), 3: range(15, 22)}
 """Groups that each of the three splits tests on; 22 to 25 are always trained on."""
 FEWEST_VIDEOS = 4
 """Of a class, so that each split tests on one of them at least and trains on another."""
-RECIPE = "recipe.json"
 FPS = 25
 QUANTISER = 4 * 118  # of 1 (best) to 31, in FFmpeg's FF_QP2LAMBDA: the same quality whatever the size of the frames
 # The one class whose files are spelled otherwise than its folder.
@@ -87,42 +83,14 @@ def new_data_set(root: Path, videos: Sequence[Video], recipe: dict[str, Any]) ->
     Raises:
         DataError: If ``root`` holds anything else.
     """
-    if is_finished(root, recipe):
-        yield None
-        return
-    temporary = root.with_name(f".{root.name}.{uuid.uuid4().hex}")
-    try:
+    with new_folder(root, recipe) as folder:
+        if folder is None:
+            yield None
+            return
         for action in {video.action for video in videos}:
-            (temporary / "UCF-101" / action).mkdir(parents=True)
-        yield temporary / "UCF-101"
-        write_lists(temporary / "ucfTrainTestlist", videos)
-        (temporary / RECIPE).write_text(json.dumps(recipe, indent=2) + "\n")
-        try:
-            temporary.rename(root)  # onto nothing or an empty folder, never onto a full one
-        except OSError:
-            if not is_finished(root, recipe):  # another process was first with the same
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def is_finished(root: Path, recipe: dict[str, Any]) -> bool:
-    """Whether ``root`` was made by this recipe.
-
-    Raises:
-        DataError: If it was made by another one, or is not one of these data sets.
-    """
-    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
-        return False
-    try:
-        found = json.loads((root / RECIPE).read_text())
-    except (OSError, ValueError) as error:
-        raise DataError(f"{root} exists and was not written by this generator: choose another folder") from error
-    # Through JSON, where a tuple is a list.
-    if found != json.loads(json.dumps(recipe)):
-        differing = sorted(key for key in recipe.keys() | found.keys() if recipe.get(key) != found.get(key))
-        raise DataError(f"{root} was written with another {', '.join(differing)}: remove it or choose another folder")
-    return True
+            (folder / "UCF-101" / action).mkdir(parents=True)
+        yield folder / "UCF-101"
+        write_lists(folder / "ucfTrainTestlist", videos)
 
 
 def write_lists(folder: Path, videos: Sequence[Video]) -> None:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,9 +15,9 @@ from numpy.typing import NDArray
 from blockyard.datamodules.samples.hair import HAIRS, HairyHumanoid
 from blockyard.datamodules.samples.human_actions import SKINS
 from blockyard.datamodules.samples.humanoid import POSITION, Array, Camera, Motion, Pixels
+from blockyard.datamodules.samples.new_folder import new_folder
 from blockyard.datamodules.samples.person_layouts import LAYOUTS, Cast, Shot
 from blockyard.datamodules.samples.photographs import crop, read_photographs
-from blockyard.datamodules.samples.ucf_layout import RECIPE, is_finished
 from blockyard.mistakes import nearest
 
 Frames = NDArray[np.uint8]
@@ -86,7 +82,7 @@ def write_walkers(
     recipe = {"generator": "walkers", "layout": layout, "size": list(size), **vars(cast), "frames": list(frames)}
     plan, finish = LAYOUTS[layout]
     planned, root = plan(cast), Path(root)
-    with _new_folder(root, recipe) as folder:
+    with new_folder(root, recipe) as folder:
         if folder is not None:
             for place in sorted({Path(file).parent for shot in planned for file in shot.files}):
                 (folder / place).mkdir(parents=True)
@@ -229,23 +225,3 @@ def _check(layout: str, cast: Cast) -> None:
         raise ValueError("prid2011: there are 2 cameras, and 1 shot of everyone in each")
     if layout == "prid2011" and (cast.frames[0] < 27 or cast.train + cast.test > 200):
         raise ValueError("prid2011: 27 frames are the fewest that count, and 200 people the most")
-
-
-@contextmanager
-def _new_folder(root: Path, recipe: dict[str, Any]) -> Iterator[Path | None]:
-    """A folder to write into, which becomes ``root`` when all is written, or is gone; None if that was done before."""
-    if is_finished(root, recipe):
-        yield None
-        return
-    temporary = root.with_name(f".{root.name}.{uuid.uuid4().hex}")
-    try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        (temporary / RECIPE).write_text(json.dumps(recipe, indent=2) + "\n")
-        try:
-            temporary.rename(root)  # onto nothing or an empty folder, never onto a full one
-        except OSError:
-            if not is_finished(root, recipe):  # another process was first with the same
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
