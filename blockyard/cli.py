@@ -15,7 +15,7 @@ VERBS = {
     "predict": "write what a checkpoint says of new samples: classes as CSV, masks as PNG, rankings of a gallery",
     "check-data": "read everything that a configuration trains and tests on, and list what is damaged",
     "samples": "write sample data in the published layout of a data set",
-    "study": "train and test a grid of plugs and seeds, then print the leaderboard",
+    "study": "train and test a grid of plugs, backbones and seeds, here or on SLURM, then print the leaderboard",
     "leaderboard": "compare the runs on record; leaderboard add | verify: take in and check records of others",
     "blocks": "list the blocks with paper, parameters and costs",
     "describe": "show where blocks can go in a network, and what they would add",
@@ -39,8 +39,9 @@ def main(argv: list[str] | None = None) -> int:
         argv: Arguments, by default those of the process.
 
     Returns:
-        The exit code: 0, 2 after a mistake in the arguments or the data, 1 after a training that diverged, or if runs
-        of a study failed, checked data are bad, or a record was refused or not verified.
+        The exit code: 0; 75 after a training that left early and can go on; 2 after a mistake in the arguments or the
+        data; 1 after a training that diverged, or if runs of a study failed, checked data are bad or a record was not
+        verified.
     """
     arguments = sys.argv[1:] if argv is None else argv
     if not arguments or arguments[0] in ("-h", "--help"):

@@ -6,6 +6,7 @@ import difflib
 import os
 import warnings
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -15,6 +16,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
 from blockyard.datamodules.loading import (
+    Batch,
     EvaluationSampler,
     Key,
     Problems,
@@ -72,6 +74,7 @@ class DataModule(LightningDataModule, ABC):
         self._resumed: dict[str, int] = {}
         self._sampler: TrainSampler | None = None
         self._splits: dict[str, Split] = {}
+        self.replaced: Counter[str] = Counter()
 
     @property
     @abstractmethod
@@ -165,6 +168,16 @@ class DataModule(LightningDataModule, ABC):
     def predict_dataloader(self) -> DataLoader:
         """In order, each sample once over all ranks, without targets."""
         return self._evaluation_loader("predict")
+
+    def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Count the training samples that could not be read and were ``replaced`` by others; warn once of each."""
+        marks = batch.pop("replaced", None)
+        for index in batch["index"][marks].tolist() if marks is not None else []:
+            name = self.names("train")[index]
+            if name not in self.replaced:
+                warnings.warn(f"{name} can't be read: another sample takes its place in training", stacklevel=2)
+            self.replaced[name] += 1
+        return batch
 
     def state_dict(self) -> dict[str, int]:
         """Position of the training in the data: the batch that comes next, and what makes it that batch."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import warnings
 from abc import abstractmethod
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -14,7 +12,6 @@ from blockyard.datamodules.audio.augmentation import Augmentation, Noise
 from blockyard.datamodules.audio.clips import AudioClips
 from blockyard.datamodules.audio.listing import Recordings, find_audio
 from blockyard.datamodules.base import DataModule
-from blockyard.datamodules.loading import Batch
 
 Range = tuple[float, float]
 
@@ -89,7 +86,6 @@ class AudioDataModule(DataModule):
             raise ValueError(f"noise={noise} is not used without snr, the range of signal-to-noise ratios in dB")
         self.shift, self.snr, self.noise, self.noise_probability, self.gain = shift, snr, noise, noise_probability, gain
         self.predict_path = Path(predict_path) if predict_path else None
-        self.replaced: Counter[str] = Counter()
 
     @abstractmethod
     def recordings(self, split: str) -> Recordings:
@@ -123,16 +119,6 @@ class AudioDataModule(DataModule):
         augmentation = self._augmentation() if training else None
         rate = None if predicted else self.published_rate
         return AudioClips(listing, self.sample_rate, self.length, self.hop, training, augmentation, rate)
-
-    def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Count the sounds replaced in training and warn once of each."""
-        marks = batch.pop("replaced", None)
-        for index in batch["index"][marks].tolist() if marks is not None else []:
-            name = self.split("train").names[index]
-            if name not in self.replaced:
-                warnings.warn(f"{name} can't be read: another sound takes its place in training", stacklevel=2)
-            self.replaced[name] += 1
-        return batch
 
     def _augmentation(self) -> Augmentation:
         noise = None

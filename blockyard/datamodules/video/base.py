@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import warnings
 from abc import abstractmethod
-from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +13,6 @@ import numpy as np
 
 from blockyard.datamodules.base import DataModule
 from blockyard.datamodules.images import IMAGENET_MEAN, IMAGENET_STD
-from blockyard.datamodules.loading import Batch
 from blockyard.datamodules.video.clip_sampling import ClipShape
 from blockyard.datamodules.video.clips import Clips
 from blockyard.datamodules.video.decoding import Frames
@@ -114,7 +111,6 @@ class VideoDataModule(DataModule):
         self.clips, self.crops = clips, crops
         self.predict_path = Path(predict_path) if predict_path else None
         self.mean, self.std = mean, std
-        self.replaced: Counter[str] = Counter()
 
     @abstractmethod
     def videos(self, split: str) -> Listing:
@@ -146,16 +142,6 @@ class VideoDataModule(DataModule):
             self.mean,
             self.std,
         )
-
-    def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Count the videos replaced in training and warn once of each."""
-        marks = batch.pop("replaced", None)
-        for index in batch["index"][marks].tolist() if marks is not None else []:
-            name = self.split("train").names[index]
-            if name not in self.replaced:
-                warnings.warn(f"{name} can't be decoded: another video takes its place in training", stacklevel=2)
-            self.replaced[name] += 1
-        return batch
 
     def _transform(self, training: bool) -> A.Compose:
         if not training:
