@@ -73,19 +73,19 @@ def assert_same(checkpoint: dict, alone: dict) -> None:
 
 
 def test_two_agents_of_torchrun_survive_the_loss_of_a_process(tmp_path, alone):
-    """Kill -9 of one of two processes in the fourth epoch: the agents start both again, from the last checkpoint."""
+    """Kill -9 of one of two processes in the fourth epoch: the machines start both again, from the last checkpoint."""
     setting = environment(tmp_path, NODES="2", GPUS="1", PORT=str(free_port()))
     command = [SCRIPTS / "torchrun.sh", "--config", "cluster/torchrun.yaml", *RUN, *ON_CPUS]
     with (tmp_path / "log").open("w") as log:
-        agents = [subprocess.Popen(command, cwd=tmp_path, env=setting, stdout=log, stderr=log) for _ in range(2)]
+        machines = [subprocess.Popen(command, cwd=tmp_path, env=setting, stdout=log, stderr=log) for _ in range(2)]
         try:
-            wait_for(tmp_path / "ready", lambda: all(agent.poll() is None for agent in agents))
+            wait_for(tmp_path / "ready", lambda: all(machine.poll() is None for machine in machines))
             assert checkpoint_of(tmp_path)["global_step"] == 12
             os.kill(int((tmp_path / "ready").read_text()), signal.SIGKILL)
-            assert [agent.wait(60) for agent in agents] == [0, 0], (tmp_path / "log").read_text()
+            assert [machine.wait(60) for machine in machines] == [0, 0], (tmp_path / "log").read_text()
         finally:
-            for agent in agents:
-                agent.terminate()
+            for machine in machines:
+                machine.terminate()
     assert_same(checkpoint_of(tmp_path), alone)
 
 
