@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, set_parsing_settings
 from torch import Tensor, nn
 
 from blockyard import plug
@@ -134,6 +134,8 @@ def test_a_block_that_asks_for_the_size_gets_the_real_one():
 
 
 def test_jsonargparse_factories_are_asked_too():
+    # The command line lets no package be imported but its own, for the whole process.
+    set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=["blockyard", "tests"])
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--block", type=Callable[[int, int], Block])
     factory = parser.instantiate(parser.parse_args(["--block", f"{Sized.__module__}.Sized"])).block
