@@ -53,7 +53,8 @@ class _Reranked:
         # All items may be one and the same.
         self.farthest = farthest.where(farthest > 0, 1.0)
         vectors, values = self._vectors(nearest)
-        self.vectors, self.values = _sums(vectors, values, nearest[:, : settings.k2])
+        self.averaged = min(settings.k2, nearest.shape[1])  # there may be fewer items than k2
+        self.vectors, self.values = _sums(vectors, values, nearest[:, : self.averaged])
 
     def _vectors(self, nearest: Tensor) -> tuple[Pairs, Tensor]:
         pairs = reciprocal_neighbours(nearest, self.settings.k1)
@@ -82,7 +83,7 @@ class _Reranked:
         least = self.values[ours][entry].minimum(their_values[met])
         sums = torch.zeros(len(rows) * len(items), dtype=torch.float64, device=rows.device)
         sums.index_add_(0, row[entry] * len(items) + column[met], least)
-        return sums.view(len(rows), len(items)) / self.settings.k2
+        return sums.view(len(rows), len(items)) / self.averaged
 
 
 def reciprocal_neighbours(nearest: Tensor, k1: int) -> Pairs:

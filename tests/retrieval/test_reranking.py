@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from blockyard.retrieval import FeatureDistances, KReciprocal, rank
@@ -55,6 +55,7 @@ def reranked(queries, gallery, metric, settings, block_size):
     st.tuples(st.integers(1, 20), st.integers(1, 6), st.sampled_from([0.0, 0.3, 1.0])),
 )
 @settings(max_examples=30, deadline=None)
+@example(0, 1, 2, "cosine", (3, 4, 0.0))  # fewer items than are averaged
 def test_equals_the_definition(seed, queries, gallery, metric, options):
     k1, k2, weight = options[0], min(options[1], options[0] + 1), options[2]
     features = groups(seed, queries, gallery)[1]
