@@ -49,7 +49,9 @@ def leaderboard() -> str:
         scores = {row.family: row.score for row in table.rows}
         cells = [_score(scores.get(family)) for family in families]
         lines.append(f"| {table.task} | {table.data} | {table.primary} | {' | '.join(cells)} |")
-    runs = "mean over 3 seeds ± half its 95 % interval (Student t), %, on small test sets"
+    counts = sorted({row.score.n for table in made for row in table.rows})
+    seeds = " or ".join(map(str, counts))
+    runs = f"mean over {seeds} seeds ± half its 95 % interval (Student t), %, on small test sets"
     return "\n".join(
         [*lines, "", f"{runs}; costs, differences and notes: [docs/leaderboards.md](docs/leaderboards.md)."]
     )
