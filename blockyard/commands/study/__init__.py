@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import statistics
 import time
 from pathlib import Path
 from typing import Any, NoReturn
@@ -137,8 +138,14 @@ def _means(study: Study, planned: list[Run | ValueError]) -> list[str]:
         found = [run.record for run in planned[row :: study.rows] if isinstance(run, Run)]
         if records := [record for record in found if record]:
             values = [record.metrics[record.primary] for record in records]
-            each = ", ".join(f"{100 * value:.2f}" for value in values)
             label = " on ".join([records[0].block] + ([records[0].backbone] if len(study.backbones) > 1 else []))
-            mean = f"{100 * sum(values) / len(values):.2f} %"
-            lines.append(f"{label}: mean {records[0].primary} {mean} over {len(values)} runs ({each})")
+            lines.append(f"{label}: mean {records[0].primary} {mean_line(values)}")
     return lines
+
+
+def mean_line(values: list[float]) -> str:
+    """Mean and standard deviation (n − 1) of scores, such as those of ten splits, and the scores themselves, in %."""
+    percent = [100 * value for value in values]
+    spread = f" ± {statistics.stdev(percent):.2f}" if len(percent) > 1 else ""
+    each = ", ".join(f"{value:.2f}" for value in percent)
+    return f"{statistics.fmean(percent):.2f}{spread} % over {len(percent)} runs ({each})"

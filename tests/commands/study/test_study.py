@@ -16,7 +16,7 @@ import yaml
 from blockyard.callbacks import PREEMPTED
 from blockyard.cli import main
 from blockyard.commands.composition import compose
-from blockyard.commands.study import configurations, local, read_study
+from blockyard.commands.study import configurations, local, mean_line, read_study
 from blockyard.commands.study.claim import claimed
 from blockyard.commands.study.plan import plan
 from blockyard.commands.training import SuiteCLI, prepare
@@ -70,7 +70,16 @@ def test_variants_are_experiments_of_their_own_and_averaged(here, capsys):
     for block in ("none", "SpectralNonlocal @ stage2.1"):
         values = [100 * record["metrics"]["top1"] for record in records if record["block"] == block]
         (line,) = [line for line in lines if line.startswith(f"{block}: mean top1")]
-        assert line.startswith(f"{block}: mean top1 {sum(values) / 2:.2f} % over 2 runs")
+        deviation = abs(values[0] - values[1]) / 2**0.5
+        assert line.startswith(f"{block}: mean top1 {sum(values) / 2:.2f} ± {deviation:.2f} % over 2 runs")
+
+
+def test_mean_and_deviation_of_ten_splits_by_hand():
+    # of ten queries each: 5, 6, 7, 8, 9 and again; deviations from 7 squared add up to 20, and 20 / 9 = 1.4907²
+    splits = [0.5, 0.6, 0.7, 0.8, 0.9] * 2
+    each = "50.00, 60.00, 70.00, 80.00, 90.00, 50.00, 60.00, 70.00, 80.00, 90.00"
+    assert mean_line(splits) == f"70.00 ± 14.91 % over 10 runs ({each})"
+    assert mean_line([0.25]) == "25.00 % over 1 runs (25.00)"
 
 
 def test_backbones_are_rows_of_their_own(here):
