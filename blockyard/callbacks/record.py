@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import math
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import nn
 
@@ -20,6 +22,7 @@ from blockyard.leaderboard import record
 from blockyard.leaderboard.bootstrap import averaged_score, bootstrap_mean
 from blockyard.leaderboard.columns import headed, value_text
 from blockyard.leaderboard.scores import write_scores
+from blockyard.leaderboard.validation import CHECKPOINTS
 
 KEY = "training_cost"
 """Where a checkpoint keeps what its weights cost."""
@@ -29,6 +32,7 @@ TRAINING = (
     "world_size",
     "epochs",
     "steps",
+    "planned_steps",
     "peak_memory",
     "memory_kind",
 )
@@ -129,6 +133,9 @@ class RunRecord(Callback):
             scores_sha256=digest,
             **_network_cost(task.network, task.device, trainer.datamodule.input_shape),
             **training,
+            complete=self._is_complete(trainer),
+            checkpoint=which(trainer.ckpt_path),
+            batch_norm=any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in task.network.modules()),
             config=config,
             checkpoint_sha256=sha256_of(trainer.ckpt_path) if trainer.ckpt_path else None,
             versions=machine.versions(),
@@ -150,9 +157,20 @@ class RunRecord(Callback):
             "batches": self._batches,
             "epochs": self._batches / trainer.num_training_batches,
             "steps": trainer.global_step,
+            "planned_steps": (planned := _planned_steps(trainer)),
+            "complete": trainer.global_step == planned or _ended_early(trainer),
             "peak_memory": max(int(largest), self._cost.get("peak_memory", 0)),
             "memory_kind": kind,
         }
+
+    def _is_complete(self, trainer: Any) -> bool | None:
+        """Whether the training had ended; after the best weights it may have gone on, which the last ones say."""
+        if self._cost.get("complete"):
+            return True
+        if self._cost.get("planned_steps") is None or trainer.ckpt_path is None:
+            return self._cost.get("complete")
+        last = Path(trainer.ckpt_path).with_name("last.ckpt")
+        return _cost_in(last).get("complete") if last.is_file() else None
 
     def _configuration(self) -> dict[str, Any]:
         if self.config is None:
@@ -169,6 +187,26 @@ def _network_cost(network: nn.Module, device: torch.device, shape: tuple[int, ..
         "throughput_batch": THROUGHPUT_BATCH,
         "hardware": machine.hardware(device),
     }
+
+
+def which(checkpoint: str | Path | None) -> str:
+    """The kind of weights in a file, by its name; those in memory are the last ones."""
+    name = "last" if checkpoint is None else Path(checkpoint).stem
+    return name if name in CHECKPOINTS else "other"
+
+
+def _planned_steps(trainer: Trainer) -> int | None:
+    planned = trainer.estimated_stepping_batches
+    return int(planned) if math.isfinite(planned) else None
+
+
+def _ended_early(trainer: Any) -> bool:
+    return any(isinstance(one, EarlyStopping) and one.wait_count >= one.patience for one in trainer.callbacks)
+
+
+def _cost_in(checkpoint: Path) -> dict[str, Any]:
+    content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    return content.get(KEY, {})
 
 
 def _interval_over_items(written: record.Record, scores: dict[str, Any]) -> str | None:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from argparse import ArgumentError
 from pathlib import Path
 
-import yaml
-from jsonargparse import ArgumentParser
-
 from blockyard.composing.composition import compose
-from blockyard.composing.parser_messages import explain
+from blockyard.composing.data import build_data
 from blockyard.composing.preparing import prepare
 from blockyard.datamodules import DataError, DataModule
+from blockyard.datamodules.fingerprints import COLUMNS, Manifest, read_manifest
 from blockyard.datamodules.loading import Finding
 from blockyard.leaderboard import atomic
 
@@ -26,9 +23,6 @@ are damaged or missing: split, name, problem. --data.num_workers N reads in N pr
 --manifest FILE writes down each sample's size, SHA-256, shape and problem as CSV. If FILE is there already, what has
 changed since is listed too (and makes the exit code 1), and FILE stays as it is: remove it to write a new one."""
 SPLITS = ("train", "val", "test")
-COLUMNS = ("split", "name", "bytes", "sha256", "shape", "problem")
-Manifest = dict[tuple[str, str], tuple[str, ...]]
-"""By split and name, what the other columns hold."""
 
 
 def main(arguments: list[str]) -> int:
@@ -74,16 +68,7 @@ def build(arguments: list[str]) -> DataModule:
     composed = compose(arguments, keep_trainer=True)
     if "data" not in composed.config and not any(option.startswith("--data") for option in composed.options):
         raise ValueError(f"nothing says which data to check; {USAGE.splitlines()[0]}")
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--config", action="config")
-    parser.add_subclass_arguments(DataModule, "data")
-    config = yaml.safe_dump({key: composed.config[key] for key in ("data",) if key in composed.config})
-    try:
-        parsed = parser.parse_args(["--config", config, *composed.options])
-    except ArgumentError as error:
-        raise ValueError(explain(str(error))) from error
-    data: DataModule = parser.instantiate_classes(parsed).data
-    return data
+    return build_data(composed.config, composed.options)
 
 
 def compare(before: Manifest, now: Manifest) -> list[str]:
@@ -97,21 +82,6 @@ def compare(before: Manifest, now: Manifest) -> list[str]:
             differing = [f"{name} {was or 'none'} -> {new or 'none'}" for name, was, new in columns if was != new]
             lines.append(f"{key[0]}  {key[1]}: {'; '.join(differing)}")
     return lines
-
-
-def read_manifest(file: Path) -> Manifest:
-    """Read what an earlier run wrote.
-
-    Raises:
-        ValueError: If it is no manifest.
-    """
-    try:
-        header, *rows = csv.reader(io.StringIO(file.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:
-        raise ValueError(f"{file} is no manifest of check-data: it can't be read") from error
-    if tuple(header) != COLUMNS or any(len(row) != len(COLUMNS) for row in rows):
-        raise ValueError(f"{file} is no manifest of check-data: columns {','.join(COLUMNS)} expected")
-    return {(row[0], row[1]): tuple(row[2:]) for row in rows}
 
 
 def _read_all(data: DataModule, digest: bool) -> tuple[Manifest, list[str]]:

@@ -14,7 +14,7 @@ from blockyard.composing.composition import TRUST, Composed, read_checkpoint
 from blockyard.composing.preparing import prepare
 from blockyard.composing.suite import SuiteCLI, evaluated
 from blockyard.costs import count_macs, count_parameters
-from blockyard.leaderboard.identity import identity
+from blockyard.leaderboard.identity import fingerprints_of, identity
 from blockyard.leaderboard.record import Record, read
 from blockyard.leaderboard.validation import is_count, is_fraction
 from blockyard.mistakes import ArgumentParser, nearest
@@ -180,7 +180,7 @@ def _rebuild(record: Record, checkpoint: Path, options: list[str]) -> SuiteCLI:
     evaluation += [("data", name) for name in getattr(cli.datamodule, "evaluation_options", ())]
     if identity(cli.run_config).run != record.run:
         raise ValueError(f"leaderboard verify: {' '.join(options)} makes it another run than the record's")
-    trained = identity(evaluated(read_checkpoint(checkpoint), record.config, evaluation)).run
+    trained = identity(evaluated(read_checkpoint(checkpoint), said, evaluation)).run
     if trained != record.run:
         raise MismatchError(f"its configuration is not the checkpoint's: run {record.run}, the checkpoint's {trained}")
     return cli
@@ -190,6 +190,7 @@ def _test(cli: SuiteCLI, record: Record, checkpoint: Path) -> list[Comparison]:
     # neither a record nor a report of its own; Lightning asks for the callbacks that wrote the checkpoint
     kept = [one for one in cli.trainer.callbacks if isinstance(one, ProgressBar | ModelCheckpoint)]  # type: ignore[attr-defined]
     cli.trainer.callbacks = kept  # type: ignore[attr-defined]
+    _check_data(cli, record)
     options: dict[str, Any] = {"ckpt_path": str(checkpoint), "weights_only": True, "verbose": False}
     (metrics,) = cli.trainer.test(cli.model, cli.datamodule, **options)
     samples = len(next(iter(cli.model.sample_scores.values()), ()))
@@ -201,6 +202,12 @@ def _test(cli: SuiteCLI, record: Record, checkpoint: Path) -> list[Comparison]:
         Comparison("parameters", record.parameters, count_parameters(network), 0),
         Comparison("MACs", record.macs, count_macs(network, cli.datamodule.input_shape), 0),
     ]
+
+
+def _check_data(cli: SuiteCLI, record: Record) -> None:
+    said = fingerprints_of(record.config).get("test")
+    if said and (now := cli.datamodule.fingerprint("test")) != said:
+        raise MismatchError(f"its test split has fingerprint {said}, the one in {_root(cli)} {now}")
 
 
 def _root(cli: SuiteCLI) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from blockyard.leaderboard.identity import FINGERPRINTS
 from blockyard.mistakes import nearest
 
 if TYPE_CHECKING:
@@ -43,7 +44,9 @@ class Composed:
 
     def arguments(self, verb: str | None) -> list[str]:
         """The command line that says the same to jsonargparse, with or without a verb in front."""
-        config = ["--config", yaml.safe_dump(self.config, sort_keys=False)] if self.config else []
+        # which data a configuration was about, when it was resolved, is not for it to say of those that are there now
+        said = {key: value for key, value in self.config.items() if key != FINGERPRINTS}
+        config = ["--config", yaml.safe_dump(said, sort_keys=False)] if said else []
         checkpoint = ["--ckpt_path", self.checkpoint] if self.checkpoint and verb else []
         return [*([verb] if verb else []), *config, *checkpoint, *self.options]
 
@@ -237,6 +240,8 @@ def _from_checkpoint(saved: dict[str, Any], keep_trainer: bool) -> dict[str, Any
 
 PLACES = (
     "data.root",
+    "data.name",
+    "data.checked",
     "data.predict_folder",
     "data.predict_path",
     "data.query_folder",

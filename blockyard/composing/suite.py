@@ -39,6 +39,7 @@ from blockyard.composing.composition import Composed, contradiction, read_vocabu
 from blockyard.composing.parser_messages import explain
 from blockyard.composing.run_directories import RUNS, find_checkpoint, run_directory
 from blockyard.datamodules import DataModule
+from blockyard.leaderboard.identity import FINGERPRINTS
 from blockyard.tasks import AudioTagging, Classification, PersonReID, SemanticSegmentation
 
 PARSER = {"exit_on_error": False, "allow_abbrev": False}
@@ -136,6 +137,7 @@ class SuiteCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer with the run's directory, loggers and callbacks, once data and model turned out possible."""
+        self._identify_data()
         self.run_directory = Path(self._place) if self._place else run_directory(self.run_config)
         if self.subcommand:
             method = self.config_init[self.subcommand]
@@ -167,6 +169,29 @@ class SuiteCLI(LightningCLI):
             self.model.load_state_dict(state, strict=self.model.strict_loading)
         except RuntimeError as error:
             raise ValueError(f"{checkpoint}: not of this network: {str(error).splitlines()[-1].strip()}") from error
+
+    def _identify_data(self) -> None:
+        """Say in the run's configuration which data it is about; what a checkpoint says of its training stays.
+
+        Raises:
+            ValueError: If a training would go on with other data than it began with.
+        """
+        saved = self.composed.saved
+        if saved is None:
+            if self.needs_data or (self.subcommand and not self._place):
+                self.run_config[FINGERPRINTS] = self.datamodule.fingerprints("train", "val", "test")
+        elif self.subcommand == "test":
+            now = {"test": self.datamodule.fingerprint("test"), "of": self.datamodule.fingerprints_are_of}
+            self.run_config[FINGERPRINTS] = tested_on(saved, now)
+        elif self.subcommand == "fit":
+            now = self.datamodule.fingerprints("train", "val", "test")
+            before = saved.get(FINGERPRINTS, now)
+            if other := [name for name in ("classes", "train", "val") if before.get(name) != now[name]]:
+                raise ValueError(
+                    f"{self.composed.checkpoint} was trained on other data: {other[0]} {before.get(other[0])} then, "
+                    f"{now[other[0]]} now"
+                )
+            self.run_config[FINGERPRINTS] = now
 
     def _loggers(self) -> list[Logger]:
         # A resumed run adds to the events but starts a new version of the CSV, which knows no appending.
@@ -219,9 +244,19 @@ def evaluation_options(config: dict[str, Any]) -> list[tuple[str, str]]:
     return [(section, option) for section, kind in kinds for option in getattr(kind, "evaluation_options", ())]
 
 
+def tested_on(saved: dict[str, Any], now: dict[str, str]) -> dict[str, str]:
+    """The data that a training was on, as its configuration says, and the test split that it is tested on now."""
+    return {"of": now["of"], **saved.get(FINGERPRINTS, {}), **{key: now[key] for key in ("test",) if key in now}}
+
+
 def evaluated(saved: dict[str, Any], now: dict[str, Any], options: list[tuple[str, str]]) -> dict[str, Any]:
-    """The configuration of a training with the evaluation options of ``now``: a result under others is another one."""
+    """The configuration of a training with the evaluation options of ``now``: a result under others is another one.
+
+    So is one on another test split, where ``now`` says on which.
+    """
     config = copy.deepcopy(saved)
+    if FINGERPRINTS in now:
+        config[FINGERPRINTS] = tested_on(saved, now[FINGERPRINTS])
     for section, option in options:
         config[section]["init_args"][option] = now[section]["init_args"].get(option)
     return config

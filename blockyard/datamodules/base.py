@@ -8,6 +8,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import ClassVar
 
 from lightning.pytorch import LightningDataModule
@@ -15,6 +16,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
+from blockyard.datamodules.fingerprints import contents, fingerprint, read_manifest
 from blockyard.datamodules.loading import (
     Batch,
     EvaluationSampler,
@@ -32,6 +34,7 @@ from blockyard.datamodules.vocabulary import Vocabulary
 SPLITS = ("train", "val", "test", "predict")
 STAGES = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("predict",)}
 """The splits that a stage of the Trainer needs; its enum equals these words but prints otherwise."""
+LONGEST_NAME = 60
 
 
 class DataError(ValueError):
@@ -57,6 +60,9 @@ class DataModule(LightningDataModule, ABC):
         seed: Seed of order and augmentation. None takes the one of ``seed_everything``, or 0 where that was not called:
             order and augmentation are functions of that number and not of the generators' state, so that runs with one
             seed see the same data in the same order whatever network they train.
+        name: What tables call the data; which they are is told by their fingerprints, whatever the name.
+        checked: A manifest that ``blockyard check-data`` wrote of the data: their fingerprints then are of sizes and
+            contents too, not of names and labels alone.
 
     Attributes:
         trained: What a checkpoint says of its classes; None leaves it to the data.
@@ -68,9 +74,19 @@ class DataModule(LightningDataModule, ABC):
     evaluation_options: ClassVar[tuple[str, ...]] = ()
     """Arguments that only evaluation looks at: a test may set them otherwise than the training did."""
 
-    def __init__(self, batch_size: int, num_workers: int, seed: int | None) -> None:
+    def __init__(
+        self,
+        batch_size: int,
+        num_workers: int,
+        seed: int | None,
+        name: str | None = None,
+        checked: str | None = None,
+    ) -> None:
         super().__init__()
         divide_batch(batch_size, 1)
+        if name is not None and not (name.isprintable() and 0 < len(name) <= LONGEST_NAME):
+            raise ValueError(f"name={name!r} must be one line of 1 to {LONGEST_NAME} characters")
+        self.name, self.checked = name, checked
         if num_workers < 0 or (seed is not None and seed < 0):
             raise ValueError(f"num_workers={num_workers} and seed={seed} must not be negative")
         self.batch_size = batch_size
@@ -143,6 +159,40 @@ class DataModule(LightningDataModule, ABC):
     def names(self, split: str) -> list[str]:
         """One name a sample, in the order of ``index``."""
         return list(self.split(split).names)
+
+    def fingerprint(self, split: str) -> str:
+        """Which samples a split holds: their names and labels in order, with ``checked`` also their contents.
+
+        Raises:
+            ValueError: If there is no such split, or ``checked`` is no manifest of these samples.
+            DataError: If something is missing or damaged.
+        """
+        samples = self.split(split)
+        columns = [samples.names, *samples.described()]
+        if self.checked:
+            file = Path(self.checked)
+            columns += contents(split, samples, read_manifest(file), file)
+        return fingerprint(columns)
+
+    def fingerprints(self, *splits: str) -> dict[str, str]:
+        """The classes' fingerprint and those of some splits; a test split that can't be read is left out.
+
+        Raises:
+            DataError: If another one is missing or damaged.
+        """
+        found = {"classes": fingerprint([self.classes])}
+        for name in splits:
+            try:
+                found[name] = self.fingerprint(name)
+            except DataError:
+                if name != "test":  # whoever trains need not have it yet
+                    raise
+        return {**found, "of": self.fingerprints_are_of}
+
+    @property
+    def fingerprints_are_of(self) -> str:
+        """``contents`` where a manifest says them, else ``names``."""
+        return "contents" if self.checked else "names"
 
     def check(self, split: str) -> Iterator[tuple[str, str]]:
         """Read everything in a split once, in the worker processes; name and problem of what is bad.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from PIL import Image
 
 from blockyard.datamodules.base import DataError
 from blockyard.datamodules.class_folders import FileKind
+from blockyard.datamodules.fingerprints import Column
 from blockyard.datamodules.loading import Batch, Split, empty_batch
 
 Pixels = NDArray[np.uint8]
@@ -68,6 +69,13 @@ class Images(Split):
         if self.targets is not None:
             sample["target"] = int(self.targets[index])
         return sample
+
+    def described(self) -> Iterator[Column]:
+        """Labels, and pixels that are held in memory."""
+        if self.targets is not None:
+            yield self.targets
+        if isinstance(self.images, np.ndarray):
+            yield self.images
 
     def over(self, other: Split) -> Images:
         """The pictures of another split, through the transform of this one."""

@@ -26,6 +26,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
 from torch.utils.data.distributed import DistributedSampler
 
+from blockyard.datamodules.fingerprints import Column
+
 Key: TypeAlias = tuple[int, int]
 """(epoch, index) of a sample; a negative index is padding."""
 Batch: TypeAlias = dict[str, Tensor]
@@ -67,6 +69,13 @@ class Split(Dataset[dict[str, Any]]):
         if self.owner is None:
             return range(position * self.views, (position + 1) * self.views)
         return range(bisect_left(self.owner, position), bisect_right(self.owner, position))
+
+    def described(self) -> Iterator[Column]:
+        """What tells the samples from others besides their names, column by column: labels, masks, people, cameras.
+
+        Of samples that have no files of their own the pixels, too.
+        """
+        yield from ()
 
     def over(self, other: Split) -> Split:
         """The samples of another split of the data set, read as this one reads its own.

@@ -23,6 +23,9 @@ IGNORED = (
     "data.init_args.predict_path",
     "data.init_args.query_folder",
     "data.init_args.gallery_folder",
+    # what the data are called and by what file they were checked: their fingerprints say which they are
+    "data.init_args.name",
+    "data.init_args.checked",
     # whom the user trusts
     "model.init_args.trust_config",
     # the machine: the global batch stays the same on any number of devices
@@ -74,9 +77,16 @@ before and after compare. An entry stays for good: should the default become ano
 other experiments, as they must be. An option that is null by default needs no entry, for null is left out anyway. One
 of a base class stands under ``Task``, ``DataModule`` or ``Trainer``.
 """
+FINGERPRINTS = "fingerprints"
+"""Where a configuration says which data it is about: the split, or ``classes``, to 16 hexadecimal digits.
+
+``of`` says whether they are of ``names`` and labels or of ``contents``. Configurations from before this was written
+down have none, and stay what they were.
+"""
 BASES = {"model": "Task", "data": "DataModule", "trainer": "Trainer"}
 """Under which name :data:`ADDED` has the options that a whole section of the configuration has gained."""
 
+_FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 _CLASS_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 
 
@@ -158,6 +168,22 @@ def seed_of(config: Mapping[str, Any]) -> int:
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise ValueError(f"config: seed_everything is {seed!r}; a record needs a whole number, 0 or more")
     return seed
+
+
+def fingerprints_of(config: Mapping[str, Any]) -> dict[str, str]:
+    """Which data a configuration is about; empty if it does not say.
+
+    Raises:
+        ValueError: If what it says is malformed.
+    """
+    said = config.get(FINGERPRINTS) or {}
+    if not isinstance(said, Mapping) or not all(isinstance(text, str) for item in said.items() for text in item):
+        raise ValueError(f"config: {FINGERPRINTS} is {said!r:.80}; a mapping of names to fingerprints is needed")
+    digests = {name: text for name, text in said.items() if name != "of"}
+    wrong = [name for name, text in digests.items() if not _FINGERPRINT.fullmatch(text)]
+    if wrong or (said and said.get("of") not in ("names", "contents")):
+        raise ValueError(f"config: {FINGERPRINTS} are {dict(said)!r:.200}; 16 hexadecimal digits each are needed")
+    return dict(said)
 
 
 def _digest(value: Any) -> str:

@@ -76,12 +76,21 @@ def warnings(records: Sequence[Record], experiments: Iterable[Sequence[Record]])
     notes = []
     if len(commits) > 1:
         notes.append(f"Attention: the records come from {len(commits)} versions of the code: {', '.join(commits)}.")
+    notes += _process_notes(records)
     for runs in experiments:
         if len({(run.parameters, run.macs) for run in runs}) > 1:
             notes.append(
                 f"Attention: parameters or MACs differ between seeds of {runs[0].block} ({runs[0].experiment})."
             )
     return notes
+
+
+def superseded_note(whole: Record, part: Record) -> str:
+    """What becomes of a record of a training that had not ended when another of the same run had, or had gone on."""
+    return (
+        f"Superseded, not averaged in: {part.block}, seed {part.seed} ({part.run}): {part.primary} "
+        f"{part.metrics[part.primary]:.4f} at step {part.steps or 0:,}; step {whole.steps or 0:,} counts."
+    )
 
 
 def repeat_note(first: Record, repeat: Record) -> str:
@@ -93,6 +102,24 @@ def repeat_note(first: Record, repeat: Record) -> str:
         f"{first.primary} {repeat.metrics[first.primary]:.4f} after {first.metrics[first.primary]:.4f} "
         f"({change:+.4f}){same}."
     )
+
+
+def _process_notes(records: Sequence[Record]) -> list[str]:
+    """Where the number of processes is part of what was trained."""
+    worlds = sorted({record.world_size or 1 for record in records if _has_own_statistics(record)})
+    if len(worlds) < 2:
+        return []
+    rows = sorted(
+        {f"{record.block} ({record.world_size})" for record in records if (record.world_size or 1) > worlds[0]}
+    )
+    return [
+        f"Attention: trained on {' and '.join(map(str, worlds))} processes without sync_batchnorm, so that batch "
+        f"normalisation saw batches of another size: {', '.join(rows[:5])}{' and more' if len(rows) > 5 else ''}."
+    ]
+
+
+def _has_own_statistics(record: Record) -> bool:
+    return record.batch_norm is not False and not (record.config.get("trainer") or {}).get("sync_batchnorm")
 
 
 def _length(records: Sequence[Record]) -> str:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from blockyard.leaderboard import atomic, bounded
-from blockyard.leaderboard.identity import canonical, identity_of, seed_of
+from blockyard.leaderboard.identity import canonical, fingerprints_of, identity_of, seed_of
 from blockyard.leaderboard.labels import backbone_label, block_label, class_name
-from blockyard.leaderboard.validation import FIELDS, SCHEMA, field_problems, printable
+from blockyard.leaderboard.validation import FIELDS, LATER, SCHEMA, SCHEMAS, field_problems, printable
 
 RECORDS = Path("runs/records")
 """Where runs leave their records."""
@@ -61,6 +61,12 @@ class Record:
         world_size: Processes that trained.
         epochs: Training epochs, each as long as ``trainer.limit_train_batches`` makes it.
         steps: Optimiser steps.
+        planned_steps: Optimiser steps that the configuration asks for; null if it sets no end.
+        complete: Whether the training had ended as configured, or early as one of its callbacks decided; null if that
+            can't be told, as of a checkpoint that was taken away from its run.
+        checkpoint: Which weights were tested: ``best`` in validation, ``last``, or ``other``, of another file.
+        batch_norm: Whether the network has batch normalisation, whose statistics are each process's own unless
+            ``trainer.sync_batchnorm`` is set.
         peak_memory: Bytes, the largest over the processes.
         memory_kind: ``cuda`` (allocated tensors) or ``process RSS`` (everything in the process).
         config: The resolved configuration.
@@ -97,6 +103,10 @@ class Record:
     world_size: int | None = None
     epochs: float | None = None
     steps: int | None = None
+    planned_steps: int | None = None
+    complete: bool | None = None
+    checkpoint: str | None = None
+    batch_norm: bool | None = None
     peak_memory: int | None = None
     memory_kind: str | None = None
     config: dict[str, Any]
@@ -114,6 +124,7 @@ def described(config: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: As :func:`blockyard.leaderboard.identity.identity`.
     """
     experiment, seed = canonical(config), seed_of(config)
+    fingerprints_of(config)
     return {
         **dataclasses.asdict(identity_of(experiment, seed)),
         "task": class_name(experiment["model"]),
@@ -177,6 +188,8 @@ def file_of(run: str, repeat: int, directory: Path) -> Path:
 
 def _text(record: Record) -> bytes:
     fields = dataclasses.asdict(record)
+    if record.schema < SCHEMA:
+        fields = {name: value for name, value in fields.items() if name not in LATER}
     if found := problems(fields):
         raise RecordError("\n".join(f"record of run {record.run}: {line}" for line in found))
     return json.dumps(fields, indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n"
@@ -227,8 +240,8 @@ def problems(fields: Mapping[str, Any]) -> list[str]:
 
 def _examined(fields: Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:
     """The problems of a record, and what its configuration says it is."""
-    if fields.get("schema") != SCHEMA:
-        return [f"schema: {fields.get('schema')!r:.80}; this blockyard reads {SCHEMA}"], {}
+    if fields.get("schema") not in SCHEMAS or isinstance(fields["schema"], bool):
+        return [f"schema: {fields.get('schema')!r:.80}; this blockyard reads {' and '.join(map(str, SCHEMAS))}"], {}
     found = field_problems(fields)
     if found:
         return found, {}

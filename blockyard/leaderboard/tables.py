@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from blockyard.leaderboard.bootstrap import Interval, StoredScores, item_interval
+from blockyard.leaderboard.counting import Kind, baseline_of, count, mark
+from blockyard.leaderboard.data_sets import data_notes, data_title, tested_data
 from blockyard.leaderboard.identity import canonical
 from blockyard.leaderboard.labels import NO_BLOCK, class_name, differences
 from blockyard.leaderboard.notes import (
@@ -16,6 +18,7 @@ from blockyard.leaderboard.notes import (
     inference_setting,
     measurement_notes,
     repeat_note,
+    superseded_note,
     training_setting,
     warnings,
 )
@@ -72,7 +75,7 @@ class Table:
 
     Attributes:
         task: Class of the task.
-        data: Class of the data module.
+        data: What the data are called; where records tell, with their fingerprint.
         primary: The metric that rows are ranked by.
         higher_is_better: Whether more of it is better.
         rows: By backbone and baseline; a baseline first, then the best first.
@@ -88,7 +91,7 @@ class Table:
 
 
 def tables(records: Iterable[Record], folders: Sequence[Path] = ()) -> list[Table]:
-    """One table for every task and data set, in alphabetical order; a pure function of the records.
+    """One table for every task and test set, in alphabetical order; a pure function of the records.
 
     Args:
         records: Any records.
@@ -96,36 +99,20 @@ def tables(records: Iterable[Record], folders: Sequence[Path] = ()) -> list[Tabl
     """
     groups: dict[tuple[Any, ...], list[Record]] = {}
     for record in records:
-        key = (record.task, record.data, record.primary, record.higher_is_better)
+        key = (record.task, record.data, record.primary, record.higher_is_better, *tested_data(record))
         groups.setdefault(key, []).append(record)
     stored = StoredScores(folders) if folders else None
     return [_table(groups[key], stored) for key in sorted(groups)]
 
 
-def first_and_repeats(records: Iterable[Record]) -> tuple[list[Record], list[tuple[Record, Record]]]:
-    """The record that counts for each run, and each repeat together with it.
-
-    The first record counts, whatever a repeat scored: a run can't be improved by testing it again.
-    """
-    firsts: dict[str, Record] = {}
-    repeats = []
-    for record in sorted(records, key=lambda record: (record.repeat, record.finished)):
-        first = firsts.setdefault(record.run, record)
-        if first is not record:
-            repeats.append((first, record))
-    return list(firsts.values()), repeats
-
-
 def _table(records: Sequence[Record], stored: StoredScores | None) -> Table:
-    firsts, repeats = first_and_repeats(records)
-    experiments: dict[str, list[Record]] = {}
-    for record in sorted(firsts, key=lambda record: record.seed):
-        experiments.setdefault(record.experiment, []).append(record)
+    counted = count(records)
+    firsts = [record for row in counted.rows.values() for record in row]
     inference, training = _most_common(firsts, inference_setting), _most_common(firsts, training_setting)
-    names = _names(experiments)
+    names = _names(counted.rows)
     rows, missing = [], {}
-    for key, runs in experiments.items():
-        baseline = experiments.get(runs[0].baseline, []) if key != runs[0].baseline else []
+    for key, runs in counted.rows.items():
+        baseline = baseline_of(runs, counted.rows)
         row = _row(names[key], runs, baseline, inference, training)
         try:
             rows.append(replace(row, items=item_interval(runs, baseline, stored) if stored else None))
@@ -140,9 +127,11 @@ def _table(records: Sequence[Record], stored: StoredScores | None) -> Table:
     notes += comparison_notes(
         sum(row.items is not None for row in rows), sum(row.p is not None for row in rows), missing
     )
-    notes += warnings(firsts, experiments.values())
-    notes += [repeat_note(*pair) for pair in repeats]
-    return Table(first.task, first.data, first.primary, first.higher_is_better, rows, notes)
+    notes += data_notes(firsts)
+    notes += warnings(firsts, counted.rows.values())
+    notes += [superseded_note(*pair) for pair in counted.superseded]
+    notes += [repeat_note(*pair) for pair in counted.repeats]
+    return Table(first.task, data_title(firsts), first.primary, first.higher_is_better, rows, notes)
 
 
 def _row(name: str, runs: Sequence[Record], baseline: Sequence[Record], inference: Any, training: Any) -> Row:
@@ -174,15 +163,17 @@ def _corrected(rows: Sequence[Row]) -> list[Row]:
     return [row if row.p is None else replace(row, p=next(adjusted)) for row in rows]
 
 
-def _names(experiments: dict[str, list[Record]]) -> dict[str, str]:
-    """Block labels, with the settings that differ where experiments would have the same name."""
-    alike: dict[tuple[str, str], list[str]] = {}
-    for key, runs in experiments.items():
-        alike.setdefault((runs[0].block, runs[0].backbone), []).append(key)
-    names: dict[str, str] = {}
-    for (block, _), keys in alike.items():
-        settings = differences([canonical(experiments[key][0].config) for key in keys]) if len(keys) > 1 else [""]
-        names |= {key: f"{block} [{text}]" if text else block for key, text in zip(keys, settings, strict=True)}
+def _names(rows: dict[Kind, list[Record]]) -> dict[Kind, str]:
+    """Block labels, with what differs where rows would have the same name, and marked if a training had not ended."""
+    alike: dict[tuple[str, str], list[Kind]] = {}
+    for kind, runs in rows.items():
+        alike.setdefault((runs[0].block, runs[0].backbone), []).append(kind)
+    both = len({kind.checkpoint for kind in rows}) > 1
+    names: dict[Kind, str] = {}
+    for (block, _), kinds in alike.items():
+        settings = differences([canonical(rows[kind][0].config) for kind in kinds]) if len(kinds) > 1 else [""]
+        for kind, text in zip(kinds, settings, strict=True):
+            names[kind] = (f"{block} [{text}]" if text else block) + mark(kind, rows[kind], both)
     return names
 
 

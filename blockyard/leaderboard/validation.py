@@ -8,8 +8,13 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the format."""
+SCHEMAS = (1, 2)
+"""Those that are read. The first had no fingerprints of data, and not the fields of :data:`LATER`."""
+LATER = ("planned_steps", "complete", "checkpoint", "batch_norm")
+"""Fields that the second version brought."""
+CHECKPOINTS = ("best", "last", "other")
 
 MEMORY_KINDS = ("cuda", "process RSS")
 DEEPEST = 50
@@ -94,7 +99,7 @@ _OPTIONAL_AMOUNT = _AMOUNT._replace(optional=True)
 _DURATION = Rule(_not_negative, "a finite number from 0 to 1e18", {**_ANY_NUMBER, "minimum": 0}, optional=True)
 
 FIELDS: dict[str, Rule] = {
-    "schema": Rule(lambda value: value == SCHEMA, str(SCHEMA), {"const": SCHEMA}),
+    "schema": Rule(lambda value: value in SCHEMAS, " or ".join(map(str, SCHEMAS)), {"enum": list(SCHEMAS)}),
     "task": _LINE,
     "data": _LINE,
     "backbone": _LINE,
@@ -137,6 +142,12 @@ FIELDS: dict[str, Rule] = {
     "world_size": _COUNT._replace(optional=True),
     "epochs": _DURATION,
     "steps": _OPTIONAL_AMOUNT,
+    "planned_steps": _OPTIONAL_AMOUNT,
+    "complete": _FLAG._replace(optional=True),
+    "checkpoint": Rule(
+        lambda value: value in CHECKPOINTS, ", ".join(CHECKPOINTS), {"enum": list(CHECKPOINTS)}, optional=True
+    ),
+    "batch_norm": _FLAG._replace(optional=True),
     "peak_memory": _OPTIONAL_AMOUNT,
     "memory_kind": Rule(
         lambda value: value in MEMORY_KINDS, " or ".join(MEMORY_KINDS), {"enum": list(MEMORY_KINDS)}, optional=True
@@ -159,8 +170,9 @@ FIELDS: dict[str, Rule] = {
 
 def field_problems(fields: Mapping[str, Any]) -> list[str]:
     """What is wrong with the fields one by one, a line each."""
-    found = [_unknown(name) for name in fields if name not in FIELDS]
-    found += [f"{name}: missing; allowed is {FIELDS[name].allowed}" for name in FIELDS if name not in fields]
+    known = [name for name in FIELDS if fields.get("schema") == SCHEMA or name not in LATER]
+    found = [_unknown(name) for name in fields if name not in known]
+    found += [f"{name}: missing; allowed is {FIELDS[name].allowed}" for name in known if name not in fields]
     for name, rule in FIELDS.items():
         value = fields.get(name)
         if name in fields and not (value is None and rule.optional) and not rule.accepts(value):

@@ -120,7 +120,7 @@ IMPOSSIBLE = [
     ),
     ("checkpoint_sha256", "abc", "checkpoint_sha256: 'abc'; allowed is 64 hexadecimal digits or null"),
     ("hardware", "\x1b[2J", r"hardware: '\x1b[2J'; allowed is one line of text"),
-    ("schema", 2, "schema: 2; this blockyard reads 1"),
+    ("schema", 3, "schema: 3; this blockyard reads 1 and 2"),
     ("macz", 3, "'macz': unknown field; did you mean macs?"),
     ("seed", 1, "seed: 1; the configuration says 0"),
     ("task", "PersonReID", "task: 'PersonReID'; the configuration says 'ImageClassification'"),
@@ -200,7 +200,7 @@ def test_every_problem_has_a_line(path):
         (b"\xff\xfe\x00", "no record: "),
         (b"[1, 2]", "no record: a mapping is needed, this is a list"),
         (b"[" * 100_000, "no record: "),
-        (b"{}", "schema: None; this blockyard reads 1"),
+        (b"{}", "schema: None; this blockyard reads 1 and 2"),
     ],
 )
 def test_a_damaged_file_is_reported_and_the_rest_is_kept(path, make_record, content, line):
@@ -238,6 +238,6 @@ def test_no_content_breaks_the_check(config, data):
     for key in parents:
         node = node[key]
     node[last] = data.draw(junk)
-    fields = dict.fromkeys(FIELDS) | {"schema": 1, "config": config, "plugs": [], "metrics": {"top1": 0.5}}
+    fields = dict.fromkeys(FIELDS) | {"schema": 2, "config": config, "plugs": [], "metrics": {"top1": 0.5}}
     fields |= {data.draw(st.sampled_from(sorted(FIELDS))): data.draw(junk)}
     assert all("\n" not in line for line in problems(fields))

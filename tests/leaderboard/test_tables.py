@@ -8,8 +8,9 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
+from blockyard.leaderboard.counting import count
 from blockyard.leaderboard.render import SHOWN, cells, comma_separated, markdown, print_tables, title
-from blockyard.leaderboard.tables import first_and_repeats, tables
+from blockyard.leaderboard.tables import tables
 
 
 @pytest.fixture
@@ -67,7 +68,9 @@ def test_repeats_are_compared_and_never_averaged_in(study, make_record):
 
 def test_the_first_record_of_a_run_counts_also_if_a_repeat_is_better(make_record):
     early, late = make_record(0.5), make_record(0.9, finished="2025-02-01T00:00:00+00:00")
-    assert first_and_repeats([late, early]) == ([early], [(early, late)])
+    counted = count([late, early])
+    assert list(counted.rows.values()) == [[early]]
+    assert counted.repeats == [(early, late)]
 
 
 def test_without_a_baseline_there_is_no_difference(study):

@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
     study = read_study(options.study)
     prepare()
     asked = slurm.resources(options.slurm, resources) if options.launcher == "slurm" else {}
-    planned = plan(study, Path(options.study).stem)
+    planned = plan(study, Path(options.study).stem, options.dry_run)
     print(summary(planned, options.jobs or 1, anywhere=options.launcher == "slurm"), flush=True)
     if options.dry_run:
         return _show(planned, asked if options.launcher == "slurm" else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,12 @@ from blockyard.commands.study.claim import holder
 from blockyard.commands.study.file import Study, configurations
 from blockyard.commands.study.run import RECORDS, record_of
 from blockyard.composing.composition import Composed, merge
+from blockyard.composing.data import build_data
 from blockyard.composing.run_directories import RUNS, find_checkpoint, run_directory
 from blockyard.composing.suite import SuiteCLI
+from blockyard.datamodules.base import DataError
 from blockyard.leaderboard import atomic
-from blockyard.leaderboard.identity import Identity, identity
+from blockyard.leaderboard.identity import FINGERPRINTS, Identity, identity
 from blockyard.leaderboard.record import Record, described, read_all
 
 
@@ -72,22 +75,45 @@ class _Resolved(SuiteCLI):
         """Nothing."""
 
 
-def plan(study: Study, name: str) -> list[Run | ValueError]:
-    """The runs of a study, in order; in place of one whose configuration is not possible, what is wrong with it."""
+def plan(study: Study, name: str, look_only: bool = False) -> list[Run | ValueError]:
+    """The runs of a study, in order; in place of one whose configuration is not possible, what is wrong with it.
+
+    Args:
+        study: The study.
+        name: What it is called.
+        look_only: Whether data that are not there yet stay so: of those made on first use, some take minutes.
+    """
     runs: list[Run | ValueError] = []
+    known: dict[str, dict[str, str]] = {}
     for config in configurations(study):
         try:
-            runs.append(_run(config, name))
+            runs.append(_run(config, name, known, look_only))
         except ValueError as mistake:
             runs.append(mistake)
     return runs
 
 
-def _run(config: dict[str, Any], study: str) -> Run:
+def _run(config: dict[str, Any], study: str, known: dict[str, dict[str, str]], look_only: bool) -> Run:
     resolved = _Resolved(None, Composed(merge(config, {"trainer": {"enable_progress_bar": False}}))).run_config
+    key = json.dumps(resolved["data"], sort_keys=True)
+    if key not in known:
+        known[key] = _fingerprints(resolved["data"], look_only)
+    if known[key]:
+        resolved = resolved | {FINGERPRINTS: known[key]}
     directory = run_directory(resolved)
     file = RUNS / "studies" / study / f"{directory.name}.yaml"
     return Run(resolved, directory, identity(resolved), file)
+
+
+def _fingerprints(data: dict[str, Any], look_only: bool) -> dict[str, str]:
+    """Which data these are; nothing if they can't be read, which is for each run to say."""
+    root = (data.get("init_args") or {}).get("root")
+    if look_only and root and not Path(root).exists():
+        return {}
+    try:
+        return build_data({"data": data}).fingerprints("train", "val", "test")
+    except DataError:
+        return {}
 
 
 def write_configuration(run: Run) -> None:

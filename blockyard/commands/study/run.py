@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 from blockyard.commands.study.claim import claimed
 from blockyard.composing.composition import Composed, read_config
@@ -11,7 +12,8 @@ from blockyard.composing.preparing import prepare
 from blockyard.composing.processes import is_first_process
 from blockyard.composing.run_directories import RUNS, find_checkpoint, run_directory
 from blockyard.composing.suite import SuiteCLI
-from blockyard.leaderboard.identity import identity
+from blockyard.leaderboard.counting import is_complete
+from blockyard.leaderboard.identity import FINGERPRINTS, identity
 from blockyard.leaderboard.record import Record, RecordError, read
 
 RECORDS = RUNS / "records"
@@ -43,8 +45,11 @@ def carry_out(file: Path) -> int:
         return 0 if mine else BUSY
 
 
-def _train_and_test(config: dict[str, object]) -> None:
+def _train_and_test(config: dict[str, Any]) -> None:
     cli = SuiteCLI(None, Composed(config))
+    planned, now = config.get(FINGERPRINTS), cli.run_config[FINGERPRINTS]
+    if planned and planned != now:
+        raise ValueError(f"the data are others than when the study was planned: {planned} then, {now} now")
     cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=find_checkpoint("fit", "last", cli.run_directory))
     kind = "best" if len(cli.datamodule.split("val")) else "last"  # without validation, no checkpoint is the best
     tested = find_checkpoint("test", kind, cli.run_directory)
@@ -52,12 +57,14 @@ def _train_and_test(config: dict[str, object]) -> None:
 
 
 def record_of(run: str) -> Record | None:
-    """The record of the run of this hash, if there is one that is valid."""
+    """The record of the run of this hash, if there is one that is valid and of a whole training."""
     for path in sorted(RECORDS.glob(f"{run}*.json")):
         try:
-            return read(path)
+            found = read(path)
         except RecordError:
             continue
+        if is_complete(found):
+            return found
     return None
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,21 @@ from blockyard.datamodules.audio.augmentation import Augmentation
 from blockyard.datamodules.audio.files import AudioError, Sound, Waveform
 from blockyard.datamodules.audio.listing import Recordings
 from blockyard.datamodules.base import DataError
+from blockyard.datamodules.fingerprints import Column
 from blockyard.datamodules.loading import Split
 
 REPLACEMENTS = 10
 """Files tried in place of a damaged one before training stops."""
 BLOCK_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows of sounds: whose each is, at which sample of its file it starts, and from and to which second it is."""
+
+    owner: list[int]
+    starts: list[int]
+    seconds: list[tuple[float, float]]
 
 
 class AudioClips(Split):
@@ -59,13 +71,19 @@ class AudioClips(Split):
         self.training = training
         self.augmentation = augmentation
         self.published_rate = published_rate
-        self.owner: list[int] | None = None
-        self.windows: list[tuple[float, float]] | None = None
-        if not training:
-            self._lay_windows()
 
     def __len__(self) -> int:
         return len(self.names) if self.owner is None else len(self.owner)
+
+    @property
+    def owner(self) -> list[int] | None:  # type: ignore[override]
+        """Of every window the position of its sound."""
+        return None if self.training else self._laid.owner
+
+    @property
+    def windows(self) -> list[tuple[float, float]] | None:  # type: ignore[override]
+        """Of every window the part of its file, in seconds."""
+        return None if self.training else self._laid.seconds
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """``input``, float32 ``(1, L)``, ``valid``, ``target`` if there are labels, in training ``replaced``.
@@ -73,13 +91,13 @@ class AudioClips(Split):
         Raises:
             DataError: If in training one damaged file after the other turns up.
         """
-        if self.owner is None:
+        if self.training:
             position, waveform = self._random(index)
             sample: dict[str, Any] = {"valid": True, "replaced": position != index}
         else:
-            position = self.owner[index]
+            position = self._laid.owner[index]
             try:
-                waveform, valid = self._read(position, self._starts[index]), True
+                waveform, valid = self._read(position, self._laid.starts[index]), True
             except AudioError:
                 waveform, valid = np.zeros(self.length, np.float32), False
             sample = {"valid": valid}
@@ -88,12 +106,22 @@ class AudioClips(Split):
             sample["target"] = torch.from_numpy(target) if target.ndim else int(target)
         return {"input": torch.from_numpy(waveform)[None], **sample}
 
+    def described(self) -> Iterator[Column]:
+        """Labels, the part of its file that a sound is, and how loud it is made."""
+        recordings = self.recordings
+        if recordings.targets is not None:
+            yield recordings.targets
+        if recordings.spans is not None:
+            yield np.array([(start, -1.0 if end is None else end) for start, end in recordings.spans])
+        if recordings.volumes is not None:
+            yield recordings.volumes
+
     def over(self, other: Split) -> AudioClips:
         """The sounds of another split, in windows as this one has them."""
         assert isinstance(other, AudioClips)
         plain = copy(self)
         plain.recordings, plain.names = other.recordings, other.names
-        plain._lay_windows()
+        plain.__dict__.pop("_laid", None)
         return plain
 
     def files(self, position: int) -> Sequence[Path]:
@@ -114,8 +142,10 @@ class AudioClips(Split):
             return str(error)
         return None
 
-    def _lay_windows(self) -> None:
-        self.owner, self.windows, self._starts = [], [], []
+    @cached_property
+    def _laid(self) -> Windows:
+        """Laid on first use: every header is read, which a list of the names does not need."""
+        laid = Windows([], [], [])
         for position, path in enumerate(self.recordings.paths):
             try:
                 with Sound(path, self.rate) as sound:
@@ -123,12 +153,13 @@ class AudioClips(Split):
             except AudioError:
                 first, last = 0, self.length
             starts = window_starts(last - first, self.length, self.hop)
-            self.owner += [position] * len(starts)
-            self._starts += [first + start for start in starts]
+            laid.owner.extend([position] * len(starts))
+            laid.starts.extend(first + start for start in starts)
             ends = [min(first + start + self.length, last) for start in starts]
-            self.windows += [
+            laid.seconds.extend(
                 ((first + start) / self.rate, end / self.rate) for start, end in zip(starts, ends, strict=True)
-            ]
+            )
+        return laid
 
     def _bounds(self, position: int, sound: Sound) -> tuple[int, int]:
         """First sample of a sound in its file, and the one after its last."""

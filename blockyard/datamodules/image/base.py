@@ -48,6 +48,8 @@ class ImageDataModule(DataModule):
         batch_size: Global batch size.
         num_workers: Worker processes a process.
         seed: Seed of order and augmentation; None takes the one of ``seed_everything``.
+        name: What tables call the data.
+        checked: A manifest of ``check-data``; contents then count in what the data are, not names and labels alone.
 
     Raises:
         ValueError: If a number is out of range, or there is no such policy.
@@ -71,8 +73,10 @@ class ImageDataModule(DataModule):
         batch_size: int = 64,
         num_workers: int = 2,
         seed: int | None = None,
+        name: str | None = None,
+        checked: str | None = None,
     ) -> None:
-        super().__init__(batch_size, num_workers, seed)
+        super().__init__(batch_size, num_workers, seed, name, checked)
         self.save_hyperparameters()
         # A Path among them would make checkpoints unreadable; they are what the subclass was given.
         self.predict_folder = self.hparams["predict_folder"] = _plain(predict_folder)

@@ -15,6 +15,7 @@ import albumentations as A
 import numpy as np
 
 from blockyard.datamodules.base import DataError, DataModule
+from blockyard.datamodules.fingerprints import fingerprint
 from blockyard.datamodules.holding_out import hold_out
 from blockyard.datamodules.image.augmentation import erasing_transform, policy_transform
 from blockyard.datamodules.image.corruptions import VERSIONS, check_corruption, read_corrupted, read_new_test_set
@@ -50,6 +51,8 @@ class CIFAR10(DataModule):
         seed: Seed of order and augmentation; None takes the one of ``seed_everything``.
         predict_folder: A picture for ``predict``, a folder with some at any depth, or several of either; None means the
             test split.
+        name: What tables call the data.
+        checked: A manifest of ``check-data``; contents then count in what the data are, not names and labels alone.
 
     Raises:
         ValueError: If ``val_size`` is negative or not a multiple of the number of classes, or there is no such
@@ -96,8 +99,10 @@ class CIFAR10(DataModule):
         num_workers: int = 2,
         seed: int | None = None,
         predict_folder: str | list[str] | None = None,
+        name: str | None = None,
+        checked: str | None = None,
     ) -> None:
-        super().__init__(batch_size, num_workers, seed)
+        super().__init__(batch_size, num_workers, seed, name, checked)
         root = os.fspath(root)  # a Path among the hyperparameters would make checkpoints unreadable
         self.save_hyperparameters()
         if val_size < 0 or val_size % self.size:
@@ -112,6 +117,7 @@ class CIFAR10(DataModule):
         self.corruption, self.severity, self.version = corruption, severity, version
         self._extra = [*policy_transform(auto_augment, 32, self.mean), *erasing_transform(erasing, self.mean)]
         self._classes: list[str] = []
+        self._found: dict[str, str] = {}
 
     @property
     def classes(self) -> list[str]:
@@ -158,6 +164,15 @@ class CIFAR10(DataModule):
             self.std,
         )
 
+    def fingerprint(self, split: str) -> str:
+        """By the MD5 of the published files, of which the whole split follows, and not of each picture."""
+        if self.checked or split == "predict" or (split == "test" and (self.corruption or self.version)):
+            return super().fingerprint(split)
+        self.split(split)
+        source = "test" if split == "test" else "train"
+        held_out = [] if split == "test" else [split, str(self.val_size)]
+        return fingerprint([[self._found[name] for name in self.files[source]], held_out])
+
     def _other_test_set(self, labelled: bool) -> Images:
         if self.version:
             images, labels, names = read_new_test_set(self.root, self.version, self.verify)
@@ -174,7 +189,8 @@ class CIFAR10(DataModule):
         if not path.is_file():
             raise DataError(f"{path} is missing: {self._how_to_get()}")
         content = path.read_bytes()
-        if self.verify and (found := hashlib.md5(content, usedforsecurity=False).hexdigest()) != self.md5[name]:
+        self._found[name] = found = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        if self.verify and found != self.md5[name]:
             raise DataError(
                 f"{path} is not the published file (md5 {found}, not {self.md5[name]}): {self._how_to_get()}; "
                 "verify=False reads other data in the same layout"

@@ -34,6 +34,8 @@ class Digits(DataModule):
         seed: Seed of order and augmentation; None takes the one of ``seed_everything``.
         predict_folder: A picture for ``predict``, a folder with some at any depth, or several of either: of one digit
             each, bright on dark as in the data; None means the test split.
+        name: What tables call the data.
+        checked: A manifest of ``check-data``; contents then count in what the data are, not names and labels alone.
     """
 
     def __init__(
@@ -44,8 +46,10 @@ class Digits(DataModule):
         num_workers: int = 0,
         seed: int | None = None,
         predict_folder: str | list[str] | None = None,
+        name: str | None = None,
+        checked: str | None = None,
     ) -> None:
-        super().__init__(batch_size, num_workers, seed)
+        super().__init__(batch_size, num_workers, seed, name, checked)
         if variant not in READERS:
             raise ValueError(f"Digits: variant must be one of {tuple(READERS)}, got {variant!r}")
         self.save_hyperparameters()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from blockyard.datamodules.fingerprints import Column
 from blockyard.datamodules.images import ImageFiles, Pixels
 from blockyard.datamodules.loading import Batch, Split, empty_batch
 from blockyard.datamodules.reid.sightings import Retrieval, Sightings
@@ -84,6 +86,14 @@ class Pedestrians(Split):
         pixels = torch.from_numpy(np.stack([sample.pop("input") for sample in samples])).movedim(-1, 1)
         normalised = empty_batch(pixels.shape).copy_(pixels).mul_(self.scale).add_(self.shift)
         return {"input": normalised if self.tracklets else normalised.squeeze(2), **super().collate(samples)}
+
+    def described(self) -> Iterator[Column]:
+        """Identities and cameras; of tracklets the names of their frames, and how many each has."""
+        yield self.sightings.identities
+        yield self.sightings.cameras
+        if self.tracklets:
+            yield [os.path.basename(file) for files in self.sightings.frames for file in files]  # noqa: PTH119 - fast
+            yield np.array([len(files) for files in self.sightings.frames], dtype=np.int64)
 
     def files(self, position: int) -> Sequence[Path]:
         """Every frame."""
@@ -161,6 +171,12 @@ class Pool(Pedestrians):
         counts = np.array([len(self._clips[length]) for length in lengths.tolist()], dtype=np.int64)
         self.owner = np.repeat(np.arange(len(counts)), counts)
         self._first = np.cumsum(counts) - counts
+
+    def described(self) -> Iterator[Column]:
+        """Also who is asked for, and who is searched."""
+        yield from super().described()
+        yield self.query
+        yield self.gallery
 
     def __len__(self) -> int:
         return len(self.owner)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import albumentations as A
 import torch
 
 from blockyard.datamodules.base import DataError
+from blockyard.datamodules.fingerprints import Column
 from blockyard.datamodules.images import ImageFiles, Images, Pixels
 from blockyard.datamodules.loading import Split
 from blockyard.datamodules.segmentation.masks import Mask, MaskFiles
@@ -46,6 +47,11 @@ class PicturesWithMasks(Images):
         assert isinstance(plain, PicturesWithMasks)
         plain.masks = other.masks
         return plain
+
+    def described(self) -> Iterator[Column]:
+        """The names of the masks' files."""
+        if self.masks is not None:
+            yield [path.name for path in self.masks.paths]
 
     def files(self, position: int) -> Sequence[Path]:
         """The picture and its mask."""

@@ -68,6 +68,8 @@ class VideoDataModule(DataModule):
         batch_size: Global batch size, in views.
         num_workers: Worker processes a process; each decodes on one thread.
         seed: Seed of order and augmentation; None takes the one of ``seed_everything``.
+        name: What tables call the data.
+        checked: A manifest of ``check-data``; contents then count in what the data are, not names and labels alone.
 
     Raises:
         ValueError: If a number is out of range.
@@ -94,8 +96,10 @@ class VideoDataModule(DataModule):
         batch_size: int = 8,
         num_workers: int = 2,
         seed: int | None = None,
+        name: str | None = None,
+        checked: str | None = None,
     ) -> None:
-        super().__init__(batch_size, num_workers, seed)
+        super().__init__(batch_size, num_workers, seed, name, checked)
         self.save_hyperparameters()
         # A Path among them would make checkpoints unreadable; they are what the subclass was given.
         self.hparams["predict_path"] = predict_path and os.fspath(predict_path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from blockyard.datamodules.base import DataError
+from blockyard.datamodules.fingerprints import Column
 from blockyard.datamodules.loading import Batch, Split
 from blockyard.datamodules.video.clip_sampling import ClipShape, random_clip, uniform_clips
 from blockyard.datamodules.video.decoding import Backend, DecodingError, Frames, Video
@@ -99,6 +100,11 @@ class Clips(Split):
         if self.targets is not None:
             sample["target"] = int(self.targets[video])
         return sample
+
+    def described(self) -> Iterator[Column]:
+        """Labels."""
+        if self.targets is not None:
+            yield self.targets
 
     def over(self, other: Split) -> Clips:
         """The videos of another split, in the views of this one."""

@@ -1,0 +1,35 @@
+"""The data of a configuration, without model and trainer."""
+
+from __future__ import annotations
+
+from argparse import ArgumentError
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentParser
+
+from blockyard.composing.parser_messages import explain
+from blockyard.datamodules import DataModule
+
+
+def build_data(config: dict[str, Any], options: Sequence[str] = ()) -> DataModule:
+    """The data module that a configuration names.
+
+    Args:
+        config: A mapping with ``data``; what else is in it is not looked at.
+        options: Command line tokens over it.
+
+    Raises:
+        ValueError: If its options are wrong.
+    """
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--config", action="config")
+    parser.add_subclass_arguments(DataModule, "data")
+    text = yaml.safe_dump({key: config[key] for key in ("data",) if key in config})
+    try:
+        parsed = parser.parse_args(["--config", text, *options])
+    except ArgumentError as error:
+        raise ValueError(explain(str(error))) from error
+    data: DataModule = parser.instantiate_classes(parsed).data
+    return data

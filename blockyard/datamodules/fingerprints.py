@@ -1,0 +1,93 @@
+"""Which samples a split holds, as a short digest: the same wherever they lie, another for other samples."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from blockyard.datamodules.loading import Split
+
+DIGITS = 16
+"""Hexadecimal digits of a fingerprint."""
+COLUMNS = ("split", "name", "bytes", "sha256", "shape", "problem")
+"""Of a manifest, as ``blockyard check-data --manifest`` writes it."""
+Manifest = dict[tuple[str, str], tuple[str, ...]]
+"""By split and name, what the other columns hold."""
+Column = Sequence[str] | NDArray[Any]
+"""Something told of every sample of a split, in order."""
+
+
+def fingerprint(columns: Iterable[Column]) -> str:
+    """Digest of columns of text and numbers; no file is touched, so that 1.3 million names take half a second.
+
+    Args:
+        columns: Names, labels and what else tells samples apart; of numbers the value counts and not the type.
+    """
+    digest = hashlib.sha256()
+    for column in columns:
+        content = _text(column) if _is_text(column) else _numbers(np.asarray(column))
+        digest.update(f"{len(content)}\n".encode())  # or the end of one column could pass for the start of the next
+        digest.update(content)
+    return digest.hexdigest()[:DIGITS]
+
+
+def contents(split: str, samples: Split, manifest: Manifest, file: Path) -> list[Column]:
+    """Size and SHA-256 of every sample by a manifest, whose sizes have to be those of the files.
+
+    Args:
+        split: Name of the split.
+        samples: The split.
+        manifest: What :func:`read_manifest` gave.
+        file: Where that stands, for messages.
+
+    Raises:
+        ValueError: If a sample is not in the manifest, or a file has another size; one line.
+    """
+    sizes, digests = [], []
+    for position, name in enumerate(samples.names):
+        row = manifest.get((split, name))
+        if row is None:
+            raise ValueError(f"{file}: {split} {name} is not in it: write a new manifest with check-data")
+        found = sum(path.stat().st_size for path in samples.files(position) if path.is_file())
+        if row[0] and int(row[0]) != found:
+            raise ValueError(f"{file}: {split} {name} has {found} bytes, not {row[0]}: its content has changed")
+        sizes.append(row[0])
+        digests.append(row[1])
+    return [sizes, digests]
+
+
+def read_manifest(file: Path) -> Manifest:
+    """Read what ``blockyard check-data --manifest`` wrote.
+
+    Raises:
+        ValueError: If it is no manifest.
+    """
+    try:
+        header, *rows = csv.reader(io.StringIO(file.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:
+        raise ValueError(f"{file} is no manifest of check-data: it can't be read") from error
+    if tuple(header) != COLUMNS or any(len(row) != len(COLUMNS) or not (row[2] or "0").isdigit() for row in rows):
+        raise ValueError(f"{file} is no manifest of check-data: columns {','.join(COLUMNS)} expected")
+    return {(row[0], row[1]): tuple(row[2:]) for row in rows}
+
+
+def _is_text(column: Column) -> bool:
+    return not isinstance(column, np.ndarray) and (len(column) == 0 or isinstance(column[0], str))
+
+
+def _text(column: Column) -> bytes:
+    # file names can hold any character but this one
+    return "\0".join(column).encode("utf-8", "surrogateescape")
+
+
+def _numbers(values: NDArray[Any]) -> bytes:
+    kind = {"f": "<f8", "b": "|u1"}.get(values.dtype.kind, "|u1" if values.dtype == np.uint8 else "<i8")
+    return f"{values.shape}{kind}\n".encode() + np.ascontiguousarray(values, kind).tobytes()
