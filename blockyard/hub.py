@@ -20,6 +20,7 @@ from jsonargparse import ArgumentParser
 from torch import Tensor, nn
 
 from blockyard.composing.composition import compose
+from blockyard.composing.naming import refuse_calls
 from blockyard.composing.parser_messages import explain
 from blockyard.composing.preparing import prepare
 from blockyard.composing.suite import SuiteCLI
@@ -118,7 +119,9 @@ def build(card: Card) -> Portable:
     }
     try:
         with redirect_stdout(io.StringIO()):  # what is plugged where, the card says
-            task = parser.instantiate_classes(parser.parse_object({"model": model})).model
+            parsed = parser.parse_object({"model": model})
+            refuse_calls(parsed)
+            task = parser.instantiate_classes(parsed).model
     except ArgumentError as error:
         raise ValueError(f"card: {explain(str(error))}") from error
     return Portable(task.network, card).eval()

@@ -11,6 +11,7 @@ import yaml
 from jsonargparse import ArgumentParser
 
 from blockyard.composing.composition import compose
+from blockyard.composing.naming import refuse_calls
 from blockyard.composing.parser_messages import explain
 from blockyard.composing.preparing import prepare
 from blockyard.datamodules import DataError, DataModule
@@ -82,6 +83,7 @@ def build(arguments: list[str]) -> DataModule:
         parsed = parser.parse_args(["--config", config, *composed.options])
     except ArgumentError as error:
         raise ValueError(explain(str(error))) from error
+    refuse_calls(parsed)
     data: DataModule = parser.instantiate_classes(parsed).data
     return data
 
