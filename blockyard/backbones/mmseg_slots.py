@@ -103,6 +103,9 @@ def check(config: Any, kind: str, path: str) -> None:
 
 def known(kind: str) -> dict[str, type]:
     """The registered classes of a kind by the names that a config can call them."""
+    import blockyard.backbones.mmseg_import
+
+    _ = blockyard.backbones.mmseg_import
     import mmengine.registry
     import mmseg.models
     import mmseg.registry
@@ -185,9 +188,9 @@ def _block(value: Any, path: str, depth: int) -> None:
     named = "class_path" if "class_path" in options else "type"
     blocks = {block.__name__: block for block in list_blocks()}
     allowed = {*blocks, *(f"{block.__module__}.{block.__name__}" for block in blocks.values())}
-    name = options.get(named)
-    if name not in allowed and f"blockyard.blocks.{str(name).rpartition('.')[2]}" != name:
-        raise ValueError(f"{path}: there is no block {name!r}; {nearest(str(name), blocks)}")
+    name = str(options.get(named))
+    if name not in allowed and not (name.startswith("blockyard.blocks.") and name.rpartition(".")[2] in blocks):
+        raise ValueError(f"{path}: there is no block {name!r}; {nearest(name, blocks)}")
     for key, option in options.items():
         if key != named:
             _walk(option, "layer", str(key), f"{path}.{key}", depth + 1)
