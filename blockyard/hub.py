@@ -26,6 +26,7 @@ from blockyard.composing.preparing import prepare
 from blockyard.composing.suite import SuiteCLI
 from blockyard.leaderboard import atomic
 from blockyard.leaderboard.identity import identity
+from blockyard.mistakes import mistake_in
 from blockyard.plugging.places import stock_network
 from blockyard.portable import Card, Portable, model_card
 from blockyard.tasks import AudioTagging, Classification, PersonReID, SemanticSegmentation, Task
@@ -124,6 +125,8 @@ def build(card: Card) -> Portable:
             task = parser.instantiate_classes(parsed).model
     except ArgumentError as error:
         raise ValueError(f"card: {explain(str(error))}") from error
+    except ValueError as error:  # the parser wraps what a class refuses
+        raise ValueError(f"card: {mistake_in(error) or explain(str(error))}") from error
     return Portable(task.network, card).eval()
 
 

@@ -27,9 +27,9 @@ MARKER = "marker_of_foreign_code"
 
 @pytest.fixture
 def traces(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder in which the importable module :data:`MARKER` leaves a file when it is imported, or anything in it called.
+    """A folder in which the importable module :data:`MARKER` leaves a file if it is imported or anything in it called.
 
-    It has a function, a class and a registry, as mmengine looks for one. At the end of the test the folder must be empty.
+    It has a function, a class and a registry, as mmengine looks for one. At the end of the test the folder is empty.
     """
     home = tmp_path_factory.mktemp("foreign")
     place = home / "traces"

@@ -77,7 +77,7 @@ _NAMED = ("norm_layer", "conv_type", "padding_mode")
 _READING = re.compile(
     r"pretrained\w*|checkpoint\w*|load_from|resume_from|cache_dir|\w*_(file|path)|diffusion_cfg|class_weight"
 )
-"""Options that read files or fetch them if they hold a name; with null, false or numbers they do nothing of the kind."""
+"""Options that read files or fetch them if they hold a name; with null, false or numbers they do no such thing."""
 _SWITCHES = ("default_scope", "custom_imports", "lazy_import")
 _NATIVE_PADDING = ("zeros", "circular")
 _WORD = re.compile(r"[\w -]*", re.ASCII)

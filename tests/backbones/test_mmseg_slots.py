@@ -20,7 +20,7 @@ MARKER = "marker_of_foreign_code"
 Form = Callable[[], Any]
 
 
-class Callable_:
+class NoName:
     """Stands for a class object in place of a name."""
 
 
@@ -30,7 +30,7 @@ FOREIGN: dict[str, tuple[Form, str]] = {
     "module": (lambda: {"type": MARKER}, ".type"),
     "of mmengine": (lambda: {"type": "mmengine.model.BaseModule"}, ".type"),
     "scoped": (lambda: {"type": "mmseg.ReLU"}, ".type"),
-    "class": (lambda: {"type": Callable_}, ".type"),
+    "class": (lambda: {"type": NoName}, ".type"),
     "list of names": (lambda: {"type": [f"{MARKER}.call"]}, ".type"),
     "in a list": (lambda: [{"type": f"{MARKER}.call"}], "[0].type"),
     "second": (lambda: [None, {"type": f"{MARKER}.call"}], "[1].type"),
@@ -41,7 +41,7 @@ FOREIGN: dict[str, tuple[Form, str]] = {
     "base": (lambda: {"_base_": "other.py"}, ""),
     "deleted": (lambda: {"_delete_": True}, ""),
     "number as key": (lambda: {1: 2}, ""),
-    "object": (lambda: {"x": Callable_()}, ".x"),
+    "object": (lambda: {"x": NoName()}, ".x"),
     "text": (lambda: f"{MARKER}.call", ""),
     "fetched": (lambda: {"init_cfg": {"type": "Pretrained", "checkpoint": "weights"}}, ".init_cfg.type"),
     "fetched second": (
