@@ -124,5 +124,5 @@ def _text(shape: Shape | None) -> str:
 
 def console() -> Console:
     """Where tables are printed: the terminal, or a pipe, which has no width, so that rows stay on one line."""
-    terminal = Console()
-    return terminal if terminal.is_terminal else Console(width=200)
+    terminal = Console(markup=False, emoji=False)
+    return terminal if terminal.is_terminal else Console(width=200, markup=False, emoji=False)

@@ -243,3 +243,7 @@ def test_a_checkpoint_from_elsewhere_does_not_say_where_a_test_writes(tmp_path):
         cli = SuiteCLI(None, compose(["--ckpt_path", str(path)], keep_trainer=False), needs_data=False)
         assert cli.run_directory.resolve().relative_to(tmp_path).parts[0] == expected
     assert not Path("elsewhere").exists()
+
+
+def test_a_name_cannot_steer_the_terminal(capsys):
+    assert "\x1b" not in said(capsys, "fit", "--config", "\x1b[2Jmine.yaml")
