@@ -61,7 +61,7 @@ def describe(arguments: list[str]) -> None:
         ValueError: If the configuration is wrong, or a plug names no place.
     """
     prepare()
-    built = Unplugged(None, compose(arguments, keep_trainer=True))
+    built = Unplugged(None, compose(arguments, keep_trainer=False))
     network, shape = built.model.network, built.datamodule.input_shape
     example = torch.zeros(1, *shape)
     costs = count_parameters(network), count_macs(network, shape)
