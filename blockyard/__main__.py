@@ -4,4 +4,5 @@ import sys
 
 from blockyard.cli import main
 
-sys.exit(main())
+if __name__ == "__main__":  # a configuration can import this module
+    sys.exit(main())

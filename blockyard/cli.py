@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from blockyard.composing.processes import say_once
-from blockyard.mistakes import mistake_in, nearest
+from blockyard.mistakes import mistake_in, nearest, printable_lines
 from blockyard.version import __version__
 
 VERBS = {
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
         mistake = mistake_in(error)
         if mistake is None:
             raise
-        say_once(f"blockyard: {mistake}")
+        say_once(printable_lines(f"blockyard: {mistake}"))
         return 1 if isinstance(mistake, FloatingPointError) else 2
 
 

@@ -20,11 +20,13 @@ from jsonargparse import ArgumentParser
 from torch import Tensor, nn
 
 from blockyard.composing.composition import compose
+from blockyard.composing.naming import refuse_calls
 from blockyard.composing.parser_messages import explain
 from blockyard.composing.preparing import prepare
 from blockyard.composing.suite import SuiteCLI
 from blockyard.leaderboard import atomic
 from blockyard.leaderboard.identity import identity
+from blockyard.mistakes import mistake_in
 from blockyard.plugging.places import stock_network
 from blockyard.portable import Card, Portable, model_card
 from blockyard.tasks import AudioTagging, Classification, PersonReID, SemanticSegmentation, Task
@@ -118,9 +120,13 @@ def build(card: Card) -> Portable:
     }
     try:
         with redirect_stdout(io.StringIO()):  # what is plugged where, the card says
-            task = parser.instantiate_classes(parser.parse_object({"model": model})).model
+            parsed = parser.parse_object({"model": model})
+            refuse_calls(parsed)
+            task = parser.instantiate_classes(parsed).model
     except ArgumentError as error:
         raise ValueError(f"card: {explain(str(error))}") from error
+    except ValueError as error:  # the parser wraps what a class refuses
+        raise ValueError(f"card: {mistake_in(error) or explain(str(error))}") from error
     return Portable(task.network, card).eval()
 
 

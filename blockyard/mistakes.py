@@ -52,3 +52,13 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
         return f"did you mean {' or '.join(lower[name] for name in close)}?"
     more = f", … ({len(names)} in all)" if len(names) > LISTED else ""
     return f"allowed: {', '.join(names[:LISTED])}{more}"
+
+
+def printable(text: str) -> str:
+    """A text as one line without control characters, which could otherwise steer the terminal that shows it."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def printable_lines(text: str) -> str:
+    """A text of any number of lines without other control characters."""
+    return "\n".join(map(printable, text.splitlines()))

@@ -25,7 +25,7 @@ ROOMS = {  # a room may import itself and the rooms named
     "heads": {"backbones", "plugging", "blocks", "costs", "mistakes"},
     "retrieval": {"mistakes"},
     "datamodules": {"mistakes"},
-    "leaderboard": {"version"},
+    "leaderboard": {"version", "mistakes"},
     "portable": set(),
     "tasks": {"heads", "losses", "backbones", "retrieval", "plugging", "blocks", "costs", "mistakes"},
     "probing": {"tasks", "datamodules", "retrieval", "leaderboard", "plugging", "mistakes"},
@@ -34,7 +34,7 @@ ROOMS = {  # a room may import itself and the rooms named
         *("callbacks", "tasks", "losses", "backbones", "datamodules", "leaderboard"),
         *("plugging", "poolings", "blocks", "mistakes"),
     },
-    "hub": {"composing", "portable", "tasks", "leaderboard", "plugging", "version"},
+    "hub": {"composing", "portable", "tasks", "leaderboard", "plugging", "version", "mistakes"},
 }
 """``commands`` and ``cli`` stand above all of these."""
 

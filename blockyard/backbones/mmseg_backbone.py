@@ -34,8 +34,8 @@ _SEGMENTOR = "backbone."
 class MMSegBackbone(nn.Module):
     """A backbone of mmsegmentation as a pyramid of feature maps.
 
-    Nothing is ever downloaded: ``pretrained`` and an ``init_cfg`` of type Pretrained are dropped from the config, and
-    other initialisations are kept. Synchronised norms become plain ones, as Lightning's ``sync_batchnorm`` converts.
+    Nothing is ever downloaded, or read but ``weights``: a config with ``pretrained``, or an ``init_cfg`` of type
+    Pretrained, is refused. Synchronised norms become plain ones, as Lightning's ``sync_batchnorm`` converts.
 
     Args:
         in_channels: Channels of the images.

@@ -11,59 +11,69 @@ from typing import Any, Literal
 
 from torch import nn
 
+from blockyard.backbones.mmseg_slots import check, known
 from blockyard.backbones.weights import first_line
 from blockyard.mistakes import nearest
 
 Kind = Literal["backbone", "neck", "decode_head"]
-_PACKAGES: dict[str, str] = {"backbone": "mmseg.models.backbones", "neck": "mmseg.models.necks"}
 _SYNCHRONISED = ("SyncBN", "MMSyncBN")
 
 
 def plain(config: Any) -> Any:
-    """A config as plain mappings and lists that nobody shares, without downloads, with norms of one process.
+    """A config as plain mappings and lists that nobody shares, with norms of one process.
 
-    ``pretrained`` and an ``init_cfg`` of type Pretrained go; SyncBN becomes BN, which ``sync_batchnorm=True`` of the
-    Trainer converts back.
+    SyncBN becomes BN, which ``sync_batchnorm=True`` of the Trainer converts back.
 
     Args:
         config: A mapping, sequence or value, mmengine's own kinds included.
     """
     if isinstance(config, Mapping):
-        items = {key: plain(value) for key, value in config.items() if not _downloads(key, value)}
+        items = {key: plain(value) for key, value in config.items()}
         if items.get("type") in _SYNCHRONISED:
             items["type"] = "BN"
         return items
     return type(config)(plain(value) for value in config) if isinstance(config, list | tuple) else config
 
 
-def _downloads(key: str, value: Any) -> bool:
-    cfg = value[0] if isinstance(value, list | tuple) and value else value
-    return key == "pretrained" or (key == "init_cfg" and isinstance(cfg, Mapping) and cfg.get("type") == "Pretrained")
+def without_weights(config: Any) -> Any:
+    """A stock config without the weights that it would fetch: ``pretrained``, and each Pretrained ``init_cfg``.
+
+    Args:
+        config: A mapping, sequence or value, plain ones only.
+    """
+    if isinstance(config, Mapping):
+        kept = {key: value for key, value in config.items() if key != "pretrained" and not _is_pretrained(value)}
+        items = {key: without_weights(value) for key, value in kept.items()}
+        return {key: value for key, value in items.items() if key != "init_cfg" or value not in ([], ())}
+    if isinstance(config, list | tuple):
+        return type(config)(without_weights(value) for value in config if not _is_pretrained(value))
+    return config
 
 
-def known(kind: Kind) -> dict[str, type]:
-    """The classes of mmsegmentation that a config can name, those registered by other packages included."""
-    models, base = registry()
-    return {
-        name: cls
-        for name, cls in models.module_dict.items()
-        if inspect.isclass(cls)
-        and (issubclass(cls, base) if kind == "decode_head" else cls.__module__.startswith(_PACKAGES[kind]))
-    }
+def _is_pretrained(config: Any) -> bool:
+    return isinstance(config, Mapping) and config.get("type") == "Pretrained"
 
 
-def class_of(config: Any, kind: Kind) -> type:
-    """The class that a config names.
+def class_of(config: Any, kind: Kind, path: str | None = None) -> type:
+    """The class that a config names, once the whole config turned out harmless.
+
+    Args:
+        config: A mapping with ``type``.
+        kind: What it is.
+        path: What it is called in the configuration; as its kind, if None.
 
     Raises:
-        ValueError: If the config is no mapping with ``type``, or names nothing of this kind.
+        ValueError: If the config is no mapping with ``type``, names nothing of this kind, or
+            :func:`~blockyard.backbones.mmseg_slots.check` refuses something in it.
     """
-    if not isinstance(config, Mapping) or not isinstance(config.get("type"), str):
-        raise ValueError(f"{kind} must be a mapping with a 'type', such as {{type: FCNHead}}, got {config!r}")
-    classes = known(kind)
-    if config["type"] not in classes:
-        raise ValueError(f"mmsegmentation has no {kind} {config['type']!r}; {nearest(config['type'], classes)}")
-    return classes[config["type"]]
+    if not isinstance(config, Mapping) or "type" not in config:
+        raise ValueError(f"{path or kind} must be a mapping with a 'type', such as {{type: FCNHead}}, got {config!r}")
+    _, base = registry()
+    check(config, kind, path or kind)
+    cls = known(kind)[config["type"]]
+    if kind == "decode_head" and not issubclass(cls, base):
+        raise ValueError(f"{path or kind}.type: {config['type']} is a part of a decode head, not a whole one")
+    return cls
 
 
 def build(config: Mapping[str, Any], kind: Kind) -> nn.Module:

@@ -14,6 +14,8 @@ from rich.table import Table
 from torch import Tensor
 
 from blockyard.leaderboard import atomic
+from blockyard.leaderboard.validation import cell
+from blockyard.mistakes import printable
 
 SHOWN = 20
 """At most so many classes are printed, the least accurate first; the file has all."""
@@ -95,7 +97,7 @@ def to_csv(rows: list[dict[str, object]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: cell(value) for name, value in row.items()} for row in rows)
     return text.getvalue()
 
 
@@ -112,5 +114,5 @@ def print_rows(rows: list[dict[str, object]], by: str = "recall") -> None:
         title = f"the {len(shown)} classes with the lowest {by} of {len(rows)}"
     table = Table(*rows[0].keys(), title=title)
     for row in shown:
-        table.add_row(*map(str, row.values()))
-    Console().print(table)
+        table.add_row(*(printable(str(value)) for value in row.values()))
+    Console(markup=False, emoji=False).print(table)  # a class may be called [/b]

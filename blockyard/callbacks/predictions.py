@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from blockyard.datamodules.loading import Split
 from blockyard.leaderboard import atomic
+from blockyard.leaderboard.validation import cell
 
 TOP = 5
 NAMED = 20
@@ -158,8 +159,8 @@ def windows_csv(best: dict[int, tuple[int, float]], split: Split, classes: Seque
     writer.writerow(["file", "start", "end", "class", "probability"])
     for item, (start, end) in enumerate(split.windows or ()):
         label, probability = best.get(item, (None, 0.0))
-        cells = ["", ""] if label is None else [classes[label], f"{probability:.6f}"]
-        writer.writerow([split.names[split.sample_of(item)], f"{start:.3f}", f"{end:.3f}", *cells])
+        cells = ["", ""] if label is None else [cell(classes[label]), f"{probability:.6f}"]
+        writer.writerow([cell(split.names[split.sample_of(item)]), f"{start:.3f}", f"{end:.3f}", *cells])
     return text.getvalue()
 
 
@@ -170,7 +171,7 @@ def _csv(rows: dict[int, Row], names: list[str], classes: Sequence[str]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["file", *columns, "seconds"])
     for sample, row in sorted(rows.items()):
-        cells: Iterable[str] = (cell for k, p in row.best or () for cell in (classes[k], f"{p:.6f}"))
+        cells = (part for k, p in row.best or () for part in (cell(classes[k]), f"{p:.6f}"))
         empty = [""] * (0 if row.best else 2 * top)
-        writer.writerow([names[sample], *cells, *empty, f"{row.seconds:.4f}"])
+        writer.writerow([cell(names[sample]), *cells, *empty, f"{row.seconds:.4f}"])
     return text.getvalue()

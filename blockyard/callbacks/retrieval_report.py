@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from blockyard.leaderboard import atomic
+from blockyard.leaderboard.validation import cell
 from blockyard.retrieval import Ranking
 
 RIGHT, WRONG = "#1a9850", "#d73027"
@@ -136,7 +137,8 @@ def _csv(queries: np.ndarray, gallery: np.ndarray, places: np.ndarray, distances
     writer.writerow(["query", "rank", "found", "distance"])
     for query, row, far in zip(queries, places.tolist(), distances.tolist(), strict=True):
         found = [(place, distance) for place, distance in zip(row, far, strict=True) if place >= 0]
-        writer.writerows([query, k, gallery[place], f"{distance:.6f}"] for k, (place, distance) in enumerate(found, 1))
+        named = [(cell(str(gallery[place])), f"{distance:.6f}") for place, distance in found]
+        writer.writerows([cell(str(query)), k, *rest] for k, rest in enumerate(named, 1))
     return text.getvalue()
 
 

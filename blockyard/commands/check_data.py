@@ -13,6 +13,7 @@ from blockyard.datamodules import DataError, DataModule
 from blockyard.datamodules.fingerprints import COLUMNS, Manifest, read_manifest
 from blockyard.datamodules.loading import Finding
 from blockyard.leaderboard import atomic
+from blockyard.mistakes import printable
 
 USAGE = """usage: blockyard check-data --config CONFIG [--manifest FILE] [--data.OPTION VALUE ...]
 
@@ -93,7 +94,7 @@ def _read_all(data: DataModule, digest: bool) -> tuple[Manifest, list[str]]:
             for finding in data.findings(split, digest):
                 found[split, finding.name] = _row(finding)
                 if finding.problem is not None:
-                    print(f"{split}  {finding.name}: {finding.problem}", flush=True)
+                    print(printable(f"{split}  {finding.name}: {finding.problem}"), flush=True)
         except DataError as refusal:
             unlisted[split] = refusal
     if not found:

@@ -61,7 +61,7 @@ def describe(arguments: list[str]) -> None:
         ValueError: If the configuration is wrong, or a plug names no place.
     """
     prepare()
-    built = Unplugged(None, compose(arguments, keep_trainer=True))
+    built = Unplugged(None, compose(arguments, keep_trainer=False))
     network, shape = built.model.network, built.datamodule.input_shape
     example = torch.zeros(1, *shape)
     costs = count_parameters(network), count_macs(network, shape)
@@ -124,5 +124,5 @@ def _text(shape: Shape | None) -> str:
 
 def console() -> Console:
     """Where tables are printed: the terminal, or a pipe, which has no width, so that rows stay on one line."""
-    terminal = Console()
-    return terminal if terminal.is_terminal else Console(width=200)
+    terminal = Console(markup=False, emoji=False)
+    return terminal if terminal.is_terminal else Console(width=200, markup=False, emoji=False)

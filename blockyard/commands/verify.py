@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 
 from blockyard.callbacks.record import sha256_of
 from blockyard.composing.composition import TRUST, Composed, read_checkpoint
+from blockyard.composing.inherited import believed
 from blockyard.composing.preparing import prepare
 from blockyard.composing.suite import SuiteCLI, evaluated
 from blockyard.costs import count_macs, count_parameters
@@ -166,7 +167,7 @@ def _check_digest(record: Record, checkpoint: Path) -> None:
 def _rebuild(record: Record, checkpoint: Path, options: list[str]) -> SuiteCLI:
     """Task, data and trainer of a record, once it turned out that the checkpoint is of its run."""
     prepare()
-    said = record.config
+    said = believed(record.config, checkpoint)
     # whom the user trusts is not for a record to say
     arguments = {name: value for name, value in (said["model"].get("init_args") or {}).items() if name != TRUST[2:]}
     config = {

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from blockyard.composing.inherited import believed, inherited
 from blockyard.leaderboard.identity import FINGERPRINTS
 from blockyard.mistakes import nearest
 
@@ -24,6 +25,8 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 
 TRUST = "--trust_config"
 """Short for the model's option of that name, which no file can set: neither a checkpoint nor a configuration."""
+TRUSTING = (f"--model.{TRUST[2:]}", f"--model.init_args.{TRUST[2:]}")
+"""What an option that says so begins with."""
 
 
 @dataclass
@@ -63,7 +66,7 @@ def compose(arguments: list[str], *, keep_trainer: bool) -> Composed:
     """
     files, checkpoint, options = _split(arguments)
     saved = read_checkpoint(Path(checkpoint)) if checkpoint and checkpoint not in ("best", "last") else None
-    config = _from_checkpoint(saved, keep_trainer) if saved else {}
+    config = inherited(saved, keep_trainer) if saved else {}
     for file in files:
         config = merge(config, read_config(file))
     config.get("model", {}).get("init_args", {}).pop(TRUST[2:], None)
@@ -202,7 +205,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     checkpoint = _open(path)
     if CONFIG_KEY not in checkpoint:
         raise ValueError(f"{path} holds no configuration: it was not written by 'blockyard fit'")
-    return checkpoint[CONFIG_KEY]
+    return believed(checkpoint[CONFIG_KEY], path)
 
 
 def read_vocabulary(path: Path) -> Vocabulary | None:
@@ -228,14 +231,6 @@ def _open(path: Path) -> dict[str, Any]:
     except Exception as error:  # torch raises many types for a truncated, foreign or malicious file
         raise ValueError(f"{path} is not a readable checkpoint: it is damaged, or no checkpoint") from error
     return checkpoint if isinstance(checkpoint, dict) else {}
-
-
-def _from_checkpoint(saved: dict[str, Any], keep_trainer: bool) -> dict[str, Any]:
-    """The part of a run's configuration that a later command starts from."""
-    config: dict[str, Any] = {key: saved[key] for key in ("seed_everything", "model", "data") if key in saved}
-    trainer = saved.get("trainer", {})
-    config["trainer"] = trainer if keep_trainer else {k: trainer[k] for k in ("precision",) if k in trainer}
-    return yaml.safe_load(yaml.safe_dump(config))  # a copy without shared nodes
 
 
 PLACES = (

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentParser
 
+from blockyard.composing.naming import refuse_calls
 from blockyard.composing.parser_messages import explain
 from blockyard.datamodules import DataModule
 
@@ -31,5 +32,6 @@ def build_data(config: dict[str, Any], options: Sequence[str] = ()) -> DataModul
         parsed = parser.parse_args(["--config", text, *options])
     except ArgumentError as error:
         raise ValueError(explain(str(error))) from error
+    refuse_calls(parsed)
     data: DataModule = parser.instantiate_classes(parsed).data
     return data

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from jsonargparse import set_parsing_settings
 
+from blockyard.mistakes import printable_lines
+
 ALLOWED = (
     "blockyard",
     "torch.optim",
@@ -42,7 +44,7 @@ def allow_imports() -> None:
 
 def quiet() -> None:
     """Silence what Lightning says on every run and nobody can act on; say warnings in one line, without source."""
-    warnings.formatwarning = lambda message, *_, **__: f"blockyard: {message}\n"
+    warnings.formatwarning = lambda message, *_, **__: f"blockyard: {printable_lines(str(message))}\n"
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     for message in (

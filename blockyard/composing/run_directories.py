@@ -13,8 +13,14 @@ RUNS = Path("runs")
 
 
 def run_directory(config: dict[str, Any]) -> Path:
-    """Where a run writes: ``trainer.default_root_dir``, or a place under ``runs/`` that its identity decides."""
+    """Where a run writes: ``trainer.default_root_dir``, or a place under ``runs/`` that its identity decides.
+
+    Raises:
+        ValueError: If that is no path that can be shown, or be part of a job's script, in one line.
+    """
     if chosen := config["trainer"].get("default_root_dir"):
+        if not str(chosen).isprintable():
+            raise ValueError(f"trainer.default_root_dir: {str(chosen)!r} has control characters; name another folder")
         return Path(chosen)
     experiment = canonical(config)
     blocks = [class_name(plug["block"]) for plug in experiment["model"]["init_args"].get("plugs", [])]

@@ -35,7 +35,8 @@ from blockyard.callbacks import (
     SegmentationReport,
     TagReport,
 )
-from blockyard.composing.composition import Composed, contradiction, read_vocabulary
+from blockyard.composing.composition import TRUSTING, Composed, contradiction, read_vocabulary
+from blockyard.composing.naming import refuse_calls
 from blockyard.composing.parser_messages import explain
 from blockyard.composing.run_directories import RUNS, find_checkpoint, run_directory
 from blockyard.datamodules import DataModule
@@ -109,6 +110,8 @@ class SuiteCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Settle which configuration the run has, and refuse one that contradicts its checkpoint."""
         section = self.config[self.subcommand] if self.subcommand else self.config
+        trusting = any(option.startswith(TRUSTING) for option in self.composed.options)
+        refuse_calls(section, trusting)
         dump = yaml.safe_load(self._parser(self.subcommand).dump(section, skip_none=False))
         resolved = {key: short_names(dump[key]) for key in ("seed_everything", "trainer", "model", "data")}
         saved = self.composed.saved
@@ -120,7 +123,8 @@ class SuiteCLI(LightningCLI):
             read_vocabulary(Path(self.composed.checkpoint)) if saved and self.composed.checkpoint else None
         )
         # Where to write is the command's to say, before the training's.
-        self._place = resolved["trainer"].get("default_root_dir")
+        own = resolved["trainer"].get("default_root_dir")
+        self._place = resolved if own else self.run_config
 
     def _settle_classes(self) -> None:
         """Give the data the names that the checkpoint has, or compare the two.
@@ -138,7 +142,7 @@ class SuiteCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer with the run's directory, loggers and callbacks, once data and model turned out possible."""
         self._identify_data()
-        self.run_directory = Path(self._place) if self._place else run_directory(self.run_config)
+        self.run_directory = run_directory(self._place)
         if self.subcommand:
             method = self.config_init[self.subcommand]
             method.ckpt_path = find_checkpoint(self.subcommand, method.ckpt_path, self.run_directory)
@@ -178,7 +182,7 @@ class SuiteCLI(LightningCLI):
         """
         saved = self.composed.saved
         if saved is None:
-            if self.needs_data or (self.subcommand and not self._place):
+            if self.needs_data or (self.subcommand and not self._place["trainer"].get("default_root_dir")):
                 self.run_config[FINGERPRINTS] = self.datamodule.fingerprints("train", "val", "test")
         elif self.subcommand == "test":
             now = {"test": self.datamodule.fingerprint("test"), "of": self.datamodule.fingerprints_are_of}

@@ -66,6 +66,18 @@ def make_head(config: Any, stages: Sequence[Stage], num_classes: int, *, auxilia
     return build(options, "decode_head")
 
 
+def check_heads(decode_head: Any, auxiliary_heads: Sequence[Any]) -> None:
+    """Refuse configs of heads that say what they may not, before anything at all is built.
+
+    Raises:
+        ValueError: As :func:`blockyard.backbones.mmseg_config.class_of`.
+    """
+    register_own_heads()
+    class_of(decode_head, "decode_head")
+    for index, config in enumerate(auxiliary_heads):
+        class_of(config, "decode_head", f"auxiliary_heads[{index}]")
+
+
 def register_own_heads() -> None:
     """Let config dicts name this package's heads; needed once a process."""
     registry()

@@ -9,12 +9,22 @@ from typing import Any
 from torch import nn
 
 from blockyard.backbones import MMSegBackbone
-from blockyard.backbones.mmseg_config import build, plain, registry
+from blockyard.backbones.mmseg_config import build, plain, registry, without_weights
+from blockyard.backbones.mmseg_slots import check
 from blockyard.backbones.weights import first_line
 from blockyard.heads.decode_head import make_head, register_own_heads
 from blockyard.heads.neck import neck_stages
 from blockyard.heads.segmentor import Segmentor
 from blockyard.mistakes import nearest
+
+PARTS = {
+    "backbone": "backbone",
+    "neck": "neck",
+    "decode_head": "decode_head",
+    "auxiliary_head": "decode_head",
+    "test_cfg": "layer",
+}
+"""What is used of a stock model, and the kind of each."""
 
 
 def stock_segmentor(
@@ -39,25 +49,27 @@ def stock_segmentor(
     register_own_heads()
     path = find_stock_config(config, trust)
     model = _read(path)
-    fetched = model.get("pretrained") or _pretrained(model.get("backbone"))
+    fetched = model.get("pretrained") or _pretrained(model["backbone"])
     if fetched and weights is None:
         print(f"{path.stem}: {fetched} is not downloaded, the backbone starts anew; give a file of weights")
-    head = plain(model["decode_head"])
-    auxiliary = plain(model.get("auxiliary_head") or [])
-    auxiliary = auxiliary if isinstance(auxiliary, list) else [auxiliary]
+    model = without_weights(plain(model))
+    for part, kind in PARTS.items():
+        check(model.get(part), kind, part)
+    head, auxiliary = model["decode_head"], model.get("auxiliary_head") or []
+    auxiliary = auxiliary if isinstance(auxiliary, list | tuple) else [auxiliary]
     classes = head.get("num_classes") if num_classes is None else num_classes
     if classes is None:
         raise ValueError(f"{path.stem} does not say num_classes")
-    options = plain(model["backbone"])
+    options = model["backbone"]
     backbone = MMSegBackbone(options.get("in_channels", 3), options, weights)
     neck: nn.Module | None = None
     stages = backbone.stages
     if model.get("neck"):
-        neck = build(plain(model["neck"]), "neck")
+        neck = build(model["neck"], "neck")
         stages = neck_stages(neck, stages)
     heads = [{**entry, "num_classes": classes} for entry in (head, *auxiliary)]
     decode, *others = (make_head(entry, stages, classes, auxiliary=i > 0) for i, entry in enumerate(heads))
-    return Segmentor(backbone, decode, others, classes, plain(model.get("test_cfg") or {}), neck)
+    return Segmentor(backbone, decode, others, classes, model.get("test_cfg"), neck)
 
 
 def find_stock_config(config: str, trust: bool = False) -> Path:

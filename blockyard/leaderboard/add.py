@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from blockyard.leaderboard import atomic, bounded, record
 from blockyard.leaderboard.record import RECORDS, Record, RecordError
-from blockyard.leaderboard.validation import printable
+from blockyard.mistakes import printable
 
 
 class _Parser(argparse.ArgumentParser):

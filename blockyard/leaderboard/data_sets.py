@@ -7,7 +7,7 @@ from typing import Any
 
 from blockyard.leaderboard.identity import fingerprints_of
 from blockyard.leaderboard.record import Record
-from blockyard.leaderboard.validation import printable
+from blockyard.mistakes import printable
 
 PUBLISHED = {
     "4a7f146b20bdfe6b": "CIFAR10",

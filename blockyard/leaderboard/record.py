@@ -13,7 +13,8 @@ from typing import Any
 from blockyard.leaderboard import atomic, bounded
 from blockyard.leaderboard.identity import canonical, fingerprints_of, identity_of, seed_of
 from blockyard.leaderboard.labels import backbone_label, block_label, class_name
-from blockyard.leaderboard.validation import FIELDS, LATER, SCHEMA, SCHEMAS, field_problems, printable
+from blockyard.leaderboard.validation import FIELDS, LATER, SCHEMA, SCHEMAS, field_problems
+from blockyard.mistakes import printable
 
 RECORDS = Path("runs/records")
 """Where runs leave their records."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from blockyard.leaderboard.columns import columns, the_backbone
 from blockyard.leaderboard.tables import Row, Table
+from blockyard.leaderboard.validation import cell
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -80,7 +81,7 @@ def comma_separated(tables: Sequence[Table]) -> str:
     writer.writerow(names)
     for table in tables:
         for row in table.rows:
-            writer.writerow(_plain(table, row, metrics))
+            writer.writerow(map(cell, _plain(table, row, metrics)))
     return buffer.getvalue()
 
 

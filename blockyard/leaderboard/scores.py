@@ -12,7 +12,8 @@ import numpy as np
 from numpy.lib import format as npy
 
 from blockyard.leaderboard import atomic, bounded
-from blockyard.leaderboard.validation import is_fraction, printable
+from blockyard.leaderboard.validation import is_fraction
+from blockyard.mistakes import printable
 
 Scores = Mapping[str, np.ndarray]
 

@@ -211,9 +211,22 @@ def is_count(metric: str) -> bool:
     return metric.startswith("missing_")
 
 
-def printable(text: str) -> str:
-    """A text as one line without control characters, which could otherwise steer the terminal that shows it."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+def cell(value: object) -> object:
+    """What goes into a CSV file for ``value``: a text that a spreadsheet would take for a formula gets an apostrophe.
+
+    Names of files and classes come from other people's data, and a formula can run programs and send what it finds.
+    """
+    return f"'{value}" if isinstance(value, str) and _is_formula(value) else value
+
+
+def _is_formula(text: str) -> bool:
+    if not text.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return False
+    try:
+        float(text)
+    except ValueError:
+        return True
+    return False
 
 
 def _unknown(name: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from blockyard.heads import Segmentor, make_segmentor, stock_segmentor
+from blockyard.heads import Segmentor, check_heads, make_segmentor, stock_segmentor
 from blockyard.tasks.base import Task
 from blockyard.tasks.sample_scores import SampleScores
 from blockyard.tasks.segmentation_inference import Inference, Size
@@ -91,6 +91,7 @@ class SemanticSegmentation(Task):
         elif backbone is None or decode_head is None:
             raise ValueError("a network needs backbone and decode_head, or mmseg_config in place of both")
         else:
+            check_heads(decode_head, auxiliary_heads or [])
             network = make_segmentor(backbone(input_shape[0]), decode_head, auxiliary_heads or [], num_classes)
         mine_hard_pixels(network, ohem)
         weigh_classes(network, class_weights)

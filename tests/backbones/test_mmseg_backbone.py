@@ -13,7 +13,7 @@ from torch import nn
 
 from blockyard import plug
 from blockyard.backbones import MMSegBackbone
-from blockyard.backbones.mmseg_config import plain
+from blockyard.backbones.mmseg_config import plain, without_weights
 from blockyard.blocks import SpectralNonlocal
 from blockyard.costs import count_parameters
 
@@ -81,15 +81,18 @@ def test_local_weights(layout: str, tmp_path: Path):
     assert all(torch.equal(loaded[key], state[key]) for key in state)
 
 
-def test_configs_lose_what_downloads_and_nothing_else():
+def test_stock_configs_lose_what_fetches_weights_and_nothing_else():
+    pretrained = {"type": "Pretrained", "checkpoint": "https://example.org/x.pth"}
     config = {
         "pretrained": "open-mmlab://resnet50_v1c",
-        "init_cfg": {"type": "Pretrained", "checkpoint": "https://example.org/x.pth"},
-        "neck": {"init_cfg": [{"type": "Kaiming"}], "norm_cfg": {"type": "SyncBN", "requires_grad": True}},
+        "init_cfg": pretrained,
+        "neck": {"init_cfg": [pretrained, {"type": "Kaiming"}], "norm_cfg": {"type": "SyncBN", "requires_grad": True}},
+        "other": ({"init_cfg": [pretrained], "pretrained": None}, {"init_cfg": None}),
         "scales": (1, 2),
     }
-    assert plain(config) == {
+    assert without_weights(plain(config)) == {
         "neck": {"init_cfg": [{"type": "Kaiming"}], "norm_cfg": {"type": "BN", "requires_grad": True}},
+        "other": ({}, {"init_cfg": None}),
         "scales": (1, 2),
     }
     assert "pretrained" in config

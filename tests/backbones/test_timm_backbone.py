@@ -122,3 +122,11 @@ def test_paths_drop_more_often_with_depth():
 def test_a_family_without_paths_to_drop_is_refused():
     with pytest.raises(ValueError, match=r"vgg11 does not take drop_path_rate=0\.3"):
         TimmBackbone(5, name="vgg11", drop_path_rate=0.3)
+
+
+@pytest.mark.parametrize(
+    "name", ["hf-hub:someone/network", "hf_hub:someone/network", "local-dir:/somewhere", "timm/resnet18"]
+)
+def test_a_name_is_that_of_a_network_and_no_address(name: str):
+    with pytest.raises(ValueError, match="timm has no network"):
+        TimmBackbone(10, name=name)

@@ -1,5 +1,7 @@
 """A checkpoint is replaced in one step, beside its place."""
 
+from pickle import UnpicklingError
+
 import pytest
 import torch
 
@@ -29,3 +31,12 @@ def test_never_leaves_its_file_system(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
     AtomicCheckpointIO().save_checkpoint({}, tmp_path / "last.ckpt")
     assert (tmp_path / "last.ckpt").is_file()
+
+
+def test_reads_plain_values_whatever_it_is_told(tmp_path):
+    plain, other = tmp_path / "plain.ckpt", tmp_path / "other.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"number": 1}, plain)
+    torch.save({"path": tmp_path}, other)
+    assert AtomicCheckpointIO().load_checkpoint(plain, weights_only=False) == {"number": 1}
+    with pytest.raises(UnpicklingError, match="Weights only"):
+        AtomicCheckpointIO().load_checkpoint(other, weights_only=False)

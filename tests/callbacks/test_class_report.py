@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+
 import torch
 
-from blockyard.callbacks.class_report import SHOWN, class_rows, draw, print_rows
+from blockyard.callbacks.class_report import SHOWN, class_rows, draw, print_rows, to_csv
 
 CONFUSION = torch.tensor([[8, 2, 0], [1, 9, 0], [0, 0, 0]])
 
@@ -36,3 +38,14 @@ def test_of_many_classes_the_worst_are_printed(capsys):
     assert "<0>" in text
     assert "<49>" not in text
     assert text.count("<1") + text.count("<2") >= SHOWN // 2
+
+
+def test_names_from_elsewhere_are_text_to_terminals_and_spreadsheets(capsys):
+    names = ["[/b]", "=1+1", "@a", "-3", "-x", "\x1b[2J", ":smile:"]
+    rows: list[dict[str, object]] = [{"class": name, "recall": 0.5} for name in names]
+    print_rows(rows)
+    out = capsys.readouterr().out
+    assert all(name in out for name in names if name.isprintable())
+    assert "\x1b" not in out
+    written = list(csv.reader(to_csv(rows).splitlines()))
+    assert [row[0] for row in written[1:6]] == ["[/b]", "'=1+1", "'@a", "-3", "'-x"]  # a number is no formula

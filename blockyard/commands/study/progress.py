@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 
 from blockyard.commands.study.plan import Run, duration
+from blockyard.mistakes import printable
 
 
 class Progress:
@@ -87,7 +88,7 @@ class Progress:
         return table
 
     def _say(self, number: int, text: str, error: bool = False) -> None:
-        line = f"[{number}/{self.total}] {text}"
+        line = printable(f"[{number}/{self.total}] {text}")
         if self._live.is_started:
             self._live.console.print(line, markup=False, highlight=False)
         else:
