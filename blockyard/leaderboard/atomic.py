@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
+
+from blockyard.unfinished import beside
+
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+"""What file systems without hard links say, such as exFAT."""
 
 
 def write(path: Path, content: bytes) -> None:
     """Write or replace a file."""
-    with _complete(path, content) as temporary:
+    save(path, lambda file: file.write(content))
+
+
+def save(path: Path, fill: Callable[[BinaryIO], object]) -> None:
+    """Write or replace a file with what ``fill`` writes."""
+    with _complete(path, fill) as temporary:
         temporary.replace(path)
 
 
@@ -21,19 +32,32 @@ def create(path: Path, content: bytes) -> None:
     Raises:
         FileExistsError: If there is one already; it is left alone.
     """
-    with _complete(path, content) as temporary:
-        os.link(temporary, path)
+    with _complete(path, lambda file: file.write(content)) as temporary:
+        try:
+            os.link(temporary, path)
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            path.open("xb").close()  # takes the name: one succeeds here too
+            temporary.replace(path)
 
 
 @contextmanager
-def _complete(path: Path, content: bytes) -> Iterator[Path]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+def _complete(path: Path, fill: Callable[[BinaryIO], object]) -> Iterator[Path]:
+    """A file beside ``path`` with everything in it; what goes wrong is said of ``path`` itself."""
+    temporary = path.parent
     try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = beside(path)
+        try:
+            with temporary.open("xb") as file:
+                fill(file)
+                file.flush()
+                os.fsync(file.fileno())
+            yield temporary
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        if error.filename in (None, str(temporary), temporary):
+            error.filename, error.filename2 = str(path), None
+        raise

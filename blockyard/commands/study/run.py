@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from blockyard.commands.study.claim import claimed
+from blockyard.composing.claim import claimed
 from blockyard.composing.composition import Composed, read_config
 from blockyard.composing.preparing import prepare
 from blockyard.composing.processes import is_first_process

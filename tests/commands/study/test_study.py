@@ -16,7 +16,7 @@ import yaml
 from blockyard.callbacks import PREEMPTED
 from blockyard.cli import main
 from blockyard.commands.study import configurations, local, mean_line, read_study
-from blockyard.commands.study.claim import claimed
+from blockyard.composing.claim import claimed
 from blockyard.commands.study.plan import plan
 from blockyard.composing.composition import compose
 from blockyard.composing.preparing import prepare
