@@ -53,6 +53,13 @@ def mistake_in(error: BaseException) -> BaseException | None:
     return None
 
 
+def _is_ours(error: BaseException) -> bool:
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    # A data error in a DataLoader's worker is raised again by torch: its class says whose it is.
+    places = (type(error).__module__, str(frames[-1].f_globals.get("__name__", "")))
+    return any(place.startswith("blockyard") for place in places)
+
+
 def _of_the_disk(error: OSError) -> str:
     """Which file, why, and what to do; one line."""
     file = "an output" if error.filename is None else str(error.filename)

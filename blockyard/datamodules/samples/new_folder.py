@@ -44,8 +44,9 @@ def new_folder(root: Path, recipe: dict[str, Any]) -> Iterator[Path | None]:
             if not is_finished(root, recipe):  # another process was first with the same
                 raise
     except OSError as error:
-        error.filename, error.filename2 = str(root), None  # not the folder that is gone in a moment
-        raise
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(root)) from error  # not the folder that is gone in a moment
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
