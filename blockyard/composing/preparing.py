@@ -10,6 +10,8 @@ from pathlib import Path
 
 from jsonargparse import set_parsing_settings
 
+from blockyard.composing.processes import end_with_launcher
+
 ALLOWED = (
     "blockyard",
     "torch.optim",
@@ -64,5 +66,6 @@ def quiet() -> None:
 
 def prepare() -> None:
     """What comes before the first configuration is parsed."""
+    end_with_launcher()
     allow_imports()
     quiet()

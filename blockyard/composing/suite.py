@@ -41,6 +41,7 @@ from blockyard.composing.composition import Composed, contradiction, read_vocabu
 from blockyard.composing.parser_messages import explain
 from blockyard.composing.processes import is_first_process
 from blockyard.composing.run_directories import RUNS, find_checkpoint, run_directory
+from blockyard.composing.startup import Startup
 from blockyard.datamodules import DataModule
 from blockyard.tasks import AudioTagging, Classification, PersonReID, SemanticSegmentation
 
@@ -76,7 +77,11 @@ class SuiteCLI(LightningCLI):
     def __init__(self, verb: str | None, composed: Composed, needs_data: bool = True) -> None:
         self.verb, self.composed, self.needs_data = verb, composed, needs_data
         verbs = dict.fromkeys(self.subcommands(), PARSER) if verb else {}
+        self._startup = Startup()
+        if not is_first_process():
+            self._startup.watch()
         with ExitStack() as self._until_done:
+            self._until_done.push(self._startup.leave)
             super().__init__(
                 LightningModule,
                 DataModule,
@@ -157,9 +162,12 @@ class SuiteCLI(LightningCLI):
         kwargs["plugins"] = [*_listed(options.plugins), AtomicCheckpointIO()]
         config = {**options, **kwargs, "default_root_dir": self.run_directory}
         try:
-            return self._instantiate_trainer(config, self._callbacks())
+            trainer = self._instantiate_trainer(config, self._callbacks())
         except (ValueError, TypeError, MisconfigurationException) as error:
             raise ValueError(f"trainer: {error}") from error
+        if trainer.world_size > 1 and is_first_process():
+            self._startup.watch(trainer.strategy.launcher)
+        return trainer
 
     def load_weights(self, checkpoint: str | Path) -> None:
         """Give the task the weights of a checkpoint.
@@ -188,6 +196,7 @@ class SuiteCLI(LightningCLI):
         record.config = self.run_config
         resume: list[Callback] = [ExactResume()] if self.subcommand in ("fit", None) else []
         return [
+            self._startup,
             *resume,
             RunConfig(self.run_config, self.run_directory),
             record,
