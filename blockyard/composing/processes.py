@@ -100,7 +100,7 @@ def meeting_place(given_up: Callable[[], bool] | None = None) -> TCPStore | None
     while not _is_there():
         if given_up is None or given_up():
             return None
-        time.sleep(0.2)
+        time.sleep(0.1)
     return _store()
 
 

@@ -28,7 +28,7 @@ from blockyard.mistakes import mistake_in
 
 PLACE = "blockyard/startup"
 """Under what the first process leaves the others word of where it listens."""
-POLL = 0.2
+POLL = 0.1
 GRACE = 3.0
 """Seconds in which an error may turn out to be the consequence of another process' end."""
 SAID = PATIENCE.total_seconds() + 5
@@ -45,7 +45,7 @@ class Startup(Callback):
     """
 
     def __init__(self) -> None:
-        self._over = False
+        self._watching = self._over = False
         self._links: list[socket.socket] = []
 
     def watch(self, launcher: Any = None) -> None:
@@ -54,6 +54,7 @@ class Startup(Callback):
         Args:
             launcher: That of the trainer's strategy, in the first process.
         """
+        self._watching = True
         if is_first_process():
             os.environ[LAUNCHER] = str(os.getpid())
             thread = threading.Thread(target=self._lead, args=(launcher,), daemon=True)
@@ -76,7 +77,7 @@ class Startup(Callback):
         if self._over:
             return
         code = 0 if error is None or isinstance(error, SystemExit) else 2 if mistake_in(error) else 1
-        if code == 1 and self._links:
+        if code == 1 and self._watching:
             time.sleep(GRACE)  # a collective fails at once in those that are left, which is not worth a traceback
         self._over = True
         self._tell(code)
@@ -174,6 +175,7 @@ class Startup(Callback):
         return True
 
     def _lost(self, who: tuple[str, str], launcher: Any) -> None:
+        """A process is gone that has not said why to this one."""
         host, number = who
         how = "ended"
         for process in getattr(launcher, "procs", ()):
