@@ -32,6 +32,8 @@ def create(path: Path, content: bytes) -> None:
     Raises:
         FileExistsError: If there is one already; it is left alone.
     """
+    if path.exists():  # known without writing anything, be the disk full or read-only
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
     with _complete(path, lambda file: file.write(content)) as temporary:
         try:
             os.link(temporary, path)

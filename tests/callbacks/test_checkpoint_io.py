@@ -1,9 +1,12 @@
 """A checkpoint is replaced in one step, beside its place."""
 
+import resource
+
 import pytest
 import torch
 
 from blockyard.callbacks import AtomicCheckpointIO
+from blockyard.mistakes import mistake_in
 
 
 def test_writes_and_replaces(tmp_path):
@@ -29,3 +32,20 @@ def test_never_leaves_its_file_system(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
     AtomicCheckpointIO().save_checkpoint({}, tmp_path / "last.ckpt")
     assert (tmp_path / "last.ckpt").is_file()
+
+
+def test_a_full_disk_leaves_the_checkpoint_before_it_and_says_so(tmp_path):
+    place = tmp_path / "last.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"number": 1}, place)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"last\.ckpt") as caught:
+            AtomicCheckpointIO().save_checkpoint({"weights": torch.ones(1_000_000)}, place)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert str(mistake_in(caught.value)).startswith(
+        f"{place}: File too large; the checkpoint that is there stays whole"
+    )
+    assert torch.load(place, weights_only=True) == {"number": 1}
+    assert list(tmp_path.iterdir()) == [place]

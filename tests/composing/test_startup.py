@@ -1,8 +1,9 @@
-"""One of two processes ends before the first batch: the other is not left waiting, and people learn of it in one line."""
+"""One of two processes ends before the first batch: the other is not left waiting, and one line says so."""
 
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -26,6 +27,12 @@ def environment(die: str) -> dict[str, str]:
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "MASTER"))}
     allowed = {"BLOCKYARD_ALLOW": "dying", "PYTHONPATH": str(HERE), "DIE": die, "PYTHONWARNINGS": "ignore"}
     return plain | {"GLOO_SOCKET_IFNAME": "lo"} | allowed
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
 
 
 def is_there(process: int) -> bool:
@@ -61,7 +68,7 @@ def test_the_other_ends_too(tmp_path, die, code, said):
 
 def test_a_process_started_by_hand_is_missed_too(tmp_path):
     """Nobody launched them, so nobody else looks after them: as on two machines."""
-    both = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29613", "WORLD_SIZE": "2", "NODE_RANK": "0"}
+    both = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "WORLD_SIZE": "2", "NODE_RANK": "0"}
     command = [sys.executable, "-m", "blockyard", *RUN]
     pair = [
         subprocess.Popen(
