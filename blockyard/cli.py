@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from blockyard.composing.processes import say_once
@@ -47,14 +48,10 @@ def main(argv: list[str] | None = None) -> int:
         verified.
     """
     arguments = sys.argv[1:] if argv is None else argv
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(HELP.format(verbs="\n".join(f"  {verb:<13} {what}" for verb, what in VERBS.items())))
-        return 0
-    if arguments[0] == "--version":
-        print(f"blockyard {__version__}")
-        return 0
     try:
-        return _carry_out(arguments[0], arguments[1:])
+        code = _carry_out(arguments[0] if arguments else "--help", arguments[1:])
+        sys.stdout.flush()  # or Python would find only after this that the disk behind it is full
+        return code
     except SystemExit as done:  # argparse ends --help and --print_config so
         return done.code if isinstance(done.code, int) else 0
     except Exception as error:
@@ -62,10 +59,25 @@ def main(argv: list[str] | None = None) -> int:
         if mistake is None:
             raise
         say_once(printable_lines(f"blockyard: {mistake}"))
+        _drop_output()
         return 1 if isinstance(mistake, FloatingPointError) else 2
 
 
+def _drop_output() -> None:
+    """Let go of what could not be printed, or Python tries again at its end and exits by a code of its own."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _carry_out(verb: str, arguments: list[str]) -> int:
+    if verb in ("-h", "--help"):
+        print(HELP.format(verbs="\n".join(f"  {verb:<13} {what}" for verb, what in VERBS.items())))
+        return 0
+    if verb == "--version":
+        print(f"blockyard {__version__}")
+        return 0
     if verb not in VERBS:
         raise ValueError(f"no verb {verb}; {nearest(verb, VERBS)}")
     if verb == "leaderboard" and arguments[:1] == ["verify"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import errno
 import traceback
 from collections.abc import Iterable
 from typing import NoReturn
@@ -24,16 +25,32 @@ class ArgumentParser(argparse.ArgumentParser):
         raise ValueError(f"{self.prog.removeprefix('blockyard ')}: {message}")
 
 
-def mistake_in(error: BaseException) -> BaseException | None:
-    """What this package raised on purpose, under whatever others wrapped around it; None means a bug.
+_ROOM, _RIGHTS = "make room there, or choose another folder", "choose a folder that you may use"
+_PLACE, _DISK = "choose another folder or name", "look after that disk, or choose another one"
+DISK = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _ROOM),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), _RIGHTS),
+    **dict.fromkeys((errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ENOENT), _PLACE),
+    **dict.fromkeys((errno.ENAMETOOLONG, errno.ELOOP), _PLACE),
+    **dict.fromkeys((errno.EIO, errno.ESTALE, errno.ENXIO, errno.ENODEV), _DISK),
+}
+"""What a disk or a file system says when it won't, and what can be done about it."""
 
-    On purpose is a ``ValueError`` for what people got wrong and a ``FloatingPointError`` for a training that
-    diverged, raised by this package's own code.
+
+def mistake_in(error: BaseException) -> BaseException | None:
+    """What people can do something about, under whatever others wrapped around it; None means a bug.
+
+    That is a ``ValueError`` for what they got wrong and a ``FloatingPointError`` for a training that diverged, both
+    raised by this package's own code, and whatever a disk says that is full, read-only or otherwise won't.
     """
     cause: BaseException | None = error
-    while cause is not None and not (isinstance(cause, ValueError | FloatingPointError) and _is_ours(cause)):
+    while cause is not None:
+        if isinstance(cause, ValueError | FloatingPointError) and _is_ours(cause):
+            return cause
+        if isinstance(cause, OSError) and cause.errno in DISK:
+            return ValueError(_of_the_disk(cause))
         cause = cause.__cause__
-    return cause
+    return None
 
 
 def _is_ours(error: BaseException) -> bool:
@@ -41,6 +58,13 @@ def _is_ours(error: BaseException) -> bool:
     # A data error in a DataLoader's worker is raised again by torch: its class says whose it is.
     places = (type(error).__module__, str(frames[-1].f_globals.get("__name__", "")))
     return any(place.startswith("blockyard") for place in places)
+
+
+def _of_the_disk(error: OSError) -> str:
+    """Which file, why, and what to do; one line."""
+    file = "an output" if error.filename is None else str(error.filename)
+    said = "; ".join([f"{file}: {error.strerror}", *getattr(error, "__notes__", ()), DISK[error.errno or 0]])
+    return " ".join(said.split())
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:

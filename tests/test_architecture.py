@@ -15,6 +15,7 @@ PACKAGE = Path(blockyard.__file__).parent
 ROOMS = {  # a room may import itself and the rooms named
     "version": set(),
     "mistakes": set(),
+    "unfinished": set(),
     "blocks": set(),
     "plugging": {"blocks"},
     "costs": {"plugging", "blocks"},
@@ -24,15 +25,15 @@ ROOMS = {  # a room may import itself and the rooms named
     "losses": set(),
     "heads": {"backbones", "plugging", "blocks", "costs", "mistakes"},
     "retrieval": {"mistakes"},
-    "datamodules": {"mistakes"},
-    "leaderboard": {"version", "mistakes"},
+    "datamodules": {"mistakes", "unfinished"},
+    "leaderboard": {"version", "mistakes", "unfinished"},
     "portable": set(),
     "tasks": {"heads", "losses", "backbones", "retrieval", "plugging", "blocks", "costs", "mistakes"},
     "probing": {"tasks", "datamodules", "retrieval", "leaderboard", "plugging", "mistakes"},
     "callbacks": {"tasks", "datamodules", "retrieval", "leaderboard", "costs", "version", "mistakes"},
     "composing": {
         *("callbacks", "tasks", "losses", "backbones", "datamodules", "leaderboard"),
-        *("plugging", "poolings", "blocks", "mistakes"),
+        *("plugging", "poolings", "blocks", "mistakes", "unfinished"),
     },
     "hub": {"composing", "portable", "tasks", "leaderboard", "plugging", "version", "mistakes"},
 }

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+
+from blockyard.leaderboard import atomic
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -25,21 +25,20 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             checkpoint: State of the training.
             path: Where it goes; addresses such as ``s3://…`` are left to Lightning.
             storage_options: Not supported, as in the base class.
+
+        Raises:
+            OSError: If it can't be written; the one before it is untouched.
         """
         if storage_options is not None or "://" in str(path):
             super().save_checkpoint(checkpoint, path, storage_options)
             return
         place = Path(path)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        temporary = place.with_name(f".{place.name}.{uuid.uuid4().hex}")
         try:
-            with temporary.open("xb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(place)
-        finally:
-            temporary.unlink(missing_ok=True)
+            atomic.save(place, lambda file: _save(checkpoint, file))
+        except OSError as error:
+            if place.exists():
+                error.add_note("the checkpoint that is there stays whole")
+            raise
 
     def load_checkpoint(
         self,
@@ -55,3 +54,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             weights_only: Not looked at: True.
         """
         return super().load_checkpoint(path, map_location, weights_only=True)
+
+
+def _save(checkpoint: dict[str, Any], file: BinaryIO) -> None:
+    try:
+        torch.save(checkpoint, file)
+    except RuntimeError as error:  # what torch says on closing its archive hides what the disk said
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from error
+        raise

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from jsonargparse import set_parsing_settings
 
+from blockyard.composing.processes import end_with_launcher
 from blockyard.mistakes import printable_lines
 
 ALLOWED = (
@@ -66,5 +67,6 @@ def quiet() -> None:
 
 def prepare() -> None:
     """What comes before the first configuration is parsed."""
+    end_with_launcher()
     allow_imports()
     quiet()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from argparse import ArgumentError
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import timedelta
 from operator import attrgetter
 from pathlib import Path
@@ -35,10 +36,13 @@ from blockyard.callbacks import (
     SegmentationReport,
     TagReport,
 )
+from blockyard.composing.claim import held
 from blockyard.composing.composition import TRUSTING, Composed, contradiction, read_vocabulary
 from blockyard.composing.naming import refuse_calls
 from blockyard.composing.parser_messages import explain
+from blockyard.composing.processes import is_first_process
 from blockyard.composing.run_directories import RUNS, find_checkpoint, run_directory
+from blockyard.composing.startup import Startup
 from blockyard.datamodules import DataModule
 from blockyard.leaderboard.identity import FINGERPRINTS
 from blockyard.tasks import AudioTagging, Classification, PersonReID, SemanticSegmentation
@@ -68,29 +72,35 @@ class SuiteCLI(LightningCLI):
         vocabulary: What the checkpoint says of its classes, if there is one that does.
 
     Raises:
-        ValueError: If the configuration is wrong, or the classes of checkpoint and data differ.
+        ValueError: If the configuration is wrong, the classes of checkpoint and data differ, or another process trains
+            this run.
     """
 
     def __init__(self, verb: str | None, composed: Composed, needs_data: bool = True) -> None:
         self.verb, self.composed, self.needs_data = verb, composed, needs_data
         verbs = dict.fromkeys(self.subcommands(), PARSER) if verb else {}
-        super().__init__(
-            LightningModule,
-            DataModule,
-            save_config_callback=None,
-            seed_everything_default=0,
-            trainer_defaults={
-                "use_distributed_sampler": False,  # it repeats samples; the data modules split without
-                "num_sanity_val_steps": 0,
-                "enable_model_summary": False,
-            },
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,
-            parser_kwargs={"prog": "blockyard", **PARSER, **verbs},
-            run=verb is not None,
-        )
+        self._startup = Startup()
+        if not is_first_process():
+            self._startup.watch()
+        with ExitStack() as self._until_done:
+            self._until_done.push(self._startup.leave)
+            super().__init__(
+                LightningModule,
+                DataModule,
+                save_config_callback=None,
+                seed_everything_default=0,
+                trainer_defaults={
+                    "use_distributed_sampler": False,  # it repeats samples; the data modules split without
+                    "num_sanity_val_steps": 0,
+                    "enable_model_summary": False,
+                },
+                subclass_mode_model=True,
+                subclass_mode_data=True,
+                auto_configure_optimizers=False,
+                load_from_checkpoint_support=False,
+                parser_kwargs={"prog": "blockyard", **PARSER, **verbs},
+                run=verb is not None,
+            )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Link what the data know to the model."""
@@ -143,6 +153,9 @@ class SuiteCLI(LightningCLI):
         """The trainer with the run's directory, loggers and callbacks, once data and model turned out possible."""
         self._identify_data()
         self.run_directory = run_directory(self._place)
+        options = self._get(self.config_init, "trainer")
+        if self.subcommand == "fit" and is_first_process() and not options.fast_dev_run:
+            self._until_done.enter_context(held(self.run_directory))
         if self.subcommand:
             method = self.config_init[self.subcommand]
             method.ckpt_path = find_checkpoint(self.subcommand, method.ckpt_path, self.run_directory)
@@ -150,15 +163,17 @@ class SuiteCLI(LightningCLI):
                 self.vocabulary = read_vocabulary(Path(method.ckpt_path))
             method.return_predictions = False  # PredictionsCSV writes them as they come
         self._settle_classes()
-        options = self._get(self.config_init, "trainer")
         if options.logger in (None, True):
             kwargs["logger"] = self._loggers() if self.subcommand in ("fit", None) else False
         kwargs["plugins"] = [*_listed(options.plugins), AtomicCheckpointIO()]
         config = {**options, **kwargs, "default_root_dir": self.run_directory}
         try:
-            return self._instantiate_trainer(config, self._callbacks())
+            trainer = self._instantiate_trainer(config, self._callbacks())
         except (ValueError, TypeError, MisconfigurationException) as error:
             raise ValueError(f"trainer: {error}") from error
+        if trainer.world_size > 1 and is_first_process():
+            self._startup.watch(trainer.strategy.launcher)
+        return trainer
 
     def load_weights(self, checkpoint: str | Path) -> None:
         """Give the task the weights of a checkpoint.
@@ -210,6 +225,7 @@ class SuiteCLI(LightningCLI):
         record.config = self.run_config
         resume: list[Callback] = [ExactResume()] if self.subcommand in ("fit", None) else []
         return [
+            self._startup,
             *resume,
             RunConfig(self.run_config, self.run_directory),
             record,

@@ -12,6 +12,7 @@ from typing import NoReturn
 from blockyard.leaderboard import atomic, bounded, record
 from blockyard.leaderboard.record import RECORDS, Record, RecordError
 from blockyard.mistakes import printable
+from blockyard.unfinished import sweep
 
 
 class _Parser(argparse.ArgumentParser):
@@ -56,6 +57,7 @@ def add(paths: Iterable[Path], directory: Path) -> Counter[str]:
     Returns:
         How many were ``added``, are a ``repeat`` of a run on record, were ``already there``, and were ``refused``.
     """
+    sweep(directory)
     outcomes: Counter[str] = Counter()
     found: list[tuple[Path, Record]] = []
     for path in paths:
@@ -89,10 +91,16 @@ def _refuse_link(path: Path) -> None:
 
 
 def _take(path: Path, made: Record, directory: Path) -> str:
-    """Copy a record, its scores first: a record is never without them."""
+    """Copy a record, its scores first: a record is never without them, nor new scores without a record."""
+    copied = None
     if made.scores is not None and made.scores_sha256 is not None:
-        _copy_scores(path, made, made.scores, made.scores_sha256, directory)
-    kept = record.keep(made, directory)
+        copied = _copy_scores(path, made, made.scores, made.scores_sha256, directory)
+    try:
+        kept = record.keep(made, directory)
+    except (OSError, RecordError):
+        if copied:
+            copied.unlink()
+        raise
     if kept is None:
         return "already there"
     repeat = record.read(kept).repeat
@@ -100,7 +108,8 @@ def _take(path: Path, made: Record, directory: Path) -> str:
     return "repeat" if repeat else "added"
 
 
-def _copy_scores(path: Path, made: Record, name: str, digest: str, directory: Path) -> None:
+def _copy_scores(path: Path, made: Record, name: str, digest: str, directory: Path) -> Path | None:
+    """Where the scores are now; None if they were there already."""
     from blockyard.leaderboard.scores import LARGEST, arrays, impossible, scores_name  # imports NumPy
 
     source, target = path.parent / name, directory / name
@@ -118,3 +127,5 @@ def _copy_scores(path: Path, made: Record, name: str, digest: str, directory: Pa
     except FileExistsError:
         if bounded.read(target, LARGEST) != content:
             raise RecordError(f"{source}: {target} has the same name and other scores") from None
+        return None
+    return target

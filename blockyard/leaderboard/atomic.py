@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
+
+from blockyard.unfinished import beside
+
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+"""What file systems without hard links say, such as exFAT."""
 
 
 def write(path: Path, content: bytes) -> None:
     """Write or replace a file."""
-    with _complete(path, content) as temporary:
+    save(path, lambda file: file.write(content))
+
+
+def save(path: Path, fill: Callable[[BinaryIO], object]) -> None:
+    """Write or replace a file with what ``fill`` writes."""
+    with _complete(path, fill) as temporary:
         temporary.replace(path)
 
 
@@ -21,19 +32,41 @@ def create(path: Path, content: bytes) -> None:
     Raises:
         FileExistsError: If there is one already; it is left alone.
     """
-    with _complete(path, content) as temporary:
-        os.link(temporary, path)
+    if path.exists():  # known without writing anything, be the disk full or read-only
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    with _complete(path, lambda file: file.write(content)) as temporary:
+        try:
+            os.link(temporary, path)
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            path.open("xb").close()  # takes the name: one succeeds here too
+            temporary.replace(path)
 
 
 @contextmanager
-def _complete(path: Path, content: bytes) -> Iterator[Path]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+def _complete(path: Path, fill: Callable[[BinaryIO], object]) -> Iterator[Path]:
+    """A file beside ``path`` with everything in it; what goes wrong is said of ``path`` itself."""
+    _make_folder(path.parent)
+    temporary = beside(path)
     try:
         with temporary.open("xb") as file:
-            file.write(content)
+            fill(file)
             file.flush()
             os.fsync(file.fileno())
         yield temporary
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, str(temporary)):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        # on a disk that has become read-only it stays, to be swept away later
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:  # to those who create a file, that would say that it is there
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from error

@@ -35,10 +35,13 @@ def main(argv: Sequence[str]) -> int:
 
     Returns:
         The exit code: 0, or 2 after a mistake, which is printed in one line.
+
+    Raises:
+        OSError: If something can't be written; it is not, and what was there is still there.
     """
     try:
         return add(argv[1:]) if argv[:1] == ["add"] else _run(_parse(argv))
-    except (ValueError, OSError) as mistake:
+    except ValueError as mistake:
         print(f"blockyard leaderboard: {mistake}", file=sys.stderr)
         return 2
     except SystemExit as stop:  # argparse after --help

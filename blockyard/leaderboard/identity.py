@@ -67,7 +67,9 @@ IGNORED_CALLBACKS = (
     "TQDMProgressBar",
     "TagReport",
 )
-"""Callbacks that watch the training and don't change it."""
+"""Callbacks of this package and of Lightning that watch the training and don't change it."""
+LIGHTNING = ("lightning.pytorch.callbacks.", "pytorch_lightning.callbacks.")
+"""Where Lightning keeps its callbacks. A class of the same name that lies anywhere else may do anything."""
 
 ADDED: dict[str, dict[str, Any]] = {}
 """Options that a class has gained since records of it exist, each with the value that leaves it as it was before.
@@ -200,7 +202,13 @@ def _drop(config: dict[str, Any], path: list[str]) -> None:
 
 def _training_callbacks(callbacks: Any) -> list[Any]:
     listed = callbacks if isinstance(callbacks, list) else [callbacks]
-    return [entry for entry in listed if entry["class_path"].rpartition(".")[2] not in IGNORED_CALLBACKS]
+    return [entry for entry in listed if not _watches(entry["class_path"])]
+
+
+def _watches(class_path: str) -> bool:
+    """Whether a callback is one of :data:`IGNORED_CALLBACKS`; those of this package go by their name alone."""
+    module, _, name = class_path.rpartition(".")
+    return name in IGNORED_CALLBACKS and (not module or f"{module}.".startswith(LIGHTNING))
 
 
 def _plugs(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:

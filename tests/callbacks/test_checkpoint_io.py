@@ -1,11 +1,13 @@
 """A checkpoint is replaced in one step, beside its place."""
 
+import resource
 from pickle import UnpicklingError
 
 import pytest
 import torch
 
 from blockyard.callbacks import AtomicCheckpointIO
+from blockyard.mistakes import mistake_in
 
 
 def test_writes_and_replaces(tmp_path):
@@ -40,3 +42,20 @@ def test_reads_plain_values_whatever_it_is_told(tmp_path):
     assert AtomicCheckpointIO().load_checkpoint(plain, weights_only=False) == {"number": 1}
     with pytest.raises(UnpicklingError, match="Weights only"):
         AtomicCheckpointIO().load_checkpoint(other, weights_only=False)
+
+
+def test_a_full_disk_leaves_the_checkpoint_before_it_and_says_so(tmp_path):
+    place = tmp_path / "last.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"number": 1}, place)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"last\.ckpt") as caught:
+            AtomicCheckpointIO().save_checkpoint({"weights": torch.ones(1_000_000)}, place)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert str(mistake_in(caught.value)).startswith(
+        f"{place}: File too large; the checkpoint that is there stays whole"
+    )
+    assert torch.load(place, weights_only=True) == {"number": 1}
+    assert list(tmp_path.iterdir()) == [place]

@@ -137,6 +137,28 @@ def test_no_block_is_the_baseline(config, empty):
     assert identity(plugged(config, **empty)) == identity(config)
 
 
+@pytest.mark.parametrize("name", ["RunRecord", "ModelCheckpoint"])
+@pytest.mark.parametrize(
+    ("where", "watches"),
+    [
+        ("", True),  # as this package's own are written, and Lightning's in old records
+        ("blockyard.callbacks.", True),
+        ("lightning.pytorch.callbacks.", True),
+        ("lightning.pytorch.callbacks.model_checkpoint.", True),
+        ("pytorch_lightning.callbacks.", True),
+        ("mypkg.", False),
+        ("blockyard_extras.callbacks.", False),
+        ("lightning.pytorch.callbacks_of_mine.", False),
+        ("mypkg.lightning.pytorch.callbacks.", False),
+        ("lightning.", False),
+    ],
+)
+def test_a_foreign_class_of_the_same_name_does_not_vanish(config, name, where, watches):
+    other = deepcopy(config)
+    other["trainer"]["callbacks"] = [{"class_path": f"{where}{name}"}]
+    assert (identity(other) == identity(config)) == watches
+
+
 def test_watching_callbacks_do_not_matter_and_others_do(config):
     watching = [{"class_path": f"lightning.pytorch.callbacks.{name}"} for name in IGNORED_CALLBACKS]
     averaging = {"class_path": "lightning.pytorch.callbacks.EMAWeightAveraging", "init_args": {"decay": 0.99}}

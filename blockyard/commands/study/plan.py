@@ -13,9 +13,9 @@ import torch
 import yaml
 
 from blockyard.callbacks import machine
-from blockyard.commands.study.claim import holder
 from blockyard.commands.study.file import Study, configurations
 from blockyard.commands.study.run import RECORDS, record_of
+from blockyard.composing.claim import holder
 from blockyard.composing.composition import Composed, merge
 from blockyard.composing.data import build_data
 from blockyard.composing.run_directories import RUNS, find_checkpoint, run_directory

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from blockyard.commands.study.claim import claimed
+from blockyard.composing.claim import claimed
 from blockyard.composing.composition import Composed, read_config
 from blockyard.composing.preparing import prepare
 from blockyard.composing.processes import is_first_process

@@ -6,9 +6,9 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from blockyard.commands.study.claim import claimed, holder, pass_on
 from blockyard.commands.study.plan import Run, write_configuration
 from blockyard.commands.study.run import carry_out_in_job
+from blockyard.composing.claim import claimed, holder, pass_on
 from blockyard.composing.composition import read_config
 from blockyard.mistakes import nearest
 

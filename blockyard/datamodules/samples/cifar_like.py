@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 import pickle
 import struct
 from pathlib import Path
@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from blockyard.unfinished import beside
 
 TEST_SHARE = 6  # one sample of every class in six
 
@@ -38,9 +40,7 @@ def write_cifar_like(root: str | Path, classes: int = 10) -> Path:
     folder = Path(root) / ("cifar-10-batches-py" if classes == 10 else "cifar-100-python")
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in (_cifar10 if classes == 10 else _cifar100)(pixels, fine, parts).items():
-        temporary = folder / f".{name}.{os.getpid()}"
-        temporary.write_bytes(python2_pickle(content))
-        temporary.replace(folder / name)
+        _put(folder / name, python2_pickle(content))
     return folder
 
 
@@ -160,15 +160,30 @@ def write_cifar_robustness(root: str | Path, classes: int = 10) -> Path:
     strengths = np.arange(1, 6)[:, None, None, None, None] / 6
     corrupted = {"fog": clean + (200 - clean) * strengths, "contrast": clean * (1 - strengths) + 60 * strengths}
     for name, values in corrupted.items():
-        np.save(folder / f"{name}.npy", values.reshape(-1, 32, 32, 3).round().astype(np.uint8))
-    np.save(folder / "labels.npy", np.tile(labels[parts["test"]], 5).astype(np.uint8))
+        _put(folder / f"{name}.npy", _npy(values.reshape(-1, 32, 32, 3).round().astype(np.uint8)))
+    _put(folder / "labels.npy", _npy(np.tile(labels[parts["test"]], 5).astype(np.uint8)))
     if classes == 10:
         new = Path(root) / "CIFAR-10.1" / "datasets"
         new.mkdir(parents=True, exist_ok=True)
         for version, rows in (("v4", parts["train"][:60]), ("v6", parts["train"][60:100])):
-            np.save(new / f"cifar10.1_{version}_data.npy", images[rows])
-            np.save(new / f"cifar10.1_{version}_labels.npy", labels[rows].astype(np.int32))
+            _put(new / f"cifar10.1_{version}_data.npy", _npy(images[rows]))
+            _put(new / f"cifar10.1_{version}_labels.npy", _npy(labels[rows].astype(np.int32)))
     return folder
+
+
+def _put(path: Path, content: bytes) -> None:
+    temporary = beside(path)
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _npy(array: NDArray[Any]) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=False)
+    return file.getvalue()
 
 
 def _test_and_train(fine: NDArray[np.int64]) -> dict[str, NDArray[np.intp]]:

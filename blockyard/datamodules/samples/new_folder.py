@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from blockyard.datamodules.base import DataError
+from blockyard.unfinished import beside
 
 RECIPE = "recipe.json"
 """File that says what a data set is a function of."""
@@ -33,7 +33,7 @@ def new_folder(root: Path, recipe: dict[str, Any]) -> Iterator[Path | None]:
     if is_finished(root, recipe):
         yield None
         return
-    temporary = root.with_name(f".{root.name}.{uuid.uuid4().hex}")
+    temporary = beside(root)
     try:
         temporary.mkdir(parents=True)
         yield temporary
@@ -43,6 +43,10 @@ def new_folder(root: Path, recipe: dict[str, Any]) -> Iterator[Path | None]:
         except OSError:
             if not is_finished(root, recipe):  # another process was first with the same
                 raise
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(root)) from error  # not the folder that is gone in a moment
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -16,8 +16,8 @@ import yaml
 from blockyard.callbacks import PREEMPTED
 from blockyard.cli import main
 from blockyard.commands.study import configurations, local, mean_line, read_study
-from blockyard.commands.study.claim import claimed
 from blockyard.commands.study.plan import plan
+from blockyard.composing.claim import claimed
 from blockyard.composing.composition import compose
 from blockyard.composing.preparing import prepare
 from blockyard.composing.suite import SuiteCLI

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,12 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from blockyard.commands.study.claim import LOST, claimed, holder, pass_on
+from blockyard.cli import main
+from blockyard.composing.claim import LOST, claimed, held, holder, pass_on
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from blockyard.commands.study.claim import claimed
+from blockyard.composing.claim import claimed
 with claimed(Path(sys.argv[1])) as mine:
     print(mine, flush=True)
     time.sleep(60)
@@ -48,7 +50,7 @@ def foreign(folder, age):
 def test_one_holder_at_a_time(tmp_path):
     with claimed(tmp_path / "run") as first, claimed(tmp_path / "run") as second:
         assert (first, second) == (True, False)
-        assert holder(tmp_path / "run") == f"process {os.getpid()} on {os.uname().nodename}"
+        assert holder(tmp_path / "run").startswith(f"process {os.getpid()} on {os.uname().nodename}, since 2")
     assert holder(tmp_path / "run") is None
     with claimed(tmp_path / "run") as again:
         assert again
@@ -93,7 +95,7 @@ def test_another_machine_is_judged_by_its_signs(tmp_path, age, free):
 
 
 def test_gives_signs(tmp_path, monkeypatch):
-    monkeypatch.setattr("blockyard.commands.study.claim.BEAT", 0.01)
+    monkeypatch.setattr("blockyard.composing.claim.BEAT", 0.01)
     with claimed(tmp_path):
         os.utime(tmp_path / "claim.1", (0, 0))
         while (tmp_path / "claim.1").stat().st_mtime == 0:
@@ -124,3 +126,62 @@ def test_a_job_holds_what_was_passed_on_to_it(tmp_path, squeue, monkeypatch):
         assert holder(tmp_path) is None
     squeue("slurm_load_jobs error: Unable to contact slurm controller", 1)
     assert holder(tmp_path) == "SLURM job 17"
+
+
+def test_one_line_says_who_has_it_and_since_when(tmp_path):
+    again, who = held(tmp_path / "run"), rf"process {os.getpid()} on .*, since 2\d{{3}}-"
+    with held(tmp_path / "run"), pytest.raises(ValueError, match=who):
+        again.__enter__()
+
+
+def test_a_container_of_the_same_name_is_another_machine(tmp_path):
+    claim = {"host": os.uname().nodename, "machine": "another", "process": 1, "started": "1"}
+    (tmp_path / "claim.1").write_text(json.dumps(claim))
+    with claimed(tmp_path) as mine:
+        assert not mine
+    os.utime(tmp_path / "claim.1", (0, time.time() - LOST - 20))
+    with claimed(tmp_path) as mine:
+        assert mine
+
+
+@pytest.mark.parametrize(
+    ("job", "starts", "free"),
+    [("SLURM job 7", 0, True), ("SLURM job 7", 1, False), ("SLURM job 8", 0, False), (None, 0, False)],
+)
+def test_a_job_that_is_started_again_elsewhere_is_let_in_at_once(tmp_path, monkeypatch, job, starts, free):
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    claim = {"host": "elsewhere", "machine": "another", "process": 1, "started": "1", "launched": job and [job, starts]}
+    (tmp_path / "claim.1").write_text(json.dumps(claim))
+    with claimed(tmp_path) as mine:
+        assert mine == free
+
+
+def test_a_full_disk_does_not_hide_how_a_run_ended(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with claimed(tmp_path):
+        monkeypatch.setattr("blockyard.leaderboard.atomic.write", full)
+    assert holder(tmp_path), "until this process ends"
+
+
+def test_a_folder_that_was_removed_is_not_made_again(tmp_path):
+    with claimed(tmp_path / "run"):
+        shutil.rmtree(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_fit_leaves_a_run_in_other_hands_alone(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    run = ["fit", "--config", "image_classification/digits.yaml", "--data.variant", "8x8", "--trainer.max_epochs", "1"]
+    run += ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false", "--ckpt_path", "last"]
+    place = ["--trainer.default_root_dir", "here", "--trainer.limit_train_batches", "1"]
+    with claimed(tmp_path / "here"):
+        assert main([*run, *place]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"blockyard: here is in the hands of process {os.getpid()} on ")
+        assert [path.name for path in (tmp_path / "here").iterdir()] == ["claim.1"]
+    assert main([*run, *place]) == 0
+    assert holder(tmp_path / "here") is None
+    assert main([*run, *place]) == 0

@@ -16,13 +16,31 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from blockyard.leaderboard import atomic
+from blockyard.unfinished import machine, started
 
 BEAT, LOST = 30.0, 300.0
 """Seconds: how often a holder gives a sign, and after which silence another machine takes it for lost."""
+
+
+@contextmanager
+def held(directory: Path) -> Iterator[None]:
+    """Hold the claim on the run of a directory.
+
+    Raises:
+        ValueError: If somebody else does, who is named.
+    """
+    with claimed(directory) as mine:
+        if not mine:
+            raise ValueError(
+                f"{directory} is in the hands of {holder(directory) or 'another process'}: wait for it to end, or add "
+                "--trainer.default_root_dir to repeat the run elsewhere"
+            )
+        yield
 
 
 @contextmanager
@@ -43,8 +61,7 @@ def claimed(directory: Path) -> Iterator[bool]:
     finally:
         done.set()
         sign.join()
-        if _read(path).get("job") is None:  # or the claim was passed on to a job, or the job itself may come back
-            atomic.write(path, b"{}")
+        _give_up(path)
 
 
 def pass_on(directory: Path, job: str) -> None:
@@ -58,7 +75,10 @@ def holder(directory: Path) -> str | None:
     if not numbers or not _stands(_path(directory, max(numbers))):
         return None
     claim = _read(_path(directory, max(numbers)))
-    return f"SLURM job {claim['job']}" if "job" in claim else f"process {claim['process']} on {claim['host']}"
+    if "job" in claim:
+        return f"SLURM job {claim['job']}"
+    since = f", since {claim['since']}" if "since" in claim else ""
+    return f"process {claim['process']} on {claim['host']}{since}" if "process" in claim else None
 
 
 def _take(directory: Path) -> int | None:
@@ -68,9 +88,8 @@ def _take(directory: Path) -> int | None:
         return before
     if before and _stands(_path(directory, before)):
         return None
-    claim = {"host": _host(), "process": os.getpid(), "started": _started(os.getpid())}
     try:
-        atomic.create(_path(directory, before + 1), json.dumps(claim).encode())
+        atomic.create(_path(directory, before + 1), json.dumps(_mine()).encode())
     except FileExistsError:
         return None
     numbers = _numbers(directory)
@@ -82,19 +101,45 @@ def _take(directory: Path) -> int | None:
     return before + 1
 
 
+def _mine() -> dict[str, Any]:
+    return {
+        "host": socket.gethostname(),
+        "machine": machine(),
+        "process": os.getpid(),
+        "started": started(os.getpid()),
+        "since": datetime.now().astimezone().isoformat(sep=" ", timespec="seconds"),
+        "launched": _launched(),
+    }
+
+
+def _launched() -> list[Any] | None:
+    """The job that started this process and may start it again, wherever, once it is gone; and how often it has."""
+    if job := os.environ.get("SLURM_JOB_ID"):
+        return [f"SLURM job {job}", int(os.environ.get("SLURM_RESTART_COUNT", "0"))]
+    if (job := os.environ.get("TORCHELASTIC_RUN_ID", "none")) != "none":
+        return [f"torchrun {job}", int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))]
+    return None
+
+
 def _stands(path: Path) -> bool:
     """Whether a claim was not given up and its holder is alive, as far as can be known."""
     claim = _read(path)
     if "job" in claim:
         return _job_stands(claim["job"])
-    if "process" not in claim:
+    if "process" not in claim or _is_of_an_earlier_start(claim):
         return False
-    if claim["host"] == _host():
-        return _started(claim["process"]) == claim["started"]
+    if claim.get("machine", claim["host"]) in (machine(), socket.gethostname()):
+        return started(claim["process"]) == claim["started"]
     try:
         return time.time() - path.stat().st_mtime < LOST
     except FileNotFoundError:
         return True  # replaced this moment by the claim of another
+
+
+def _is_of_an_earlier_start(claim: dict[str, Any]) -> bool:
+    """Whether the job of this process made the claim before it was started again: it ended all that it had begun."""
+    theirs, ours = claim.get("launched"), _launched()
+    return bool(theirs and ours and theirs[0] == ours[0] and theirs[1] < ours[1])
 
 
 def _job_stands(job: str) -> bool:
@@ -110,8 +155,16 @@ def _job_stands(job: str) -> bool:
 
 def _beat(path: Path, done: threading.Event) -> None:
     while not done.wait(BEAT):
-        with suppress(FileNotFoundError):  # taken for lost: the record of the other will come first
+        with suppress(OSError):  # taken for lost: the record of the other will come first; or a disk that is away
             os.utime(path)
+
+
+def _give_up(path: Path) -> None:
+    """Let others have the claim; not one that was passed on to a job, or is the job's own, which may come back."""
+    # On a full disk it stays as it is: the end of this process gives it up.
+    with suppress(OSError):
+        if path.exists() and _read(path).get("job") is None:
+            atomic.write(path, b"{}")
 
 
 def _numbers(directory: Path) -> list[int]:
@@ -123,28 +176,9 @@ def _path(directory: Path, number: int) -> Path:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    """What a claim says; nothing if it is gone, or was never written whole by an older file system's rules."""
     try:
         claim: dict[str, Any] = json.loads(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return {}
     return claim
-
-
-def _host() -> str:
-    return socket.gethostname()
-
-
-def _started(process: int) -> str | None:
-    """When a process of this machine started, so that another with its number is not taken for it; None if it ended."""
-    try:
-        state, *fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        if Path("/proc/self/stat").exists():
-            return None
-    else:
-        return None if state == "Z" else fields[18]
-    try:  # no /proc, such as on macOS
-        os.kill(process, 0)
-    except OSError:
-        return None
-    return "unknown"
