@@ -46,8 +46,8 @@ class PersonDataModule(DataModule):
     Batches also hold ``camera``, long ``(B,)``, from 0. In training ``target`` is a class, the place of the identity
     among the sorted ones; elsewhere it is the identity as the data set numbers it. Splits for testing are a
     :class:`~blockyard.datamodules.reid.pedestrians.Pool`, which says what is ``query`` and what is ``gallery``. For
-    validation the last ``val_identities`` training identities are held out; each one's first sighting in each camera is
-    a query.
+    validation the last ``val_identities`` training identities that two cameras saw are held out; each one's first
+    sighting in each camera is a query.
 
     Training pictures are resized, flipped at random, padded with black, cropped at random, and erased in part at
     random; all frames of a clip alike.
