@@ -12,6 +12,7 @@ import albumentations as A
 
 from blockyard.datamodules.base import DataModule
 from blockyard.datamodules.images import IMAGENET_MEAN, IMAGENET_STD, ImageFiles
+from blockyard.datamodules.picture_files import check_bits
 from blockyard.datamodules.segmentation.listing import Listing, hold_out_evenly
 from blockyard.datamodules.segmentation.mask_transforms import CategoryCrop, Rescale, photometric_distortion
 from blockyard.datamodules.segmentation.masked_pictures import Crops, WholePictures
@@ -42,6 +43,8 @@ class SegmentationDataModule(DataModule):
         predict_folder: Pictures for ``predict``, at any depth.
         mean: Mean of each channel, in units of the full range.
         std: Standard deviation of each channel, in units of the full range.
+        bits: How many bits the values of pictures of more than 8 bits have, such as 12 of a camera's in files of 16;
+            None means as many as the file has, and refuses files that use far fewer.
         batch_size: Global batch size.
         num_workers: Worker processes a process.
         seed: Seed of order and augmentation; None takes the one of ``seed_everything``.
@@ -69,8 +72,10 @@ class SegmentationDataModule(DataModule):
         batch_size: int = 16,
         num_workers: int = 2,
         seed: int | None = None,
+        bits: int | None = None,
     ) -> None:
         super().__init__(batch_size, num_workers, seed)
+        check_bits(bits)
         self.save_hyperparameters()
         # A Path among them would make checkpoints unreadable; they are what the subclass was given.
         self.hparams["predict_folder"] = predict_folder and os.fspath(predict_folder)
@@ -85,6 +90,7 @@ class SegmentationDataModule(DataModule):
         self.val_fraction = val_fraction
         self.predict_folder = Path(predict_folder) if predict_folder else None
         self.mean, self.std = mean, std
+        self.bits = bits
 
     @abstractmethod
     def list_files(self, split: str) -> Listing:
@@ -122,7 +128,7 @@ class SegmentationDataModule(DataModule):
             files = self.list_files(split)
             masks = MaskFiles(files.masks, self.labels, self.hint)
         kind, transform = (Crops if split == "train" else WholePictures), self._transform(split == "train")
-        return kind(ImageFiles(files.images), masks, files.names, transform, self.mean, self.std)
+        return kind(ImageFiles(files.images, self.bits), masks, files.names, transform, self.mean, self.std)
 
     def hold_out(self, files: Listing, split: str) -> Listing:
         """What stays of the training pictures for ``train``, or what is held out for ``val``."""
