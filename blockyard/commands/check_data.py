@@ -127,6 +127,8 @@ def _read_all(data: DataModule, digest: bool) -> tuple[Manifest, list[str]]:
                     notes.setdefault((split, finding.note), []).append(finding.name)
                 if finding.problem is not None:
                     print(f"{split}  {finding.name}: {finding.problem}", flush=True)
+            for remark in data.remarks(split):
+                notes[split, remark.removeprefix(f"{split}: ")] = ["all"]
         except DataError as refusal:
             unlisted[split] = refusal
     if not found:

@@ -97,7 +97,7 @@ def _jpeg_damage(content: bytes) -> str | None:
     decoder.options = {"err_detect": "explode"}
     decoder.thread_count = 1
     try:
-        frames = [*decoder.decode(av.Packet(content)), *decoder.decode(None)]  # type: ignore[attr-defined]
+        frames = [*decoder.decode(av.Packet(content)), *decoder.decode(None)]
     except av.error.InvalidDataError:
         return "its compressed data are damaged"
     except av.error.FFmpegError:

@@ -94,10 +94,10 @@ def orientation(image: Image.Image) -> int:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            tag = image.getexif().get(ORIENTATION)
+            tag: Any = image.getexif().get(ORIENTATION)
     except Exception:  # damaged tags can raise anything, and say nothing of the pixels
         return UPRIGHT
-    return tag if tag in TURNED else UPRIGHT
+    return int(tag) if tag in TURNED else UPRIGHT
 
 
 def turn(stored: NDArray[Turned], tag: int) -> NDArray[Turned]:
@@ -139,12 +139,12 @@ def _own_bits(image: Image.Image) -> int:
 
 def _integers(image: Image.Image) -> NDArray[np.integer[Any]]:
     unsigned = image.format == "TIFF" and image.tag_v2.get(SAMPLE_FORMAT, (UNSIGNED,))[0] == UNSIGNED  # type: ignore[attr-defined]
-    values = np.asarray(image)
+    values: NDArray[np.integer[Any]] = np.asarray(image)
     return values.view(np.uint32) if unsigned and values.dtype == np.int32 else values
 
 
 def _deep_colours(path: Path) -> NDArray[np.integer[Any]]:
-    values = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    values: Any = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None or values.dtype != np.uint16:
         raise OSError("its 16-bit colours can't be decoded")
     return values if values.ndim == 2 else values[..., 2::-1]
