@@ -215,7 +215,11 @@ def _interval_over_items(written: record.Record, scores: dict[str, Any]) -> str 
         items = scores[averaged_score([(written, scores)])]
     except ValueError:
         return None
-    interval, name = bootstrap_mean(items), written.primary
+    name = written.primary
+    if items.min() == items.max():
+        value = value_text(written.metrics[name], name)
+        return f"{headed(name)} {value} of each of {len(items):,} items: that all score alike gives no interval"
+    interval = bootstrap_mean(items)
     ends = f"{value_text(interval.low, name)} … {value_text(interval.high, name)}"
     return f"{headed(name)} {value_text(written.metrics[name], name)}, 95 % interval over {len(items):,} items: {ends}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 
 from blockyard.callbacks.class_report import draw, print_rows, to_csv
@@ -31,6 +32,9 @@ class SegmentationReport(Callback):
             return
         classes = trainer.datamodule.classes  # type: ignore[attr-defined]
         rows = pixel_rows(confusion.cpu(), classes)
+        if absent := [str(row["class"]) for row in rows if not row["pixels"]]:
+            named = ", ".join(absent[:5]) + (", …" if len(absent) > 5 else "")
+            rank_zero_warn(f"test: not one pixel is {named}: means are over the classes that occur or are predicted")
         atomic.write(self.directory / "classes.csv", to_csv(rows).encode())
         atomic.write(self.directory / "confusion.png", draw(_per_cent(confusion.cpu()), classes))
         if trainer.progress_bar_callback is not None:

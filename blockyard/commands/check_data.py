@@ -89,16 +89,24 @@ def _read_all(data: DataModule, digest: bool) -> tuple[Manifest, list[str]]:
     """What was found, with what is bad printed at once, and which splits can't be listed."""
     found: Manifest = {}
     unlisted: dict[str, DataError] = {}
+    notes: dict[tuple[str, str], list[str]] = {}
     for split in SPLITS:
         try:
             for finding in data.findings(split, digest):
                 found[split, finding.name] = _row(finding)
+                if finding.note is not None:
+                    notes.setdefault((split, finding.note), []).append(finding.name)
                 if finding.problem is not None:
                     print(printable(f"{split}  {finding.name}: {finding.problem}"), flush=True)
+            for remark in data.remarks(split):
+                notes[split, remark.removeprefix(f"{split}: ")] = ["all"]
         except DataError as refusal:
             unlisted[split] = refusal
     if not found:
         raise next(iter(unlisted.values()))
+    for (split, note), names in notes.items():
+        count = f"{len(names)} samples, the first is {names[0]}" if len(names) > 1 else names[0]
+        print(f"{split}  note: {note} ({count})", flush=True)
     for split, why in unlisted.items():
         print(f"{split}: {why}", flush=True)
     return found, list(unlisted)

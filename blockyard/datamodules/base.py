@@ -219,6 +219,14 @@ class DataModule(LightningDataModule, ABC):
         """
         yield from DataLoader(Findings(self.split(split), digest), batch_size=None, num_workers=self.num_workers)
 
+    def remarks(self, split: str) -> Iterator[str]:
+        """What is worth knowing of a split as a whole, though nothing is wrong with a sample.
+
+        Raises:
+            DataError: If it is of no use.
+        """
+        yield from ()
+
     def setup(self, stage: str) -> None:
         """Read what a stage needs, so that missing data is reported before anything starts."""
         for name in STAGES[stage]:

@@ -11,17 +11,16 @@ import albumentations as A
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.class_folders import FileKind
 from blockyard.datamodules.fingerprints import Column
 from blockyard.datamodules.loading import Batch, Split, empty_batch
+from blockyard.datamodules.picture_checks import damage, peculiarity
+from blockyard.datamodules.picture_files import Pixels, decode
 
-Pixels = NDArray[np.uint8]
 PICTURES = FileKind(
     "picture",
-    frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}),
+    frozenset({".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}),
     "*.jpg (or .png, .webp, …)",
 )
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -88,6 +87,14 @@ class Images(Split):
         """The file of a picture that has one."""
         return [self.images.paths[position]] if isinstance(self.images, ImageFiles) else []
 
+    def problem(self, position: int) -> str | None:
+        """What is wrong with a picture; its files are checked beyond whether they open."""
+        return super().problem(position) or damaged_file(self.files(position))
+
+    def note(self, position: int) -> str | None:
+        """What is worth knowing of the files of a picture."""
+        return next(filter(None, map(peculiarity, self.files(position))), None)
+
     def stored_shape(self, position: int) -> tuple[int, ...]:
         """``(H, W, C)`` as stored."""
         return self.images[position].shape
@@ -99,18 +106,22 @@ class Images(Split):
         return {"input": normalised, **super().collate(samples)}
 
 
-class ImageFiles(Sequence[Pixels]):
-    """Picture files as uint8 ``(H, W, 3)``, decoded when asked for.
+def damaged_file(paths: Sequence[Path]) -> str | None:
+    """The first of some picture files that opens and is damaged, and how; None if none is."""
+    return next((f"{path}: {found}; replace or remove it" for path in paths if (found := damage(path))), None)
 
-    Grey is repeated; CMYK and palettes are converted; transparency is dropped; of 16 bits the upper 8 are taken. The
-    orientation tag is not applied, as in torchvision.
+
+class ImageFiles(Sequence[Pixels]):
+    """Picture files as uint8 ``(H, W, 3)``, upright, decoded when asked for by :func:`decode`.
 
     Args:
         paths: The files.
+        bits: How many bits the values of files of more than 8 bits have; None means as many as the file has.
     """
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[Path], bits: int | None = None) -> None:
         self.paths = paths
+        self.bits = bits
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -119,17 +130,14 @@ class ImageFiles(Sequence[Pixels]):
         """Decode one file.
 
         Raises:
-            DataError: If it is missing, damaged or has floating-point pixels.
+            DataError: If it is missing, damaged, or its values are outside of their range.
         """
-        path = self.paths[index]
-        try:
-            with Image.open(path) as image:
-                if image.mode == "F":
-                    raise DataError(f"{path}: floating-point pixels; save it with 8 or 16 bits")
-                # Pillow's own conversion clips 16-bit pixels at 255 ("I" is how it opens some 16-bit PNG files).
-                if image.mode.startswith("I"):
-                    grey = (np.asarray(image) >> 8).clip(0, 255).astype(np.uint8)
-                    return np.repeat(grey[..., None], 3, axis=-1)
-                return np.asarray(image.convert("RGB"))
-        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-            raise DataError(f"{path}: damaged or not a picture ({error}); replace or remove it") from error
+        return self.read(index)[0]
+
+    def read(self, index: int) -> tuple[Pixels, int]:
+        """Decode one file, and tell the orientation tag by which it was turned, 1 for none.
+
+        Raises:
+            DataError: If it is missing, damaged, or its values are outside of their range.
+        """
+        return decode(self.paths[index], self.bits)

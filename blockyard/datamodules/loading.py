@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import random
+import warnings
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -93,6 +94,10 @@ class Split(Dataset[dict[str, Any]]):
         """The shape of what is stored, where that can be told at once."""
         return None
 
+    def note(self, position: int) -> str | None:
+        """What is worth knowing of what ``names[position]`` names though nothing is wrong, without its name."""
+        return None
+
     def problem(self, position: int) -> str | None:
         """What is wrong with what ``names[position]`` names, in one line; None if nothing is."""
         try:
@@ -120,6 +125,7 @@ class Finding:
         size: Bytes of its files; None if it has no files of its own.
         sha256: Of its files, one after the other; None as before, or if one is missing.
         shape: Of what is stored, where that can be told.
+        note: What is worth knowing of it though nothing is wrong, without its name.
     """
 
     name: str
@@ -127,6 +133,7 @@ class Finding:
     size: int | None = None
     sha256: str | None = None
     shape: tuple[int, ...] | None = None
+    note: str | None = None
 
 
 class Findings(Dataset[Finding]):
@@ -145,18 +152,24 @@ class Findings(Dataset[Finding]):
         return len(self.split.names)
 
     def __getitem__(self, position: int) -> Finding:
-        with isolate_rng(include_cuda=False):
+        with isolate_rng(include_cuda=False), warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
             problem = self.split.problem(position)
+        # What decoders warn of.
+        warned = [
+            str(warning.message) for warning in told if issubclass(warning.category, UserWarning | RuntimeWarning)
+        ]
+        note = "; ".join(dict.fromkeys([*filter(None, [self.split.note(position)]), *warned])) or None
         name, files = self.split.names[position], self.split.files(position) if self.digest else ()
         shape = self.split.stored_shape(position) if self.digest and problem is None else None
         if not files or not all(path.is_file() for path in files):
-            return Finding(name, problem, shape=shape)
+            return Finding(name, problem, shape=shape, note=note)
         digest, size = hashlib.sha256(), 0
         for path in files:
             content = path.read_bytes()
             digest.update(content)
             size += len(content)
-        return Finding(name, problem, size, digest.hexdigest(), shape)
+        return Finding(name, problem, size, digest.hexdigest(), shape, note)
 
 
 class SeededSplit(Dataset[dict[str, Any]]):

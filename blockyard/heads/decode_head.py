@@ -32,6 +32,8 @@ _UNUSABLE: dict[str, str] = {
 _BROKEN_LOSSES: dict[str, str] = {
     "OhemCrossEntropy": "use sampler: {type: OHEMPixelSampler} with CrossEntropyLoss",
     "BoundaryLoss": "it needs maps of edges",
+    "HuasdorffDisstanceLoss": "it counts ignored pixels as background; use DiceLoss, TverskyLoss or LovaszLoss",
+    "SiLogLoss": "it compares depths",
 }
 
 
@@ -63,7 +65,10 @@ def make_head(config: Any, stages: Sequence[Stage], num_classes: int, *, auxilia
     _connect(options, stages, auxiliary)
     options.setdefault("norm_cfg", {"type": "BN", "requires_grad": True})
     _refuse_losses(options, cls, num_classes)
-    return build(options, "decode_head")
+    head = build(options, "decode_head")
+    from blockyard.heads.ignored_pixels import mend_losses  # imports mmsegmentation
+
+    return mend_losses(head)
 
 
 def check_heads(decode_head: Any, auxiliary_heads: Sequence[Any]) -> None:

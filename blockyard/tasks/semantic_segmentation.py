@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 
 from blockyard.heads import Segmentor, check_heads, make_segmentor, stock_segmentor
@@ -160,6 +161,8 @@ class SemanticSegmentation(Task):
         # torchmetrics makes a scalar of a single value.
         self.pictures = {name: values.reshape(-1) for name, values in self._scores.compute().items()}
         self.sample_scores = {name: self.pictures[name] for name in OF_A_PICTURE}
+        if without := len(self._scores.seen) - len(self.pictures["index"]):
+            rank_zero_warn(f"{without} of {len(self._scores.seen)} test pictures have no labelled pixel and no score")
         scores = mean_scores(self.pixel_confusion)
         self.log_dict({f"test/{name}": value.float() for name, value in scores.items()})
         self.test_confusion.reset()

@@ -16,6 +16,7 @@ from blockyard.datamodules.class_folders import Listing
 from blockyard.datamodules.image.augmentation import erasing_transform, policy_transform
 from blockyard.datamodules.image.new_pictures import NewPictures, find_pictures
 from blockyard.datamodules.images import IMAGENET_MEAN, IMAGENET_STD, ImageFiles, Images, Pixels
+from blockyard.datamodules.picture_files import check_bits
 
 
 class ImageDataModule(DataModule):
@@ -23,7 +24,8 @@ class ImageDataModule(DataModule):
 
     Training pictures are cropped at random to a share ``scale`` of their area, resized to ``size`` and flipped;
     the others are resized to ``resize`` on their short side and cropped in the middle. See
-    :class:`~blockyard.datamodules.images.ImageFiles` for how grey, CMYK and 16-bit pictures become RGB.
+    :func:`~blockyard.datamodules.picture_files.decode` for how grey, CMYK and 16-bit pictures become RGB. Pictures with
+    an orientation tag are turned upright, as viewers show them, in training, tests and prediction alike.
 
     A subclass implements :meth:`pictures` and ``classes``.
 
@@ -45,6 +47,8 @@ class ImageDataModule(DataModule):
             Of these, one that can't be read is named and passed over.
         mean: Mean of each channel, in units of the full range.
         std: Standard deviation of each channel, in units of the full range.
+        bits: How many bits the values of pictures of more than 8 bits have, such as 12 of a camera's in files of 16;
+            None means as many as the file has, and refuses files that use far fewer.
         batch_size: Global batch size.
         num_workers: Worker processes a process.
         seed: Seed of order and augmentation; None takes the one of ``seed_everything``.
@@ -73,10 +77,12 @@ class ImageDataModule(DataModule):
         batch_size: int = 64,
         num_workers: int = 2,
         seed: int | None = None,
+        bits: int | None = None,
         name: str | None = None,
         checked: str | None = None,
     ) -> None:
         super().__init__(batch_size, num_workers, seed, name, checked)
+        check_bits(bits)
         self.save_hyperparameters()
         # A Path among them would make checkpoints unreadable; they are what the subclass was given.
         self.predict_folder = self.hparams["predict_folder"] = _plain(predict_folder)
@@ -93,6 +99,7 @@ class ImageDataModule(DataModule):
         self.crops = crops
         self.mean = mean
         self.std = std
+        self.bits = bits
         self._policy = policy_transform(auto_augment, size, mean)
         self._erasing = erasing_transform(erasing, mean)
 
@@ -113,7 +120,8 @@ class ImageDataModule(DataModule):
         """List a split; the pictures themselves are read when asked for."""
         if split == "predict":
             found = find_pictures(self.predict_folder) if self.predict_folder else self.pictures(split)
-            return NewPictures(found, self.test_size, self.preparation(self.test_size), self.mean, self.std)
+            transform = self.preparation(self.test_size)
+            return NewPictures(found, self.test_size, transform, self.mean, self.std, self.bits)
         size = self.test_size if split == "test" else self.size
         found, transform, crops = self.pictures(split), self.preparation(size), None
         if split == "train":
@@ -124,7 +132,7 @@ class ImageDataModule(DataModule):
 
     def files(self, listing: Listing) -> ImageFiles:
         """How the pictures of a listing are read."""
-        return ImageFiles(listing.paths)
+        return ImageFiles(listing.paths, self.bits)
 
     def augmentation(self) -> A.Compose:
         """What happens to training pictures."""

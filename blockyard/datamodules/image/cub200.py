@@ -16,6 +16,7 @@ from blockyard.datamodules.class_folders import Listing
 from blockyard.datamodules.holding_out import hold_out
 from blockyard.datamodules.image.base import ImageDataModule
 from blockyard.datamodules.images import ImageFiles, Pixels
+from blockyard.datamodules.picture_files import turn, turn_back
 from blockyard.datamodules.published import check_counts, how_to_unpack
 
 PAGE = "https://www.vision.caltech.edu/datasets/cub_200_2011/"
@@ -83,9 +84,9 @@ class CUB200(ImageDataModule):
     def files(self, listing: Listing) -> ImageFiles:
         """Pictures as they are or, with ``crop_boxes``, cut to the bird; those to predict have no boxes."""
         if not self.crop_boxes or listing.targets is None:
-            return ImageFiles(listing.paths)
+            return ImageFiles(listing.paths, self.bits)
         boxes = self._table("bounding_boxes.txt", 5)
-        return BoxedFiles(listing.paths, [self._box(boxes, self._images[name]) for name in listing.names])
+        return BoxedFiles(listing.paths, [self._box(boxes, self._images[name]) for name in listing.names], self.bits)
 
     def _part(self, training: bool) -> Listing:
         labels, flags = self._table("image_class_labels.txt", 2), self._table("train_test_split.txt", 2)
@@ -149,22 +150,24 @@ class BoxedFiles(ImageFiles):
 
     Args:
         paths: The files.
-        boxes: Of each the left and upper edge, width and height, in pixels.
+        boxes: Of each the left and upper edge, width and height, in pixels as stored, before any turn upright.
+        bits: As of :class:`ImageFiles`.
     """
 
-    def __init__(self, paths: Sequence[Path], boxes: Sequence[Box]) -> None:
-        super().__init__(paths)
+    def __init__(self, paths: Sequence[Path], boxes: Sequence[Box], bits: int | None = None) -> None:
+        super().__init__(paths, bits)
         self.boxes: NDArray[np.float64] = np.array(boxes, dtype=np.float64).reshape(-1, 4)
 
-    def __getitem__(self, index: int) -> Pixels:  # type: ignore[override]
-        """Decode one file, uint8 ``(h, w, 3)``.
+    def read(self, index: int) -> tuple[Pixels, int]:
+        """Decode one file, uint8 ``(h, w, 3)``, and tell its orientation tag.
 
         Raises:
             DataError: If it is damaged, or the box lies outside.
         """
-        image = super().__getitem__(index)
+        upright, tag = super().read(index)
+        image = turn_back(upright, tag)
         left, top, width, height = self.boxes[index].round().astype(int)
         part = image[max(0, top) : max(0, top + height), max(0, left) : max(0, left + width)]
         if not part.size:
             raise DataError(f"{self.paths[index]}: its box {self.boxes[index].tolist()} lies outside the picture")
-        return part
+        return turn(part, tag), tag

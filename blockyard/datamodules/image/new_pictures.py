@@ -25,10 +25,11 @@ class PredictionFiles(ImageFiles):
     Args:
         paths: The files.
         channels: 3, or 1 for their brightness.
+        bits: As of :class:`ImageFiles`.
     """
 
-    def __init__(self, paths: Sequence[Path], channels: int = 3) -> None:
-        super().__init__(paths)
+    def __init__(self, paths: Sequence[Path], channels: int = 3, bits: int | None = None) -> None:
+        super().__init__(paths, bits)
         self.channels = channels
 
     def __getitem__(self, index: int) -> Pixels:  # type: ignore[override]
@@ -51,15 +52,22 @@ class NewPictures(Images):
             takes the middle.
         mean: Mean of each channel, in units of the full range.
         std: Standard deviation of each channel, in units of the full range.
+        bits: How many bits the values of files of more than 8 bits have; None means as many as the file has.
     """
 
     def __init__(
-        self, listing: Listing, size: int, transform: A.Compose | None, mean: Sequence[float], std: Sequence[float]
+        self,
+        listing: Listing,
+        size: int,
+        transform: A.Compose | None,
+        mean: Sequence[float],
+        std: Sequence[float],
+        bits: int | None = None,
     ) -> None:
         if transform is None:
             shrink = A.SmallestMaxSize(size, interpolation=cv2.INTER_AREA)
             transform = A.Compose([shrink, A.CenterCrop(size, size)])
-        super().__init__(PredictionFiles(listing.paths, len(mean)), None, listing.names, transform, mean, std)
+        super().__init__(PredictionFiles(listing.paths, len(mean), bits), None, listing.names, transform, mean, std)
         self._blank = np.zeros((size, size, len(mean)), np.uint8)
 
     def __getitem__(self, index: int) -> dict[str, Any]:

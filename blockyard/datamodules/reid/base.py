@@ -14,6 +14,7 @@ import numpy as np
 from blockyard.datamodules.base import DataError, DataModule
 from blockyard.datamodules.images import IMAGENET_MEAN, IMAGENET_STD
 from blockyard.datamodules.loading import TrainSampler
+from blockyard.datamodules.picture_files import check_bits
 from blockyard.datamodules.reid.identity_sampler import IdentitySampler
 from blockyard.datamodules.reid.pedestrians import Clips, Pedestrians, Pool, RandomClip, TrainingPedestrians
 from blockyard.datamodules.reid.person_folder import compare_folders, find_stills, find_tracklets
@@ -46,8 +47,8 @@ class PersonDataModule(DataModule):
     Batches also hold ``camera``, long ``(B,)``, from 0. In training ``target`` is a class, the place of the identity
     among the sorted ones; elsewhere it is the identity as the data set numbers it. Splits for testing are a
     :class:`~blockyard.datamodules.reid.pedestrians.Pool`, which says what is ``query`` and what is ``gallery``. For
-    validation the last ``val_identities`` training identities are held out; each one's first sighting in each camera is
-    a query.
+    validation the last ``val_identities`` training identities that two cameras saw are held out; each one's first
+    sighting in each camera is a query.
 
     Training pictures are resized, flipped at random, padded with black, cropped at random, and erased in part at
     random; all frames of a clip alike.
@@ -64,6 +65,8 @@ class PersonDataModule(DataModule):
         gallery_folder: Pictures that are searched, in ``predict``; of tracklets, a sub-folder each.
         mean: Mean of each channel, in units of the full range.
         std: Standard deviation of each channel, in units of the full range.
+        bits: How many bits the values of pictures of more than 8 bits have, such as 12 of a camera's in files of 16;
+            None means as many as the file has, and refuses files that use far fewer.
         batch_size: Global batch size.
         num_workers: Worker processes a process.
         seed: Seed of order and augmentation; None takes the one of ``seed_everything``.
@@ -96,10 +99,12 @@ class PersonDataModule(DataModule):
         batch_size: int = 64,
         num_workers: int = 2,
         seed: int | None = None,
+        bits: int | None = None,
         name: str | None = None,
         checked: str | None = None,
     ) -> None:
         super().__init__(batch_size, num_workers, seed, name, checked)
+        check_bits(bits)
         self.save_hyperparameters()
         # A Path among them would make checkpoints unreadable; they are what the subclass was given.
         for name, folder in (("query_folder", query_folder), ("gallery_folder", gallery_folder)):
@@ -117,6 +122,7 @@ class PersonDataModule(DataModule):
         self.query_folder = Path(query_folder) if query_folder else None
         self.gallery_folder = Path(gallery_folder) if gallery_folder else None
         self.mean, self.std = mean, std
+        self.bits = bits
 
     @abstractmethod
     def training(self) -> Sightings:
@@ -163,6 +169,7 @@ class PersonDataModule(DataModule):
     def load(self, split: str) -> Pedestrians:
         """List a split; the pictures themselves are read when asked for."""
         options: dict[str, Any] = {"size": self.size, "mean": self.mean, "std": self.std, "tracklets": self.tracklets}
+        options["bits"] = self.bits
         if split == "train":
             kept = self._held_out[0]
             return TrainingPedestrians(self.random_clip(), sightings=kept, transform=self._augmentation(), **options)

@@ -15,8 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from blockyard.datamodules.fingerprints import Column
-from blockyard.datamodules.images import ImageFiles, Pixels
+from blockyard.datamodules.images import ImageFiles, Pixels, damaged_file
 from blockyard.datamodules.loading import Batch, Split, empty_batch
+from blockyard.datamodules.picture_checks import peculiarity
 from blockyard.datamodules.reid.sightings import Retrieval, Sightings
 from blockyard.datamodules.reid.tracklet_sampling import Indices
 
@@ -39,6 +40,7 @@ class Pedestrians(Split):
         mean: Mean of each channel, in units of the full range.
         std: Standard deviation of each channel, in units of the full range.
         tracklets: Whether inputs have a time axis.
+        bits: How many bits the values of files of more than 8 bits have; None means as many as the file has.
     """
 
     def __init__(
@@ -49,7 +51,9 @@ class Pedestrians(Split):
         mean: Sequence[float],
         std: Sequence[float],
         tracklets: bool,
+        bits: int | None = None,
     ) -> None:
+        self.bits = bits
         self.sightings = sightings
         self.names = sightings.names
         self.size = size
@@ -74,7 +78,7 @@ class Pedestrians(Split):
             DataError: If a file is missing or damaged.
         """
         files = self.sightings.frames[position]
-        pixels = ImageFiles([Path(files[frame]) for frame in frames])
+        pixels = ImageFiles([Path(files[frame]) for frame in frames], self.bits)
         return np.stack([self._resize(pixels[place]) for place in range(len(pixels))])
 
     def picture(self, position: int) -> Pixels:
@@ -106,7 +110,11 @@ class Pedestrians(Split):
                 self.read(position, [frame])
         except (ValueError, OSError) as error:
             return " ".join(str(error).split())
-        return None
+        return damaged_file(self.files(position))
+
+    def note(self, position: int) -> str | None:
+        """What is worth knowing of the frames of a sighting."""
+        return next(filter(None, map(peculiarity, self.files(position))), None)
 
     def _apply(self, frames: Pixels) -> Pixels:
         return frames if self.transform is None else self.transform(images=frames)["images"]

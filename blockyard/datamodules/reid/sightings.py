@@ -78,13 +78,15 @@ class Retrieval:
             place: What a message names.
 
         Raises:
-            DataError: If there are no queries, no gallery, or not two cameras.
+            DataError: If there are no queries, no gallery, not two cameras, or no query that has a match.
         """
         for name, positions in (("queries", self.query), ("gallery", self.gallery)):
             if not len(positions):
                 raise DataError(f"{place}: no {name} to test on")
         if len(cameras := np.unique(self.pool.cameras)) < 2:
             raise DataError(f"{place}: all is from camera {cameras[0] + 1}; a person is looked for in another camera")
+        if not any_match(self.pool, self.query, self.gallery):
+            raise DataError(f"{place}: nobody asked for is in the gallery by another camera: nothing could be scored")
         return self
 
 
@@ -101,11 +103,25 @@ def pictures(folder: Path, names: Sequence[str], identities: Sequence[int], came
     return Sightings(frames, names, np.array(identities, dtype=np.int64), np.array(cameras, dtype=np.int64) - 1)
 
 
+def any_match(pool: Sightings, query: Positions, gallery: Positions) -> bool:
+    """Whether anybody asked for was seen by another camera in the gallery."""
+    searched: dict[int, set[int]] = {}
+    for identity, camera in zip(pool.identities[gallery].tolist(), pool.cameras[gallery].tolist(), strict=True):
+        searched.setdefault(identity, set()).add(camera)
+    asked = zip(pool.identities[query].tolist(), pool.cameras[query].tolist(), strict=True)
+    return any(searched.get(identity, set()) - {camera} for identity, camera in asked)
+
+
 def one_query_per_camera(pool: Sightings) -> tuple[Positions, Positions]:
-    """Positions of queries, the first sighting of each identity in each camera, and of the gallery, all others."""
+    """Positions of queries, the first sighting of each identity in each camera, and of the gallery, all others.
+
+    Where that leaves nobody to be found, as with one sighting a person and camera, the gallery is everything: what the
+    query's own camera saw of the person never counts.
+    """
     pairs = np.stack([pool.identities, pool.cameras], axis=1)
-    first = np.unique(pairs, axis=0, return_index=True)[1]
-    return np.sort(first), np.setdiff1d(np.arange(len(pool)), first)
+    first = np.sort(np.unique(pairs, axis=0, return_index=True)[1])
+    others = np.setdiff1d(np.arange(len(pool)), first)
+    return first, others if any_match(pool, first, others) else np.arange(len(pool))
 
 
 def camera_against_camera(pool: Sightings) -> tuple[Positions, Positions]:
@@ -114,23 +130,29 @@ def camera_against_camera(pool: Sightings) -> tuple[Positions, Positions]:
 
 
 def hold_out_identities(sightings: Sightings, count: int | None) -> tuple[Sightings, Sightings]:
-    """Divide people by a fixed rule: the *last* identities, in order of their numbers, are held out.
+    """Divide people by a fixed rule: the *last* identities that two cameras saw, by their numbers, are held out.
 
     Args:
         sightings: Those of the training split.
-        count: Identities to hold out; None takes a tenth of them, at least two.
+        count: Identities to hold out; None takes a tenth of all, at least two, at most those that two cameras saw.
 
     Returns:
         What stays and what is held out.
 
     Raises:
-        DataError: If fewer than two identities would stay.
+        DataError: If two cameras saw too few, or fewer than two identities would stay.
     """
     identities = np.unique(sightings.identities)
-    count = max(2, round(len(identities) / 10)) if count is None else count
+    pairs = np.unique(np.stack([sightings.identities, sightings.cameras], axis=1), axis=0)
+    usable = identities[np.unique(pairs[:, 0], return_counts=True)[1] > 1]
+    tenth = max(2, round(len(identities) / 10))
+    count = max(2, min(tenth, len(usable))) if count is None else count
+    if count > len(usable):
+        seen = f"{len(usable)} of {len(identities)} training identities were seen by two cameras"
+        raise DataError(f"{seen}: {count} can't be held out for validation; val_identities=0 trains without it")
     if count > len(identities) - 2:
         raise DataError(f"{count} of {len(identities)} training identities can't be held out: two must stay")
-    held = np.isin(sightings.identities, identities[len(identities) - count :])
+    held = np.isin(sightings.identities, usable[len(usable) - count :])
     return sightings.take(~held), sightings.take(held)
 
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
 import albumentations as A
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
-from blockyard.datamodules.base import DataModule
+from blockyard.datamodules.base import STAGES, DataModule
 from blockyard.datamodules.images import IMAGENET_MEAN, IMAGENET_STD, ImageFiles
+from blockyard.datamodules.picture_files import check_bits
 from blockyard.datamodules.segmentation.listing import Listing, hold_out_evenly
 from blockyard.datamodules.segmentation.mask_transforms import CategoryCrop, Rescale, photometric_distortion
 from blockyard.datamodules.segmentation.masked_pictures import Crops, WholePictures
 from blockyard.datamodules.segmentation.masks import IGNORE, Colour, MaskFiles, voc_palette
+from blockyard.datamodules.segmentation.survey import SAMPLE, judge, survey
 from blockyard.datamodules.vocabulary import Vocabulary
 
 
@@ -25,7 +28,8 @@ class SegmentationDataModule(DataModule):
     Training pictures are resized by a random factor in ``scale`` (on top of ``resize``), cropped to ``size`` so that,
     if ten tries suffice, no class covers more than ``largest_share``, flipped, distorted in colour, and padded with the
     mean colour at the bottom and on the right. All others are whole: resized to fit ``resize`` and otherwise as they
-    are, and their masks are never resized.
+    are, and their masks are never resized. Pictures with an orientation tag are turned upright, and so is what is
+    predicted; see :meth:`PicturesWithMasks.read` for their masks.
 
     Batches for training: ``input`` float ``(B, 3, h, w)``, ``target`` long ``(B, h, w)``. All others: ``input`` a list
     of B float ``(3, h_i, w_i)`` and ``target`` a list of B long ``(H_i, W_i)``, the size of the file; in ``predict``
@@ -42,6 +46,8 @@ class SegmentationDataModule(DataModule):
         predict_folder: Pictures for ``predict``, at any depth.
         mean: Mean of each channel, in units of the full range.
         std: Standard deviation of each channel, in units of the full range.
+        bits: How many bits the values of pictures of more than 8 bits have, such as 12 of a camera's in files of 16;
+            None means as many as the file has, and refuses files that use far fewer.
         batch_size: Global batch size.
         num_workers: Worker processes a process.
         seed: Seed of order and augmentation; None takes the one of ``seed_everything``.
@@ -55,6 +61,8 @@ class SegmentationDataModule(DataModule):
     ignore_index: ClassVar[int] = IGNORE
     hint: ClassVar[str] = ""
     """What to say after a complaint of a value that may not occur in a mask."""
+    remedy: ClassVar[str] = ""
+    """What to say after a complaint that all but one class is ignored."""
 
     def __init__(
         self,
@@ -71,10 +79,12 @@ class SegmentationDataModule(DataModule):
         batch_size: int = 16,
         num_workers: int = 2,
         seed: int | None = None,
+        bits: int | None = None,
         name: str | None = None,
         checked: str | None = None,
     ) -> None:
         super().__init__(batch_size, num_workers, seed, name, checked)
+        check_bits(bits)
         self.save_hyperparameters()
         # A Path among them would make checkpoints unreadable; they are what the subclass was given.
         self.hparams["predict_folder"] = predict_folder and os.fspath(predict_folder)
@@ -89,6 +99,8 @@ class SegmentationDataModule(DataModule):
         self.val_fraction = val_fraction
         self.predict_folder = Path(predict_folder) if predict_folder else None
         self.mean, self.std = mean, std
+        self.bits = bits
+        self._surveyed: set[str] = set()
 
     @abstractmethod
     def list_files(self, split: str) -> Listing:
@@ -126,7 +138,32 @@ class SegmentationDataModule(DataModule):
             files = self.list_files(split)
             masks = MaskFiles(files.masks, self.labels, self.hint)
         kind, transform = (Crops if split == "train" else WholePictures), self._transform(split == "train")
-        return kind(ImageFiles(files.images), masks, files.names, transform, self.mean, self.std)
+        return kind(ImageFiles(files.images, self.bits), masks, files.names, transform, self.mean, self.std)
+
+    def setup(self, stage: str) -> None:
+        """Read what a stage needs, and look at its masks.
+
+        Raises:
+            DataError: If files are missing, or masks leave nothing to learn or to score.
+        """
+        super().setup(stage)
+        for split in STAGES[stage]:
+            if split not in self._surveyed:
+                self._surveyed.add(split)
+                if said := self._judge(split, SAMPLE):
+                    rank_zero_warn(said)
+
+    def remarks(self, split: str) -> Iterator[str]:
+        """Classes that no pixel of a split shows, all its masks read."""
+        if said := self._judge(split, None):
+            yield said
+
+    def _judge(self, split: str, most: int | None) -> str | None:
+        masks = self.split(split).masks  # type: ignore[attr-defined]
+        if masks is None or not len(masks):
+            return None
+        ignored = [value for value, label in self.labels.items() if label == IGNORE]
+        return judge(survey(masks, self.num_classes, most), split, self.classes, ignored, self.remedy)
 
     def hold_out(self, files: Listing, split: str) -> Listing:
         """What stays of the training pictures for ``train``, or what is held out for ``val``."""

@@ -29,6 +29,8 @@ class ImageMaskFolder(SegmentationDataModule):
     Args:
         root: Folder with ``images`` and ``masks`` in it.
         class_names: Names of the classes; None reads ``root/classes.txt``.
+        values: Of each class, in their order, its value in the mask files, such as ``[0, 255]`` of masks in black and
+            white; None means 0, 1, …. Any other value, but 255, is refused.
         reduce_zero_label: Whether 0 in a mask is ignored and 1, 2, … are the first, second, … class.
         options: Those of :class:`~blockyard.datamodules.segmentation.base.SegmentationDataModule`;
             ``predict_folder`` None means ``root/predict``.
@@ -37,14 +39,26 @@ class ImageMaskFolder(SegmentationDataModule):
         ValueError: If a number is out of range.
     """
 
+    remedy = "; where it is a class, list the value of each class, such as --data.values [0,255]"
+
     def __init__(
-        self, root: str, class_names: list[str] | None = None, reduce_zero_label: bool = False, **options: Any
+        self,
+        root: str,
+        class_names: list[str] | None = None,
+        reduce_zero_label: bool = False,
+        values: list[int] | None = None,
+        **options: Any,
     ) -> None:
         root = os.fspath(root)  # a Path among the hyperparameters would make checkpoints unreadable
         super().__init__(**options)
         self.root = Path(root)
         self.class_names = class_names
+        if values is not None and (
+            reduce_zero_label or len(set(values)) < len(values) or not all(0 <= value <= IGNORE for value in values)
+        ):
+            raise ValueError(f"values={values} must be different numbers of 0 to {IGNORE}, without reduce_zero_label")
         self.reduce_zero_label = reduce_zero_label
+        self.values = values
 
     @property
     def classes(self) -> list[str]:
@@ -59,7 +73,15 @@ class ImageMaskFolder(SegmentationDataModule):
 
     @property
     def labels(self) -> Mapping[int, int]:
-        """Class indices to labels."""
+        """Class indices, or the values given, to labels.
+
+        Raises:
+            DataError: If not each class has a value.
+        """
+        if self.values is not None:
+            if len(self.values) != self.num_classes:
+                raise DataError(f"values={self.values}: {self.num_classes} expected, one a class")
+            return {IGNORE: IGNORE} | {value: label for label, value in enumerate(self.values)}
         if self.reduce_zero_label:
             return {**reduce_zero(self.num_classes), IGNORE: IGNORE}
         return class_labels(self.num_classes)

@@ -13,6 +13,7 @@ from blockyard.datamodules.base import DataError
 from blockyard.datamodules.fingerprints import Column
 from blockyard.datamodules.images import ImageFiles, Images, Pixels
 from blockyard.datamodules.loading import Split
+from blockyard.datamodules.picture_files import SIDEWAYS, UPRIGHT, turn
 from blockyard.datamodules.segmentation.masks import Mask, MaskFiles
 
 
@@ -58,19 +59,38 @@ class PicturesWithMasks(Images):
         return [*super().files(position), *([self.masks.paths[position]] if self.masks else [])]
 
     def read(self, index: int) -> tuple[Pixels, Mask | None]:
-        """A picture and its mask.
+        """A picture and its mask, both upright.
+
+        A picture with an orientation tag, as telephones store them, is turned; its mask is turned by a tag of its own.
+        Of a mask without one, its size tells whether it was drawn over the picture as it is shown or as it is stored,
+        and in the latter case it is turned by the picture's tag.
 
         Raises:
-            DataError: If a file is missing or damaged, or if the two differ in size.
+            DataError: If a file is missing or damaged, if the two differ in size, or if an orientation tag leaves open
+                how they lie to each other.
         """
-        image = self.images[index]
+        image, tag = _read(self.images, index)
         if self.masks is None:
             return image, None
-        mask = self.masks[index]
-        if mask.shape != image.shape[:2]:
+        mask, own = _read(self.masks, index)
+        shape, sideways = image.shape[:2], tag in SIDEWAYS and image.shape[0] != image.shape[1]
+        if own == UPRIGHT and sideways and mask.shape == shape[::-1]:
+            mask = turn(mask, tag)  # drawn over the picture as it is stored, as its size tells
+        elif mask.shape != shape:
             sizes = [f"{array.shape[1]}×{array.shape[0]}" for array in (mask, image)]
-            raise DataError(f"{self.masks.paths[index]}: {sizes[0]} pixels, but its picture has {sizes[1]}")
+            turned = "" if tag == UPRIGHT else f", turned upright by its orientation tag {tag}"
+            raise DataError(f"{self.masks.paths[index]}: {sizes[0]} pixels, but its picture has {sizes[1]}{turned}")
+        elif own != tag and not (own == UPRIGHT and sideways):
+            raise DataError(
+                f"{self.masks.paths[index]}: orientation tag {own}, but {tag} of its picture (1 is upright), so "
+                "nothing says how they lie to each other: save both upright, without the tag"
+            )
         return image, mask
+
+
+def _read(files: Any, index: int) -> tuple[Any, int]:
+    """A picture or mask, and its orientation tag if it is a file."""
+    return files.read(index) if hasattr(files, "read") else (files[index], UPRIGHT)
 
 
 class Crops(PicturesWithMasks):

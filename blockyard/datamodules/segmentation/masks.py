@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from blockyard.datamodules.base import DataError
+from blockyard.datamodules.picture_files import UPRIGHT, opened, orientation, turn
 
 Mask = NDArray[np.uint8]
 """``(H, W)``, labels 0, 1, … and 255 for what is ignored."""
 Colour = tuple[int, int, int]
 
 IGNORE = 255
-INDEX_MODES = {"P", "L", "1", "I", "I;16"}
+INDEX_MODES = {"P", "L", "1", "I", "I;16", "I;16B"}
 """Pillow's names of the kinds of picture whose pixels are one number each."""
 
 
@@ -47,18 +48,26 @@ class MaskFiles(Sequence[Mask]):
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Mask:  # type: ignore[override]
-        """Decode one file.
+        """Decode one file, upright.
+
+        Raises:
+            DataError: If it is missing, damaged, colour-coded or holds a value that may not occur.
+        """
+        return self.read(index)[0]
+
+    def read(self, index: int) -> tuple[Mask, int]:
+        """Decode one file, and tell the orientation tag by which it was turned, 1 for none.
 
         Raises:
             DataError: If it is missing, damaged, colour-coded or holds a value that may not occur.
         """
         path = self.paths[index]
-        values = read_boundaries(path) if path.suffix == ".mat" else read_indices(path, self.hint)
+        values, tag = (read_boundaries(path), UPRIGHT) if path.suffix == ".mat" else read_indices(path, self.hint)
         wrong = self._unexpected(values)
         if wrong.any():
             found = f"value {int(values[wrong].max())} is wrong, as are {int(wrong.sum()):,} of {wrong.size:,} pixels"
             raise DataError(f"{path}: {found}; {spans(self.allowed)} may occur{self.hint}")
-        return np.asarray(cv2.LUT(values.astype(np.uint8, copy=False), self._labels), dtype=np.uint8)
+        return np.asarray(cv2.LUT(values.astype(np.uint8, copy=False), self._labels), dtype=np.uint8), tag
 
     def _unexpected(self, values: NDArray[np.integer]) -> NDArray[np.bool_]:
         if values.dtype == np.uint8:
@@ -67,8 +76,8 @@ class MaskFiles(Sequence[Mask]):
         return ~inside | (self._wrong[np.where(inside, values, 0)] == 1)
 
 
-def read_indices(path: Path, hint: str = "") -> NDArray[np.integer]:
-    """Read the numbers ``(H, W)`` of a picture with one number a pixel.
+def read_indices(path: Path, hint: str = "") -> tuple[NDArray[np.integer], int]:
+    """Read the numbers ``(H, W)`` of a picture with one number a pixel, upright, and its orientation tag.
 
     Args:
         path: The file.
@@ -78,7 +87,8 @@ def read_indices(path: Path, hint: str = "") -> NDArray[np.integer]:
         DataError: If it is missing or damaged, or has colours instead of numbers.
     """
     try:
-        with Image.open(path) as image:
+        with opened(path) as image:
+            tag = orientation(image) if image.format == "TIFF" else None  # which Pillow turns as it is loaded
             if image.mode not in INDEX_MODES or image.format == "JPEG":
                 kind = "compressed as JPEG, which changes values" if image.format == "JPEG" else f"of mode {image.mode}"
                 raise DataError(
@@ -86,9 +96,12 @@ def read_indices(path: Path, hint: str = "") -> NDArray[np.integer]:
                     f"but this one is {kind}{_first_colour(image)}{hint}"
                 )
             values = np.asarray(image)
+            if tag is None:
+                tag = orientation(image)
+                values = turn(values, tag)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: missing, damaged or not a picture ({error})") from error
-    return values.astype(np.uint8) if values.dtype == bool else values
+    return (values.astype(np.uint8) if values.dtype == bool else values), tag
 
 
 def read_boundaries(path: Path) -> NDArray[np.integer]:

@@ -93,9 +93,34 @@ def test_kinds_of_pictures_become_rgb(tmp_path):
     images = dict(zip(data.names("predict"), data.split("predict").images, strict=True))
     for name in ("grey.png", "grey16.png", "named_wrongly.jpeg"):
         assert np.array_equal(images[name], np.stack([ramp] * 3, axis=-1)), name
-    for name in ("cmyk.tif", "transparent.png", "turned.png"):
+    for name in ("cmyk.tif", "transparent.png"):
         assert np.array_equal(images[name], colour), name
+    assert np.array_equal(images["turned.png"], np.rot90(colour, -1)), "as any viewer shows it"
     assert next(iter(data.predict_dataloader()))["input"].shape == (6, 3, 8, 8)
+
+
+def test_training_tests_and_prediction_turn_alike(tmp_path):
+    colour = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
+    for folder in ("train/a", "train/b", "test/a", "test/b", "predict"):
+        (tmp_path / folder).mkdir(parents=True)
+        for number in range(2):
+            Image.fromarray(colour).save(tmp_path / folder / f"{number}.png", exif=_turned())
+    data = ImageFolder(tmp_path, val_fraction=0.5, predict_folder=tmp_path / "predict", size=4, num_workers=0)
+    for split in ("train", "val", "test", "predict"):
+        assert np.array_equal(data.split(split).images[0], np.rot90(colour, -1)), split
+    assert {finding.note for finding in data.findings("test")} == {"turned upright by its orientation tag 6"}
+
+
+def test_bits_reach_every_split(tmp_path):
+    for folder in ("train/a", "train/b", "test/a", "test/b", "predict"):
+        (tmp_path / folder).mkdir(parents=True)
+        for number in range(2):
+            Image.fromarray(np.full((6, 8), 640, np.uint16)).save(tmp_path / folder / f"{number}.png")
+    options = {"val_fraction": 0.5, "predict_folder": tmp_path / "predict", "size": 4, "num_workers": 0}
+    data = ImageFolder(tmp_path, bits=12, **options)
+    for split in ("train", "val", "test", "predict"):
+        assert (data.split(split).images[0] == 40).all(), split
+    assert "data.bits, such as 10" in dict(ImageFolder(tmp_path, **options).check("test"))["a/0.png"]
 
 
 def _turned():
