@@ -28,11 +28,18 @@ def ogg_end(path: Path) -> OggEnd:
         size = file.seek(0, 2)
         file.seek(max(0, size - 2 * LARGEST_PAGE))
         tail = file.read()
-    # A capture pattern, version 0, flags, of which 4 is the end, and the position of the last sample that ends there.
-    pages = [(page[1][0], int.from_bytes(page[2], "little")) for page in re.finditer(rb"OggS\0(.)(.{8})", tail, re.S)]
-    ends = [position for _, position in pages if position < 1 << 63]  # -1: no packet ends on this page
+    # A capture pattern, version 0, flags, of which 4 is the end, the position of the last sample that ends on the page,
+    # eight bytes of numbers, a sum of four, and the sizes of what it holds, as many as its 27th byte says.
+    pages = [page for page in re.finditer(rb"OggS\0(.)(.{8}).{12}(.)", tail, re.DOTALL) if _is_whole(page, tail)]
+    ends = [int.from_bytes(page[2], "little") for page in pages]
+    ends = [position for position in ends if position < 1 << 63]  # -1: no packet ends on this page
     samples = ends[-1] - ends[-2] if len(ends) > 1 else ends[-1] if ends else 0
-    return OggEnd(bool(pages and pages[-1][0] & 4), samples)
+    return OggEnd(bool(pages and pages[-1][1][0] & 4), samples)
+
+
+def _is_whole(page: re.Match[bytes], tail: bytes) -> bool:
+    sizes = tail[page.end() : page.end() + page[3][0]]
+    return len(sizes) == page[3][0] and page.end() + len(sizes) + sum(sizes) <= len(tail)
 
 
 def mp3_states_length(path: Path) -> bool:
