@@ -16,6 +16,10 @@ KINDS_TOLD = 6
 LONGEST_SUFFIX = 10
 
 
+class PassedOver(UserWarning):
+    """Files that a reader of folders has no use for."""
+
+
 class LeftOut:
     """What a reader of folders has no use for: names by kind."""
 
@@ -44,7 +48,7 @@ class LeftOut:
         if self.names:
             total = sum(map(len, self.names.values()))
             # At this very line, so that Python says the same thing only once.
-            warnings.warn(f"{place}: {total:,} passed over in search of {noun}s: {self}", stacklevel=1)
+            warnings.warn(f"{place}: {total:,} passed over in search of {noun}s: {self}", PassedOver, stacklevel=1)
 
 
 def entries(folder: str | Path, left: LeftOut, inside: str = "") -> Iterator[tuple[os.DirEntry[str], bool]]:

@@ -29,8 +29,8 @@ CLAIMS = re.compile(r"^\s*(?:data|SSND|Data Size|riff|Riff size)\s*: (\d+) \(sho
 LONGEST_HEADER = 4_096
 """Bytes of a file in which people would not look for sound."""
 LARGEST_PEAK = 4.0
-"""Of what is read, in units of full scale. Lossy codecs and mixes overshoot, but not by 12 dB: what is louder is damaged,
-or was never divided by 32768."""
+"""Of what is read, in units of full scale. Lossy codecs and mixes overshoot, but not by 12 dB: what is louder is
+damaged, or was never divided by 32768."""
 MP3, OGG = ("MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III"), ("VORBIS", "OPUS")
 
 
@@ -182,7 +182,9 @@ class Sound:
         if self.source_rate not in RATES:
             raise AudioError(f"{self.path}: damaged: a rate of {self.source_rate} Hz")
         if frames > 1 << 60:
-            raise AudioError(f"{self.path}: its header does not say how long it is (written to a pipe?); encode it anew")
+            raise AudioError(
+                f"{self.path}: its header does not say how long it is (written to a pipe?); encode it anew"
+            )
         if not frames:
             raise AudioError(_explain_no_sample(self.path))
         # libsndfile opens the rest of a file that was cut off as if it were whole; its log alone tells.
