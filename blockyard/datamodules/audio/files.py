@@ -138,7 +138,7 @@ class Sound:
         self._fresh = self._file.subtype not in (*MP3, *OGG) and self._file.seekable()
         start = self._landing(first)
         try:
-            if start or self._file.tell():
+            if self._file.seekable() and self._file.tell() != start:
                 self._file.seek(start)
             # In one call: soundfile seeks after every call, after which MP3 would go on with other samples.
             frames: NDArray[Any] = self._file.read(last - start, dtype="float32")[first - start :]
