@@ -113,6 +113,7 @@ class AudioClips(Split):
         path = self.recordings.paths[position]
         try:
             with Sound(path, self.rate) as sound:
+                sound.check_mp3_length()
                 first, last = self._bounds(position, sound)
                 for start in range(first, last, BLOCK_SECONDS * self.rate):
                     sound.read(start, min(BLOCK_SECONDS * self.rate, last - start))

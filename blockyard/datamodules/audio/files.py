@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blockyard.datamodules.audio.streams import LARGEST_BLOCK, decoded_length, mp3_states_length, ogg_end
+from blockyard.datamodules.audio.streams import LARGEST_BLOCK, mp3_samples, mp3_states_length, ogg_end
 from blockyard.datamodules.base import DataError
 
 Waveform = NDArray[np.float32]
@@ -31,6 +31,8 @@ LONGEST_HEADER = 4_096
 LARGEST_PEAK = 4.0
 """Of what is read, in units of full scale. Lossy codecs and mixes overshoot, but not by 12 dB: what is louder is
 damaged, or was never divided by 32768."""
+MP3_DELAY = 8 * 1152
+"""Samples that encoders of MP3 add at both ends, at most, and the frame that holds the length."""
 MP3, OGG = ("MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III"), ("VORBIS", "OPUS")
 
 
@@ -193,9 +195,26 @@ class Sound:
                 raise AudioError(f"{self.path}: cut off after {present} of {claimed} bytes")
         if subtype in OGG and not ogg_end(self.path).marked:
             raise AudioError(f"{self.path}: cut off")
-        if subtype in MP3 and not mp3_states_length(self.path):
-            return decoded_length(self.path, self.path.stat().st_mtime_ns)
+        if self._file.format == "MP3" and not mp3_states_length(self.path):
+            return min(frames, self.check_mp3_length() or frames)
         return frames
+
+    def check_mp3_length(self) -> int:
+        """Make sure that libsndfile reads all of an MP3 file: where it guesses the length, it may stop before the end.
+
+        Returns:
+            Samples of the file before any silence is cut off; 0 if they can't be counted.
+
+        Raises:
+            AudioError: If it can't all be read.
+        """
+        there = mp3_samples(self.path, self.path.stat().st_mtime_ns) if self._file.format == "MP3" else 0
+        if there > self._file.frames + MP3_DELAY:
+            raise AudioError(
+                f"{self.path}: of {there} samples {self._file.frames} can be read: it does not say how long it is, or "
+                "not of all of it; write it anew with: ffmpeg -i OLD.mp3 NEW.mp3"
+            )
+        return there
 
 
 def resample(waveform: Waveform, source_rate: int, rate: int) -> Waveform:

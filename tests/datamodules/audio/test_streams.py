@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from blockyard.datamodules.audio.clips import AudioClips
 from blockyard.datamodules.audio.files import AudioError, Sound
-from blockyard.datamodules.audio.streams import mp3_states_length, ogg_end
+from blockyard.datamodules.audio.listing import Recordings
+from blockyard.datamodules.audio.streams import mp3_samples, mp3_states_length, ogg_end
 
 soundfile = pytest.importorskip("soundfile")
 TOLERANCE = 1e-6
@@ -55,17 +57,40 @@ def without_length(path):
 
 
 def test_an_mp3_that_does_not_say_how_long_it_is(tmp_path):
-    path = write(tmp_path / "a.mp3", "bursts", 44_100)
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, signal("tone", 44_100, 4.0, 1), 44_100, compression_level=0.5, bitrate_mode="CONSTANT")
     assert mp3_states_length(path)
     without_length(path)
     assert not mp3_states_length(path)
     with soundfile.SoundFile(path) as file:
-        guessed = file.frames
-        decoded = len(file.read(dtype="float32"))
-    assert guessed != decoded
+        guessed, decoded = file.frames, len(file.read(dtype="float32"))
+    assert guessed > decoded == mp3_samples(path, 0) > 4 * 44_100  # with the silence that encoders add
     with Sound(path, 44_100) as sound:
         assert sound.samples == decoded
         assert len(sound.read(decoded - 500, 1000)) == 500
+
+
+def test_an_mp3_that_can_only_be_read_in_part_is_named(tmp_path, one_line):
+    path = write(tmp_path / "a.mp3", "bursts", 44_100)  # its first frames take more bits than the others
+    without_length(path)
+    assert soundfile.info(path).frames < 2 * 44_100
+    with pytest.raises(AudioError) as error:
+        Sound(path, 44_100)
+    one_line(error, path, "can be read", "ffmpeg")
+
+
+@pytest.mark.parametrize("rates", [(44_100, 44_100), (22_050, 22_050), (8_000, 8_000)])
+def test_mp3_files_put_in_a_row_are_named(tmp_path, rates):
+    parts = [write(tmp_path / f"{n}.mp3", "noise", rate) for n, rate in enumerate(rates)]
+    assert [clips_problem(part) for part in parts] == [None, None]
+    both = tmp_path / "both.mp3"
+    both.write_bytes(b"".join(part.read_bytes() for part in parts))
+    assert soundfile.info(both).frames == 4 * rates[0]
+    assert "can be read" in clips_problem(both)
+
+
+def clips_problem(path):
+    return AudioClips(Recordings([path], ["a"]), 16_000, 16_000, 16_000, training=True).problem(0)
 
 
 def test_a_tag_before_an_mp3_may_hold_a_picture(tmp_path):
