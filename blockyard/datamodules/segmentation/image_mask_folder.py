@@ -98,7 +98,7 @@ class ImageMaskFolder(SegmentationDataModule):
             twice = next(stem for stem, following in pairwise(sorted(stems)) if stem == following)
             raise DataError(f"{self.root / 'images' / part}: two pictures {twice}.* would have the same mask")
         left = LeftOut()
-        for stem in mask_of.keys() - set(stems):
+        for stem in sorted(mask_of.keys() - set(stems)):
             left.add("masks without a picture", stem)
         left.tell(self.root / "masks" / part, "mask")
         return Listing(files.images, [mask_of[stem] for stem in stems], files.names)
