@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import warnings
 from pathlib import Path
 
 from blockyard.composing.composition import compose
@@ -11,6 +12,7 @@ from blockyard.composing.data import build_data
 from blockyard.composing.preparing import prepare
 from blockyard.datamodules import DataError, DataModule
 from blockyard.datamodules.fingerprints import COLUMNS, Manifest, read_manifest
+from blockyard.datamodules.folders import PassedOver
 from blockyard.datamodules.loading import Finding
 from blockyard.leaderboard import atomic
 from blockyard.mistakes import printable
@@ -18,8 +20,8 @@ from blockyard.mistakes import printable
 USAGE = """usage: blockyard check-data --config CONFIG [--manifest FILE] [--data.OPTION VALUE ...]
 
 Reads every sample of the training, validation and test splits once, decoding videos whole, and lists those that
-are damaged or missing: split, name, problem. --data.num_workers N reads in N processes. Exit code: 0 if all is well,
-1 if something is bad.
+are damaged or missing: split, name, problem. What lies in the folders but is not read is counted, by suffix.
+--data.num_workers N reads in N processes. Exit code: 0 if all is well, 1 if something is bad.
 
 --manifest FILE writes down each sample's size, SHA-256, shape and problem as CSV. If FILE is there already, what has
 changed since is listed too (and makes the exit code 1), and FILE stays as it is: remove it to write a new one."""
@@ -90,8 +92,10 @@ def _read_all(data: DataModule, digest: bool) -> tuple[Manifest, list[str]]:
     found: Manifest = {}
     unlisted: dict[str, DataError] = {}
     notes: dict[tuple[str, str], list[str]] = {}
+    told: set[str] = set()
     for split in SPLITS:
         try:
+            told |= _tell_passed_over(data, split, told)
             for finding in data.findings(split, digest):
                 found[split, finding.name] = _row(finding)
                 if finding.note is not None:
@@ -110,6 +114,18 @@ def _read_all(data: DataModule, digest: bool) -> tuple[Manifest, list[str]]:
     for split, why in unlisted.items():
         print(f"{split}: {why}", flush=True)
     return found, list(unlisted)
+
+
+def _tell_passed_over(data: DataModule, split: str, before: set[str]) -> set[str]:
+    """List a split; print what its folders hold that is not read, unless that was said ``before``."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", PassedOver)
+        data.split(split)
+    for other in (warning for warning in caught if not issubclass(warning.category, PassedOver)):
+        warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
+    said = {str(warning.message) for warning in caught if issubclass(warning.category, PassedOver)} - before
+    print("".join(f"{split}: {line}\n" for line in sorted(said)), end="", flush=True)
+    return said
 
 
 def _row(finding: Finding) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blockyard.datamodules.base import DataError
+from blockyard.datamodules.folders import LeftOut, folders_in, names_below
 from blockyard.datamodules.holding_out import hold_out
 
 
@@ -46,6 +47,8 @@ class FileKind:
     def find(self, place: Path) -> Listing:
         """One file, or those below a folder at any depth, sorted by path, named relative to it; no hidden ones.
 
+        Links are followed. What is passed over is told in one warning, by suffix.
+
         Raises:
             DataError: If there are none.
         """
@@ -53,24 +56,37 @@ class FileKind:
             return Listing([place], [place.name])
         if not place.is_dir():
             raise DataError(f"{place} is missing: it is where {self.noun}s are read from")
-        found: list[tuple[str, ...]] = []
-        for folder, subfolders, names in os.walk(place):
-            subfolders[:] = _visible(subfolders)
-            inside = Path(folder).relative_to(place).parts
-            found += [(*inside, name) for name in _visible(names) if Path(name).suffix.lower() in self.suffixes]
-        if not found:
-            raise DataError(f"{place} holds no {self.noun}; the kinds read are {', '.join(sorted(self.suffixes))}")
-        found.sort()
-        return Listing([place.joinpath(*parts) for parts in found], ["/".join(parts) for parts in found])
+        left = LeftOut()
+        listing = self.list_below(place, left)
+        left.tell(place, self.noun)
+        return listing
+
+    def list_below(self, place: Path, left: LeftOut) -> Listing:
+        """As :meth:`find`, of a folder; ``left`` takes what is passed over.
+
+        Raises:
+            DataError: If there are none.
+        """
+        names = names_below(place, self._is_one, left)
+        if not names:
+            others = f"; passed over: {left}" if left.names else ""
+            raise DataError(
+                f"{place} holds no {self.noun}; the kinds read are {', '.join(sorted(self.suffixes))}{others}"
+            )
+        above = f"{place}/"
+        return Listing([Path(above + name) for name in names], names)
+
+    def _is_one(self, name: str) -> bool:
+        return os.path.splitext(name)[1].lower() in self.suffixes  # noqa: PTH122 - for a million
 
 
 def training_classes(root: Path, kind: FileKind) -> list[str]:
-    """The sorted names of the folders in ``root/train``.
+    """The sorted names of the folders in ``root/train``: as text, so 10 comes before 2, as torchvision has it.
 
     Raises:
         DataError: If there are fewer than two.
     """
-    classes = _folders(root / "train", kind)
+    classes = _folders(root / "train", kind, LeftOut())
     if len(classes) < 2:
         raise DataError(f"{root / 'train'}: at least two class folders expected, found {len(classes)}")
     return classes
@@ -87,10 +103,12 @@ def labelled_files(folder: Path, classes: Sequence[str], kind: FileKind) -> List
     Raises:
         DataError: If the folder has other classes, or one without files.
     """
-    if differing := sorted(set(_folders(folder, kind)) ^ set(classes)):
+    left = LeftOut()
+    if differing := sorted(set(_folders(folder, kind, left)) ^ set(classes)):
         where = [f"{name} (only in {'train' if name in classes else folder.name})" for name in differing]
         raise DataError(f"{folder}: its classes are not those of train: {', '.join(where[:5])}")
-    found = [kind.find(folder / title) for title in classes]
+    found = [kind.list_below(folder / title, left) for title in classes]
+    left.tell(folder, kind.noun)
     names = [f"{title}/{name}" for title, part in zip(classes, found, strict=True) for name in part.names]
     targets = np.repeat(np.arange(len(found)), [len(part.paths) for part in found])
     return Listing([path for part in found for path in part.paths], names, targets)
@@ -116,11 +134,7 @@ def files_of_split(root: Path, split: str, classes: Sequence[str], kind: FileKin
     return listing.take(hold_out(listing.targets, val_fraction, classes)[split == "val"])
 
 
-def _folders(folder: Path, kind: FileKind) -> list[str]:
+def _folders(folder: Path, kind: FileKind, left: LeftOut) -> list[str]:
     if not folder.is_dir():
         raise DataError(f"{folder} is missing: {kind.noun}s are expected in {folder}/<class>/{kind.example}")
-    return sorted(_visible(path.name for path in folder.iterdir() if path.is_dir()))
-
-
-def _visible(names: Iterable[str]) -> list[str]:
-    return [name for name in names if not name.startswith(".")]
+    return folders_in(folder, left, "the class folders")

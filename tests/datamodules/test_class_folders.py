@@ -4,6 +4,7 @@ import pytest
 
 from blockyard.datamodules import DataError
 from blockyard.datamodules.class_folders import FileKind, labelled_files, training_classes
+from blockyard.datamodules.folders import PassedOver
 
 NOTES = FileKind("note", frozenset({".txt", ".md"}), "*.txt (or .md)")
 
@@ -63,3 +64,35 @@ def test_classes_of_a_split_must_be_those_of_training(root, one_line):
     with pytest.raises(DataError) as error:
         training_classes(root, NOTES)
     one_line(error, "train is missing: notes are expected in", "<class>/*.txt (or .md)")
+
+
+def test_what_a_split_passes_over_is_told_in_one_line(root):
+    (root / "train" / "3.txt").touch()
+    (root / "train" / "b" / "y.JPG").touch()
+    with pytest.warns(PassedOver) as told:
+        labelled_files(root / "train", training_classes(root, NOTES), NOTES)
+    assert [str(warning.message) for warning in told] == [
+        f"{root / 'train'}: 5 passed over in search of notes: "
+        "2 .jpg, 2 hidden (.1.txt), 1 .txt beside the class folders"
+    ]
+
+
+def test_a_linked_split_and_linked_classes_are_read(root, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "set" / "deep").mkdir(parents=True)
+    (elsewhere / "set" / "deep" / "9.txt").touch()
+    (root / "train" / "c").symlink_to(elsewhere / "set")
+    (root / "train" / "a" / "more").symlink_to(elsewhere / "set" / "deep")
+    (elsewhere / "train").symlink_to(root / "train")
+    classes = training_classes(elsewhere, NOTES)
+    assert classes == ["a", "b", "c"]
+    listing = labelled_files(elsewhere / "train", classes, NOTES)
+    assert listing.names == ["a/deep/1.MD", "a/more/9.txt", "b/10.txt", "b/2.txt", "c/deep/9.txt"]
+    assert all(path.is_file() for path in listing.paths)
+
+
+def test_folders_that_are_numbers_stay_in_the_order_of_text(tmp_path):
+    """As in torchvision; the labels of published weights depend on it."""
+    for name in ("0", "1", "2", "10"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+    assert training_classes(tmp_path, NOTES) == ["0", "1", "10", "2"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from functools import cached_property
 from pathlib import Path
@@ -13,11 +12,11 @@ import numpy as np
 from blockyard.datamodules.audio.base import AudioDataModule
 from blockyard.datamodules.audio.listing import Recordings, Span, hold_out_speakers
 from blockyard.datamodules.base import DataError
+from blockyard.datamodules.tables import Row, check_agreement, read_rows, sorted_labels
 from blockyard.mistakes import nearest
 
 COLUMNS = {"path", "label", "split", "speaker", "start", "end"}
 SPLITS = ("train", "val", "test")
-Row = dict[str, str]
 
 
 class AudioCSV(AudioDataModule):
@@ -25,7 +24,7 @@ class AudioCSV(AudioDataModule):
 
     A ``path`` is relative to the file, ``start`` and ``end`` are in seconds, an empty ``end`` is the end of the sound.
     Several labels of a sound are separated by ``;``: where any row has several the task is multi-label, and a row may
-    then also have none. Classes are the sorted labels of all rows.
+    then also have none. Classes are the sorted labels of all rows: as text, or if all are numbers as numbers.
 
     ``split`` is train, val or test. Where no row is for test, ``test_fraction`` of those for training are held out, and
     then, where none is for validation, ``val_fraction`` of the rest: whole speakers, or where there is no ``speaker``
@@ -58,8 +57,7 @@ class AudioCSV(AudioDataModule):
             raise DataError(
                 f"{self.manifest} is missing: a CSV file with the header path,label,split,speaker,start,end"
             )
-        with self.manifest.open(newline="", encoding="utf-8-sig") as lines:
-            rows = list(csv.DictReader(lines))
+        rows = read_rows(self.manifest)
         columns = [str(column) for column in rows[0]] if rows else []
         if not {"path", "label"} <= set(columns):
             raise DataError(f"{self.manifest}: the header must name path and label, and rows follow")
@@ -78,12 +76,14 @@ class AudioCSV(AudioDataModule):
         for line, of_row in enumerate(labels, start=2):
             if not of_row and not several:
                 raise DataError(f"{self.manifest}, line {line}: no label")
+        told = labels if several else [of_row[0] for of_row in labels]
+        check_agreement(self.manifest, [self._name(row) for row in range(len(labels))], told)
         return labels
 
-    @property
+    @cached_property
     def classes(self) -> list[str]:
-        """Sorted labels of all rows."""
-        return sorted({label for of_row in self._labels for label in of_row})
+        """Sorted labels of all rows, numbers as numbers."""
+        return sorted_labels((label for of_row in self._labels for label in of_row), self.manifest)
 
     @property
     def multi_label(self) -> bool:

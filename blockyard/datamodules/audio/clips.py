@@ -23,6 +23,10 @@ from blockyard.datamodules.loading import Split
 REPLACEMENTS = 10
 """Files tried in place of a damaged one before training stops."""
 BLOCK_SECONDS = 60
+OVERSHOOT = 1.01
+"""Of full scale, by which the peaks of float files may miss it without being told of: resampling moves them."""
+CANCELLED = 0.01
+"""Of the loudest channel, below which their mean is silence to people."""
 
 
 @dataclass(frozen=True)
@@ -129,13 +133,20 @@ class AudioClips(Split):
         return [self.recordings.paths[position]]
 
     def problem(self, position: int) -> str | None:
-        """What is wrong with a sound, reading all of it; also that its rate is not the published one."""
+        """What is wrong with a sound, reading all of it.
+
+        Also told of is what can be read but is hardly meant: channels that cancel out, peaks beyond full scale, a rate
+        that is not the published one.
+        """
         path = self.recordings.paths[position]
         try:
             with Sound(path, self.rate) as sound:
+                sound.check_mp3_length()
                 first, last = self._bounds(position, sound)
                 for start in range(first, last, BLOCK_SECONDS * self.rate):
                     sound.read(start, min(BLOCK_SECONDS * self.rate, last - start))
+                if heard := unheard(sound):
+                    return heard
                 if self.published_rate not in (None, sound.source_rate):
                     return f"{path}: {sound.source_rate} Hz, not the published {self.published_rate}; it is resampled"
         except AudioError as error:
@@ -198,6 +209,15 @@ class AudioClips(Split):
         if self.recordings.volumes is not None:
             waveform *= self.recordings.volumes[position]
         return waveform
+
+
+def unheard(sound: Sound) -> str | None:
+    """What a sound that was read is not as people would expect it to be, in one line; None if it is."""
+    if sound.has_float_samples and sound.peak > OVERSHOOT:
+        return f"{sound.path}: a peak of {sound.peak:g}, beyond full scale, ±1; it is read as it is"
+    if sound.mono_peak < CANCELLED * sound.peak:
+        return f"{sound.path}: its {sound.channels} channels cancel out, their mean is silence: keep one of them"
+    return None
 
 
 def window_starts(samples: int, length: int, hop: int) -> list[int]:

@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 from blockyard.datamodules.base import DataError
 from blockyard.datamodules.class_folders import FileKind
 
-SOUNDS = FileKind("sound", frozenset({".flac", ".ogg", ".wav"}), "*.wav (or .flac, .ogg)")
+SOUNDS = FileKind(
+    "sound",
+    frozenset(
+        {".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".rf64", ".snd", ".w64"}
+        | {".wav", ".wave"}
+    ),
+    "*.wav (or .flac, .ogg, .mp3, .aiff, …)",
+)
 Span = tuple[float, float | None]
 """Start and end in seconds; None is the end of the file."""
 

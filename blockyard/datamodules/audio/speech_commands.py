@@ -17,6 +17,7 @@ from blockyard.datamodules.audio.files import Sound
 from blockyard.datamodules.audio.listing import Recordings, Span, find_audio, find_tree
 from blockyard.datamodules.audio.speech_commands_rules import SEED, SILENCE, TWELVE, UNKNOWN, Twelve, twelve_classes
 from blockyard.datamodules.base import DataError
+from blockyard.datamodules.folders import LeftOut, names_in
 from blockyard.datamodules.published import check_counts, how_to_unpack
 
 SITE = "https://storage.googleapis.com/download.tensorflow.org/data"
@@ -122,12 +123,13 @@ class SpeechCommands(AudioDataModule):
     @cached_property
     def _names(self) -> dict[str, list[str]]:
         """Names ``word/file.wav`` of the clips of each split."""
+        left = LeftOut()
         clips = {
-            f"{word}/{path.name}"
+            f"{word}/{name}"
             for word in self.words
-            for path in (self.folder / word).iterdir()
-            if CLIP.fullmatch(path.name)
+            for name in names_in(self.folder / word, lambda name: CLIP.fullmatch(name) is not None, left)
         }
+        left.tell(self.folder, "clip")
         names = {part: self._read_list(file, clips) for part, file in LISTS.items()}
         names["train"] = sorted(clips.difference(*names.values()))
         self._check(clips, names)

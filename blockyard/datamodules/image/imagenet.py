@@ -16,6 +16,7 @@ import numpy as np
 
 from blockyard.datamodules.base import DataError
 from blockyard.datamodules.class_folders import Listing, labelled_files, training_classes
+from blockyard.datamodules.folders import LeftOut, folders_in
 from blockyard.datamodules.holding_out import hold_out
 from blockyard.datamodules.image.base import ImageDataModule
 from blockyard.datamodules.image.corruptions import SEVERITIES, check_corruption
@@ -135,7 +136,7 @@ class ImageNet(ImageDataModule):
         folder = self.folder / "val"
         if not folder.is_dir():
             raise DataError(f"{folder} is missing: unpack ILSVRC2012_img_val.tar from {PAGE} there")
-        flat = not any(path.is_dir() for path in folder.iterdir())
+        flat = not folders_in(folder, LeftOut(), "")
         listing = self._flat(folder) if flat else labelled_files(folder, self.classes, PICTURES)
         check_counts(folder, {"validation pictures": len(listing.paths)}, PUBLISHED, self.verify)
         return listing

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from blockyard.datamodules.base import DataError
+from blockyard.datamodules.folders import LeftOut, names_in
 from blockyard.datamodules.published import check_counts
 from blockyard.datamodules.reid.base import PictureDataModule
 from blockyard.datamodules.reid.sightings import DISTRACTOR, JUNK, Retrieval, Sightings, pictures
@@ -81,7 +82,9 @@ class Market1501(PictureDataModule):
         folder = self._folder() / part
         if not folder.is_dir():
             raise DataError(f"{folder} is missing: get {ARCHIVE} from {PAGE} and unpack it in {self.root}")
-        names = sorted(path.name for path in folder.glob("*.jpg") if not path.name.startswith("."))
+        left = LeftOut()
+        names = names_in(folder, lambda name: name.endswith(".jpg"), left)
+        left.tell(folder, "picture")
         fields = [NAME.fullmatch(name) for name in names]
         if not names:
             raise DataError(f"{folder} holds no picture called like 0001_c1s1_001051_00.jpg")

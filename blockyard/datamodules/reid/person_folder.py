@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from blockyard.datamodules.base import DataError
+from blockyard.datamodules.class_folders import Listing
+from blockyard.datamodules.folders import LeftOut, folders_in
 from blockyard.datamodules.images import PICTURES
 from blockyard.datamodules.reid.sightings import Retrieval, Sightings
 
@@ -34,10 +36,13 @@ def find_tracklets(folder: Path) -> dict[str, list[str]]:
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is missing: it is where tracklets are read from")
-    places = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    left = LeftOut()
+    places = folders_in(folder, left, "the tracklets")
     if not places:
         raise DataError(f"{folder} holds no tracklet: one sub-folder a tracklet is expected, with its frames")
-    return {place.name: [file for _, (file,) in sorted(find_stills(place).items(), key=_by_number)] for place in places}
+    found = {place: PICTURES.list_below(folder / place, left) for place in places}
+    left.tell(folder, "tracklet")
+    return {place: _in_order(listing) for place, listing in found.items()}
 
 
 def compare_folders(query: Path | None, gallery: Path | None, find: Finder) -> Retrieval:
@@ -60,6 +65,10 @@ def compare_folders(query: Path | None, gallery: Path | None, find: Finder) -> R
     return Retrieval(pool, np.flatnonzero(cameras == 0), np.flatnonzero(cameras == 1), "folders")
 
 
-def _by_number(item: tuple[str, list[str]]) -> list[tuple[str, int]]:
+def _in_order(listing: Listing) -> list[str]:
+    return [str(path) for _, path in sorted(zip(listing.names, listing.paths, strict=True), key=_by_number)]
+
+
+def _by_number(item: tuple[str, Path]) -> list[tuple[str, int]]:
     """Sorts 2.jpg before 10.jpg."""
     return [(text, int(digits or 0)) for text, digits in re.findall(r"(\D*)(\d*)", item[0])]

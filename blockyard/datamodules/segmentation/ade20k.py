@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from blockyard.datamodules.base import DataError
+from blockyard.datamodules.folders import LeftOut, names_in
 from blockyard.datamodules.segmentation.ade20k_classes import CLASSES, PALETTE
 from blockyard.datamodules.segmentation.base import SegmentationDataModule
 from blockyard.datamodules.segmentation.listing import Listing, check_count, require
@@ -72,7 +73,9 @@ class ADE20K(SegmentationDataModule):
         pictures, truth = (self.root / FOLDER / kind / part for kind in ("images", "annotations"))
         if not pictures.is_dir():
             raise DataError(f"{pictures} is missing: {self._how_to_get()}")
-        paths = sorted(path for path in pictures.glob("*.jpg") if not path.name.startswith("."))
+        left = LeftOut()
+        paths = [pictures / name for name in names_in(pictures, lambda name: name.endswith(".jpg"), left)]
+        left.tell(pictures, "picture")
         check_count(pictures, len(paths), self.published[part], self.verify)
         masks = [truth / f"{path.stem}.png" for path in paths] if labelled else []
         return require(Listing(paths, masks, [path.name for path in paths]), self._how_to_get)

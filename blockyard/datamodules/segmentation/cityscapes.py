@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from blockyard.datamodules.base import DataError
+from blockyard.datamodules.folders import LeftOut, names_below
 from blockyard.datamodules.holding_out import hold_out_groups
 from blockyard.datamodules.segmentation.base import SegmentationDataModule
 from blockyard.datamodules.segmentation.listing import Listing, check_count, require
@@ -117,7 +118,9 @@ class Cityscapes(SegmentationDataModule):
         folder = self.root / PICTURES / part
         if not folder.is_dir():
             raise DataError(f"{folder} is missing: {self._how_to_get()}")
-        names = sorted(path.relative_to(folder).as_posix() for path in folder.glob(f"*/[!.]*_{PICTURES}.png"))
+        left = LeftOut()
+        names = names_below(folder, lambda name: name.endswith(f"_{PICTURES}.png"), left)
+        left.tell(folder, "picture")
         check_count(folder, len(names), self.published[part], self.verify)
         masks = [self._mask(part, name) for name in names] if labelled else []
         return require(Listing([folder / name for name in names], masks, names), self._how_to_get)

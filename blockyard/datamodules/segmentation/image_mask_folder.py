@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from blockyard.datamodules.base import DataError
+from blockyard.datamodules.folders import LeftOut
 from blockyard.datamodules.segmentation.base import SegmentationDataModule
 from blockyard.datamodules.segmentation.listing import Listing
 from blockyard.datamodules.segmentation.masks import IGNORE, Colour, class_labels, reduce_zero, voc_palette
@@ -118,6 +119,10 @@ class ImageMaskFolder(SegmentationDataModule):
         if len(set(stems)) < len(stems):
             twice = next(stem for stem, following in pairwise(sorted(stems)) if stem == following)
             raise DataError(f"{self.root / 'images' / part}: two pictures {twice}.* would have the same mask")
+        left = LeftOut()
+        for stem in sorted(mask_of.keys() - set(stems)):
+            left.add("masks without a picture", stem)
+        left.tell(self.root / "masks" / part, "mask")
         return Listing(files.images, [mask_of[stem] for stem in stems], files.names)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from blockyard.datamodules.base import DataError
+from blockyard.datamodules.folders import LeftOut, names_in
 from blockyard.datamodules.published import how_to_unpack
 from blockyard.datamodules.segmentation.base import SegmentationDataModule
 from blockyard.datamodules.segmentation.listing import Listing, check_count, require
@@ -95,7 +96,9 @@ class PascalVOC(SegmentationDataModule):
         known = {*self._read_list("train"), *self._read_list("val")}
         folder = self._voc / AUGMENTED
         if folder.is_dir():
-            stems, suffix = [path.stem for path in folder.glob("*.png") if not path.name.startswith(".")], ".png"
+            left, suffix = LeftOut(), ".png"
+            stems = [name.removesuffix(suffix) for name in names_in(folder, lambda name: name.endswith(suffix), left)]
+            left.tell(folder, "mask")
         else:
             folder, suffix = self._boundaries / "cls", ".mat"
             stems = [name for part in ("train", "val") for name in self._read_boundaries(part)]

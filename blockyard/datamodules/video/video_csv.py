@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from blockyard.datamodules.base import DataError
 from blockyard.datamodules.class_folders import Listing
 from blockyard.datamodules.holding_out import hold_out_groups
+from blockyard.datamodules.tables import check_agreement, read_rows, sorted_labels
 from blockyard.datamodules.video.base import VideoDataModule
 from blockyard.datamodules.video.listing import VIDEOS, find_listed, settle_missing
 from blockyard.mistakes import nearest
@@ -27,11 +27,11 @@ class VideoCSV(VideoDataModule):
     The columns are ``label`` and either ``path`` or Kinetics' ``youtube_id,time_start,time_end``. A ``path`` is
     relative to ``root``. Of Kinetics, the file ``<youtube_id>_<start>_<end>.*``, times in whole seconds of six digits,
     is looked for below ``root`` at any depth: copies name the class folders differently. Classes are the sorted labels
-    of the training list, as written; a list that is only read for ``predict`` needs none, as that of Kinetics'
-    challenges has none. Kinetics loses videos year by year: training goes without those that are missing, a test
-    counts them as videos that can't be decoded, and both say how many. Without a ``val`` list, the last
-    ``val_fraction`` of each class's training videos, in the order of ids or paths, are for validation, the clips of one
-    id together. Kinetics is usually tested on its *val* list.
+    of the training list, as written, in the order of numbers if all are numbers; a list that is only read for
+    ``predict`` needs none, as that of Kinetics' challenges has none. Kinetics loses videos year by year: training goes
+    without those that are missing, a test counts them as videos that can't be decoded, and both say how many. Without a
+    ``val`` list, the last ``val_fraction`` of each class's training videos, in the order of ids or paths, are for
+    validation, the clips of one id together. Kinetics is usually tested on its *val* list.
 
     Args:
         root: Folder of the videos.
@@ -67,7 +67,7 @@ class VideoCSV(VideoDataModule):
 
     @cached_property
     def _labels(self) -> dict[str, int]:
-        labels = sorted({row["label"] for row in self._rows("train")})
+        labels = sorted_labels((row["label"] for row in self._rows("train")), self._file("train"))
         return {label: number for number, label in enumerate(labels)}
 
     @property
@@ -117,11 +117,15 @@ class VideoCSV(VideoDataModule):
         file = self._file(source)
         if not file.is_file():
             raise DataError(f"{file} is missing: a CSV file with the header label,path or label,{','.join(CLIP)}")
-        with file.open(newline="", encoding="utf-8-sig") as lines:
-            rows = list(csv.DictReader(lines, restkey="more", restval=""))
+        rows = read_rows(file, restkey="more", restval="")
         columns = set(rows[0]) if rows else set()
         wanted = set() if source == "predict" else {"label"}
         if not columns >= wanted or not ("path" in columns or columns >= set(CLIP)):
             label = "label and " if wanted else ""
             raise DataError(f"{file}: the header must name {label}either path or {', '.join(CLIP)}; and rows follow")
+        for number, row in enumerate(rows, start=2):
+            if not all(row[column] for column in wanted | ({"path"} & columns)):
+                raise DataError(f"{file}, row {number}: {' and '.join(sorted(wanted | ({'path'} & columns)))} expected")
+        if wanted and "path" in columns:
+            check_agreement(file, [row["path"] for row in rows], [row["label"] for row in rows])
         return rows

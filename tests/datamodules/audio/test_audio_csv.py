@@ -6,6 +6,7 @@ import pytest
 from blockyard.datamodules.audio.audio_csv import AudioCSV
 from blockyard.datamodules.base import DataError
 from blockyard.datamodules.samples.speech_layout import write_wav
+from blockyard.datamodules.vocabulary import Vocabulary
 
 pytest.importorskip("soundfile")
 RATE = 1000
@@ -107,3 +108,32 @@ def test_a_manifest_that_is_missing(tmp_path, one_line):
     with pytest.raises(DataError) as error:
         listed(tmp_path / "gone.csv").split("train")
     one_line(error, tmp_path / "gone.csv", "path,label,split")
+
+
+def test_labels_that_are_numbers_are_in_the_order_of_numbers(manifest):
+    rows = [f"sounds/{n}.wav,{n}" for n in range(12)]
+    data = listed(manifest("path,label", *rows))
+    assert data.classes == [str(n) for n in range(12)]
+    targets = data.split("train").recordings.targets.tolist()
+    assert [int(name[7:-4]) for name in data.names("train")] == targets
+
+
+def test_a_checkpoint_with_labels_in_another_order_is_told_apart(manifest):
+    """Until 0.1 they were in the order of text; its networks must not be tested with the wrong names."""
+    data = listed(manifest("path,label", *[f"sounds/{n}.wav,{n}" for n in range(12)]))
+    before = Vocabulary(12, tuple(sorted(data.classes)))
+    assert before.difference(data.vocabulary) == "class 2 of the data is '2', the checkpoint's is '10'"
+
+
+@pytest.mark.parametrize(
+    ("rows", "parts"),
+    [
+        (["sounds/0.wav,1", "sounds/1.wav,01"], ("'01' and '1' are one number",)),
+        (["sounds/0.wav,a", "sounds/1.wav,b", "sounds/0.wav,b"], ("lines 2 and 4", "'a'", "'b'")),
+    ],
+)
+def test_labels_that_contradict_each_other_are_refused(manifest, one_line, rows, parts):
+    path = manifest("path,label", *rows)
+    with pytest.raises(DataError) as error:
+        _ = listed(path).classes
+    one_line(error, path, *parts)

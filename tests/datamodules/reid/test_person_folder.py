@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from blockyard.datamodules.base import DataError
+from blockyard.datamodules.folders import PassedOver
 from blockyard.datamodules.reid.market1501 import Market1501
 from blockyard.datamodules.reid.mars import MARS
 
@@ -72,3 +73,10 @@ def test_an_empty_tracklet_is_named(folders, tmp_path, one_line):
     with pytest.raises(DataError) as error:
         MARS(**folders).split("predict")
     one_line(error, tmp_path / "gallery/w", "holds no picture")
+
+
+def test_what_is_passed_over_is_told(folders):
+    with pytest.warns(PassedOver, match=r"gallery: 2 passed over in search of pictures: 1 \.txt, 1 hidden"):
+        assert len(Market1501(num_workers=0, **folders).split("predict").names) == 5
+    with pytest.warns(PassedOver, match=r"gallery: 2 .* of tracklets: 1 \.txt beside the tracklets, 1 hidden"):
+        assert len(MARS(num_workers=0, frames=2, **folders).split("predict").names) == 3

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from blockyard.datamodules import DataError
+from blockyard.datamodules.folders import PassedOver
 from blockyard.datamodules.samples.voc_layout import save_mask, save_picture
 from blockyard.datamodules.segmentation.image_mask_folder import ImageMaskFolder
 
@@ -91,3 +92,15 @@ def test_missing_folders_are_named(root, tmp_path, one_line):
     with pytest.raises(DataError) as error:
         folder(tmp_path / "nowhere").setup("fit")
     one_line(error, tmp_path / "nowhere" / "images" / "train")
+
+
+def test_masks_without_a_picture_and_other_files_are_told(root):
+    write(root, "val", ["a"])
+    (root / "masks" / "val" / "b.png").write_bytes((root / "masks" / "val" / "a.png").read_bytes())
+    (root / "images" / "val" / "a.txt").touch()
+    with pytest.warns(PassedOver) as told:
+        assert folder(root).names("val") == ["a.jpg"]
+    assert [str(warning.message) for warning in told] == [
+        f"{root / 'images' / 'val'}: 1 passed over in search of pictures: 1 .txt",
+        f"{root / 'masks' / 'val'}: 1 passed over in search of masks: 1 masks without a picture (b)",
+    ]

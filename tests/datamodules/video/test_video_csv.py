@@ -125,3 +125,28 @@ def test_what_is_wrong_is_told_in_one_line(root, one_line):
     with pytest.raises(DataError) as error:
         kinetics(root).setup("test")
     one_line(error, "row 2", "did you mean skiing crosscountry")
+
+
+def paths(tmp_path, *rows):
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "train.csv").write_text("\n".join(["path,label", *rows]) + "\n")
+    return kinetics(tmp_path, val_fraction=0)
+
+
+def test_labels_that_are_numbers_are_in_the_order_of_numbers(tmp_path):
+    assert paths(tmp_path, *[f"{n}.mp4,{n}" for n in range(11)]).classes == [str(n) for n in range(11)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "parts"),
+    [
+        (["a.mp4,x", "b.mp4,"], ("row 3", "label and path expected")),
+        ([",x", "b.mp4,y"], ("row 2", "label and path expected")),
+        (["a.mp4,x", "b.mp4,y", "a.mp4,y"], ("lines 2 and 4", "'x'", "'y'")),
+        (["a.mp4,1.0", "b.mp4,1"], ("'1' and '1.0' are one number",)),
+    ],
+)
+def test_labels_that_are_none_or_contradict_each_other(tmp_path, one_line, rows, parts):
+    with pytest.raises(DataError) as error:
+        paths(tmp_path, *rows).videos("train")
+    one_line(error, "train.csv", *parts)
