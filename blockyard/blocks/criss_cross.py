@@ -84,6 +84,8 @@ class CrissCross(GraphBlock):
         self.key = Projection(channels, inner, spatial_dims, bias=True)
         self.value = Projection(channels, channels, spatial_dims, bias=True)
         self.gamma = nn.Parameter(torch.zeros(1))
+        # It adds q_i·b to all scores of position i, which a softmax does not see.
+        self.without_effect = ("key.conv.bias",)
         self.passes = passes
 
     def operator(self, x: Tensor) -> Lines:

@@ -134,6 +134,8 @@ class PolynomialBranch(Block):
             )
             self.product_norm = nn.Identity()
             self.out = nn.Sequential(_convolution(inner, channels, kernel_size, spatial_dims), instance_norm())
+        if kernel_size == 1 and norm:
+            self.without_effect = ("entry.bias",)  # pointwise convolutions and batch norms follow
         self.activation = nn.Identity() if negative_slope is None else nn.LeakyReLU(negative_slope)
         self.alpha = nn.Parameter(torch.zeros(()))
 

@@ -52,6 +52,8 @@ class RelativeAttention(Block):
         lengths = [2 * n - 1 for n in size] if position == "relative" else size
         self.qkv = Projection(channels, 3 * channels, spatial_dims)
         self.tables = nn.ParameterList(torch.randn(length, width) * width**-0.5 for length in lengths)
+        # One vector for a whole axis adds the same to all scores of a row, which a softmax does not see.
+        self.without_effect = tuple(f"tables.{axis}" for axis, n in enumerate(size) if n == 1)
         self.heads = heads
         self.position = position
 

@@ -140,6 +140,7 @@ class ReleasedNonlocal(GraphFilterBlock):
         self.filters = nn.ModuleList(ReleasedFilter(channels, inner, spatial_dims, kind, release) for _ in range(steps))
         self.identity_at_init = release in ("2019", "2021")
         if release == "2021":
+            self.without_effect = ("*",)  # the ReLU behind a norm of weight and bias zero
             warnings.warn(
                 f"ReleasedNonlocal: {kind} of the release 2021 starts with a ReLU after a batch norm of weight zero: "
                 "its gradient is zero and it stays the identity for ever; the releases 2019 and 2021-cifar train",

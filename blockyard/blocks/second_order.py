@@ -65,6 +65,7 @@ class GSoP(Block):
         self.row_norm = nn.BatchNorm1d(rows)
         self.rows = nn.Conv1d(rows, 4 * rows, rows, groups=rows)
         self.gates = nn.Linear(4 * rows, gates)
+        self.without_effect = ("reduce.conv.bias",)  # a batch norm follows
         self.attention = attention
         self.stride = stride
         self.released = released

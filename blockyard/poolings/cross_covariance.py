@@ -56,6 +56,8 @@ class CrossCovariance(Pooling):
             raise ValueError(f"CrossCovariance: singular_values must be 1 to inner={inner}, got {singular_values}")
         self.project = nn.Conv1d(channels, 2 * heads * inner, 1, bias=False)
         self.start = nn.Parameter(torch.randn(inner))
+        if power == 1 or inner == 1:
+            self.without_effect = ("start",)  # what is raised to 1 need not be found; of one number it is the sign
         self.heads = heads
         self.power = power
         self.iterations = iterations

@@ -91,7 +91,7 @@ def test_a_low_rank_has_a_finite_gradient_in_float32():
     signal = torch.randn(2, 256, 196, requires_grad=True)
     exact_root(signal @ signal.transpose(1, 2) / 196).square().mean().backward()
     assert signal.grad.isfinite().all()
-    assert signal.grad.abs().sum() > 0
+    assert signal.grad.abs().max() > 1e-6  # clear of rounding
 
 
 @pytest.mark.parametrize("root", [exact_root, lambda matrix: newton_schulz_root(matrix, 5)], ids=["exact", "steps"])

@@ -58,12 +58,16 @@ def test_finite_where_nothing_varies(make, x: Tensor, training: bool):
     assert all(p.grad.isfinite().all() for p in pooling.parameters())
 
 
-@every_pooling
-def test_a_gradient_reaches_every_parameter_and_the_map(make):
-    pooling, x = make(8), torch.randn(2, 8, 5, 5, requires_grad=True)
-    out = pooling(x)
-    (out * torch.randn_like(out)).sum().backward()
-    assert all(p.grad.abs().sum() > 0 for p in (x, *pooling.parameters()))
+@pytest.mark.parametrize(
+    "make",
+    [*VARIANTS.values(), partial(CrossCovariance, power=1.0), partial(CrossCovariance, heads=2, inner=1)],
+    ids=[*VARIANTS.keys(), "CrossCovariance of power 1", "CrossCovariance of one channel"],
+)
+def test_a_gradient_reaches_every_parameter_and_the_map(make, assert_learns):
+    pooling = make(8).double()
+    pooling.map = nn.Parameter(draw(3, 8, 5, 5))
+    target = torch.randn_like(pooling(pooling.map))
+    assert_learns(pooling, lambda: (pooling(pooling.map) - target).square().mean())
 
 
 @every_pooling
