@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from blockyard.blocks.half_precision import roomy
 from blockyard.poolings.base import Pooling
 
 SMALL = 1e-5
@@ -66,6 +67,7 @@ class CrossCovariance(Pooling):
     def pool(self, signal: Tensor) -> Tensor:
         """Pool ``(B, C, N)`` to ``(B, h d²)``."""
         projected = self.project(signal)
+        dtype = roomy(projected)
         with torch.autocast(signal.device.type, enabled=False):
             wide = projected.float() if projected.itemsize < 4 else projected
             left, right = wide.unflatten(1, (2, self.heads, -1)).unbind(1)
@@ -73,7 +75,7 @@ class CrossCovariance(Pooling):
             normed = singular_power(
                 matrices, self.start.to(wide.dtype), self.power, self.iterations, self.singular_values
             )
-            return normed.flatten(1).to(projected.dtype)
+            return normed.flatten(1).to(dtype)
 
 
 def cross_covariance(left: Tensor, right: Tensor) -> Tensor:

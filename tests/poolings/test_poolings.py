@@ -91,6 +91,25 @@ def test_half_precision(make):
     torch.testing.assert_close(reduced, mixed.bfloat16(), rtol=0.05, atol=0.02)
 
 
+@pytest.mark.parametrize("scale", [1, 100, 1e4])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize(
+    "make",
+    [*VARIANTS.values(), partial(CrossCovariance, power=1.0)],
+    ids=[*VARIANTS.keys(), "CrossCovariance of power 1"],
+)
+def test_autocast_is_close_to_float64(make, dtype: torch.dtype, scale: float):
+    pooling, x = make(8), (scale * torch.randn(3, 8, 6, 6)).requires_grad_()
+    expected = copy.deepcopy(pooling).double()(x.detach().double())
+    with torch.autocast("cpu", dtype):
+        y = pooling(x)
+    (y.float().square().mean() / expected.square().mean()).backward()
+    assert all(t.grad.isfinite().all() for t in (x, *pooling.parameters()))
+    # A rounding of weights and map, of each projection and of the result, and the root and power iterations between.
+    rounding = 2.0**-11 if dtype == torch.float16 else 2.0**-8
+    assert (y.double() - expected).abs().max() <= 16 * rounding * expected.abs().max()
+
+
 @pytest.mark.parametrize("kind", [ISqrtCov, MPNCov])
 def test_autocast_changes_nothing_without_a_convolution(kind: type[Pooling]):
     pooling, x = kind(8), torch.randn(2, 8, 6, 6) * 0.1 + 100
