@@ -8,6 +8,7 @@ dropout before the classifier.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -102,6 +103,10 @@ class PreResNet(Backbone):
     Raises:
         ValueError: If there is no such depth or rank, or a stride or the kernel does not exist.
     """
+
+    without_effect: ClassVar[tuple[str, ...]] = ("layer*.0.shortcut.1.bias",)
+    """As of a :class:`blockyard.blocks.Block`: batch norms stand before all that reads the sum it goes into. Where a
+    block is plugged in or a stage's map is used, it has an effect."""
 
     def __init__(
         self,

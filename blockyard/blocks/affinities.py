@@ -98,6 +98,8 @@ class PairwiseAffinity(nn.Module):
             self.concat = nn.Conv1d(2 * inner, 1, 1, bias=False)
         self.inner = inner
         self.kernel = kernel
+        # It adds q_i·b to all scores of row i, which a softmax does not see.
+        self.without_effect = ("phi.conv.bias",) if bias and kernel == "embedded_gaussian" else ()
         self.scale = 1.0 if kernel == "gaussian" else inner**-0.5 if scale is None else scale
         self.evaluation: Evaluation = evaluation
 

@@ -44,6 +44,8 @@ class AsymmetricNonlocal(GraphBlock):
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
         self.bins = tuple(bins)
+        # A batch norm follows the bias; a softmax over a single token is one whatever its score.
+        self.without_effect = ("key*",) if self.bins == (1,) else ("key.conv.bias",)
 
     def operator(self, x: Tensor) -> Pooled:
         """The softmax over the tokens, and the pooling that makes them."""

@@ -39,6 +39,10 @@ class Block(nn.Module, ABC):
     """First author, title, venue and year."""
     slot: ClassVar[Slot] = "after"
     """Where the paper puts it."""
+    without_effect: tuple[str, ...] = ()
+    """Globs of parameters whose gradient in training is zero by mathematics: what follows does not see them."""
+    without_scale: tuple[str, ...] = ()
+    """Globs of parameters that a norm cancels but for its ε, which is all that their gradient comes from."""
 
     def __init__(self, channels: int, spatial_dims: int = 2) -> None:
         super().__init__()

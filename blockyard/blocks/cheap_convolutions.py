@@ -73,6 +73,9 @@ class GhostModule(ConvolutionSlot):
             if ghosts
             else None
         )
+        if norm:  # it takes away a shift, and the size of a ghost's only factor
+            self.without_effect = ("*.0.bias",) if g.bias else ()
+            self.without_scale = ("cheap.0.weight",) if ghosts and taps == 1 else ()
 
     def transform(self, x: Tensor) -> Tensor:
         """Map ``(B, C, *S)`` to what the host gives; the same shape without a host."""

@@ -55,6 +55,10 @@ class CompactNonlocal(Block):
         nn.init.zeros_(self.norm.weight)
         self.groups = groups
         self.order = order if kernel == "rbf" else None
+        self.without_effect = ("theta.*", "phi.*") if self.order == 0 else ()
+        if not self.order:
+            # A z = θ (φ·z): one number a sample and group, of which the group norm leaves the sign.
+            self.without_scale = ("phi.conv.weight", "value.conv.weight")
 
     def transform(self, x: Tensor) -> Tensor:
         """Map ``(B, C, *S)`` to the same shape."""

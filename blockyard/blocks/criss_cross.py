@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from blockyard.blocks.affinities import Projection
 from blockyard.blocks.base import GraphBlock, divide
+from blockyard.blocks.half_precision import ranged
 from blockyard.blocks.operators import Operator
 
 
@@ -48,7 +49,7 @@ def line_softmax(query: Tensor, key: Tensor) -> Lines:
     scores = []
     for axis in range(rank):
         q, k = (a.movedim(axis + 2, -1).movedim(1, -1) for a in (query, key))  # (B, *rest, S_a, c)
-        score = torch.matmul(q, k.transpose(-1, -2))
+        score = ranged(lambda q, k: torch.matmul(q, k.transpose(-1, -2)), q, k, terms=q.shape[-1])
         if axis < rank - 1:
             itself = torch.eye(score.shape[-1], dtype=torch.bool, device=score.device)
             score = score.masked_fill(itself, -torch.inf)
@@ -84,6 +85,8 @@ class CrissCross(GraphBlock):
         self.key = Projection(channels, inner, spatial_dims, bias=True)
         self.value = Projection(channels, channels, spatial_dims, bias=True)
         self.gamma = nn.Parameter(torch.zeros(1))
+        # It adds q_i·b to all scores of position i, which a softmax does not see.
+        self.without_effect = ("key.conv.bias",)
         self.passes = passes
 
     def operator(self, x: Tensor) -> Lines:

@@ -65,5 +65,7 @@ class DoubleAttention(GraphFilterBlock):
         inner = divide(channels, reduction, "DoubleAttention")
         divide(inner, heads, "DoubleAttention", "heads")
         self.affinity = DoubleSoftmaxAffinity(channels, inner, spatial_dims, heads, evaluation)
+        if heads == inner:
+            self.without_effect = ("affinity.distribute.*",)  # a softmax over one channel is one
         value = Projection(channels, inner, spatial_dims)
         self.filters = nn.ModuleList([PolynomialFilter(channels, value, inner, tying="nonlocal")])

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from blockyard.blocks.affinities import Projection
 from blockyard.blocks.base import GraphBlock
+from blockyard.blocks.half_precision import ranged
 from blockyard.blocks.operators import Operator
 
 Basis = Literal["chebyshev", "power"]
@@ -94,7 +95,8 @@ class PolynomialFilter(nn.Module):
             signal = operator.apply(z)
         else:
             signal = operator.apply(z) - z
-        return self.norm(self.out(signal)).reshape(x.shape)
+        mixed = ranged(self.out, signal, terms=signal.shape[1])
+        return self.norm(mixed).to(x.dtype).reshape(x.shape)
 
     def transfer(self) -> Tensor:
         """What the filter does to the channels at order k, ``(K + 1, C, C)``, with the norm of evaluation.

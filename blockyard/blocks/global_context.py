@@ -18,7 +18,8 @@ class GlobalContext(GraphBlock):
     Args:
         channels: Channels C.
         spatial_dims: Rank of S in ``(B, C, *S)``.
-        reduction: C over the hidden channels of the bottleneck.
+        reduction: C over the hidden channels of the bottleneck. Its layer norm makes a constant of one hidden channel
+            and signs of two: three or more are wanted.
         fusion: ``add`` the transformed context, or ``mul``, x · σ(context). The last layer starts at zero, so
             ``add`` starts as the identity and ``mul`` as x / 2.
 
@@ -49,6 +50,7 @@ class GlobalContext(GraphBlock):
         )
         for parameter in self.bottleneck[-1].parameters():
             nn.init.zeros_(parameter)
+        self.without_effect, self.without_scale = _without(hidden)
         self.fusion = fusion
         self.identity_at_init = fusion == "add"
 
@@ -67,3 +69,12 @@ class GlobalContext(GraphBlock):
         pooled = torch.bmm(x.flatten(2), attention.transpose(1, 2)).squeeze(2)
         context = self.bottleneck(pooled)[(...,) + (None,) * self.spatial_dims]
         return x + context if self.fusion == "add" else x * context.sigmoid()
+
+
+def _without(hidden: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What has no effect, and what none but through ε, with so many hidden channels."""
+    if hidden == 1:  # a layer norm of one value is its bias, zero at first, behind which the ReLU stays shut
+        return ("mask.*", "bottleneck.[01].*", "bottleneck.3.weight"), ()
+    if hidden == 2:  # and of two values, ±1
+        return ("mask.conv.bias",), ("mask.conv.weight", "bottleneck.0.*")
+    return ("mask.conv.bias",), ()  # added to the scores of all positions, which a softmax does not see

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from blockyard.blocks.affinities import Projection
 from blockyard.blocks.base import Block, Slot, divide
 from blockyard.blocks.convolution import geometry_of
-from blockyard.blocks.relative_attention import relative_logits
+from blockyard.blocks.relative_attention import relative_logits, scores_of
 
 
 class HaloAttention(Block):
@@ -74,6 +74,8 @@ class HaloAttention(Block):
         # one vector for each offset between two positions of a window
         window = block_size + 2 * halo_size
         self.tables = nn.ParameterList(torch.randn(2 * window - 1, width) * width**-0.5 for _ in range(spatial_dims))
+        if window == 1:
+            self.without_effect = ("query.*", "tables.*")  # a softmax over one position is one
         self.heads = heads
         self.block_size = block_size
         self.halo_size = halo_size
@@ -95,7 +97,7 @@ class HaloAttention(Block):
         places = query * scale if self.scale_positions else query
         along_axes = relative_logits(places, self._vectors())
         query, key, value = (t.flatten(2 + rank, 1 + 2 * rank) for t in (query, key, value))
-        scores = query * scale @ key.transpose(-1, -2)
+        scores = scores_of(query * scale, key)
         scores = scores + along_axes.flatten(2 + 2 * rank).flatten(2 + rank, 1 + 2 * rank)
         if self.outside == "nothing":
             inside = self._halo(torch.ones_like(x[:1, :1]), missing).flatten(2 + rank)

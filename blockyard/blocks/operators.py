@@ -19,6 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from blockyard.blocks.half_precision import computes_in_float16, ranged, roomy
+
 Evaluation = Literal["auto", "dense", "associative"]
 """``dense`` builds the matrix; ``associative`` never does (reordered products, fused attention, or tiles
 recomputed in the backward pass: whichever the kernel allows); ``auto`` takes the cheaper one for the shape."""
@@ -44,7 +46,7 @@ class Dense(Operator):
 
     def apply(self, z: Tensor) -> Tensor:
         """Return A z with one product."""
-        return torch.bmm(z, self.matrix.transpose(1, 2).to(z.dtype))
+        return ranged(_weigh, z, self.matrix, terms=z.shape[2])
 
     def dense(self) -> Tensor:
         """Return the matrix itself."""
@@ -53,6 +55,10 @@ class Dense(Operator):
     def degrees(self) -> Tensor:
         """Return the row sums, ``(B, 1, N)``, in at least float32."""
         return at_least_float32(self.matrix).sum(2).unsqueeze(1)
+
+    def scaled(self, scale: Tensor) -> Dense:
+        """Return diag(s) A diag(s), ``scale: (B, 1, N)``."""
+        return Dense(self.matrix * scale * scale.transpose(1, 2))
 
 
 @dataclass(frozen=True)
@@ -64,11 +70,11 @@ class LowRank(Operator):
 
     def apply(self, z: Tensor) -> Tensor:
         """Gather into r slots, then scatter."""
-        return torch.bmm(torch.bmm(z, self.gather.transpose(1, 2)), self.scatter)
+        return _through(z, self.gather, self.scatter)
 
     def dense(self) -> Tensor:
         """Multiply the factors."""
-        return torch.bmm(self.scatter.transpose(1, 2), self.gather)
+        return ranged(_inner, self.scatter, self.gather, terms=self.gather.shape[1])
 
 
 @dataclass(frozen=True)
@@ -80,12 +86,14 @@ class SymmetricProduct(Operator):
 
     def apply(self, z: Tensor) -> Tensor:
         """Return S z by four skinny products."""
+        if computes_in_float16(z, self.t):
+            return (_through(z, self.p, self.t) + _through(z, self.t, self.p)) * 0.5
         along_t = torch.bmm(torch.bmm(z, self.p.transpose(1, 2)), self.t)
         return torch.baddbmm(along_t, torch.bmm(z, self.t.transpose(1, 2)), self.p, beta=0.5, alpha=0.5)
 
     def dense(self) -> Tensor:
         """Build S, ``(B, N, N)``."""
-        product = torch.bmm(self.t.transpose(1, 2), self.p)
+        product = ranged(_inner, self.t, self.p, terms=self.t.shape[1])
         return (product + product.transpose(1, 2)) * 0.5
 
     def degrees(self) -> Tensor:
@@ -93,6 +101,19 @@ class SymmetricProduct(Operator):
         # Elementwise on purpose: autocast would run a matrix product in half precision, and a degree grows with N.
         t, p = at_least_float32(self.t), at_least_float32(self.p)
         return (t * p.sum(2, keepdim=True) + p * t.sum(2, keepdim=True)).sum(1, keepdim=True) * 0.5
+
+    def scaled(self, scale: Tensor) -> SymmetricProduct:
+        """Return diag(s) S diag(s), ``scale: (B, 1, N)``, for factors that are not negative.
+
+        Channel by channel both factors get the same maximum, √2 at most for the scale D^-1/2: a channel without an entry
+        in one of them says nothing of the other's size.
+        """
+        t, p = at_least_float32(self.t) * scale, at_least_float32(self.p) * scale
+        peaks = [factor.detach().amax(2, keepdim=True) for factor in (t, p)]
+        both = (peaks[0] > 0) & (peaks[1] > 0)
+        ratio = torch.where(both, peaks[1] / torch.where(both, peaks[0], 1), 1).sqrt()
+        zero = torch.zeros_like(ratio)
+        return SymmetricProduct(torch.where(both, t * ratio, zero), torch.where(both, p / ratio, zero))
 
 
 @dataclass(frozen=True)
@@ -183,7 +204,7 @@ class Softmax(Operator):
 
     def dense(self) -> Tensor:
         """Build the attention matrix."""
-        return (torch.bmm(self.query.transpose(1, 2), self.key) * self.scale).softmax(2)
+        return (ranged(_inner, self.query, self.key, terms=self.key.shape[1]) * self.scale).softmax(2)
 
 
 @dataclass(frozen=True)
@@ -205,11 +226,12 @@ class ReluOfSum(Operator):
         a = at_least_float32(self.a)
         count = torch.searchsorted(negative.detach(), a.detach().contiguous())
         picked = prefix.gather(3, count[:, None, None, :].expand(-1, 2, z.shape[1], -1))
-        return ((a.unsqueeze(1) * picked[:, 0] + picked[:, 1]) / z.shape[2]).to(z.dtype)
+        return ((a.unsqueeze(1) * picked[:, 0] + picked[:, 1]) / z.shape[2]).to(roomy(z))
 
     def dense(self) -> Tensor:
         """Build the matrix."""
-        return (self.a.unsqueeze(2) + self.b.unsqueeze(1)).relu() / self.b.shape[1]
+        a, b = (signal.to(roomy(signal)) for signal in (self.a, self.b))
+        return (a.unsqueeze(2) + b.unsqueeze(1)).relu() / b.shape[1]
 
 
 @dataclass(frozen=True)
@@ -223,6 +245,8 @@ class SymmetricTiles(Operator):
     p: Tensor
     kernel: Callable[[Tensor], Tensor]
     tile: int = 256
+    scale: Tensor | None = None
+    """s, ``(B, 1, N)``, if it is diag(s) (M + Mᵀ) diag(s) / 2."""
 
     @property
     def _tile_size(self) -> int:
@@ -232,24 +256,36 @@ class SymmetricTiles(Operator):
     def apply(self, z: Tensor) -> Tensor:
         """Accumulate M z and Mᵀ z over row tiles."""
         rows, columns = [], torch.zeros_like(z)
-        for t_tile, z_tile in zip(self.t.split(self._tile_size, 2), z.split(self._tile_size, 2), strict=True):
-            row, column = checkpoint(self._tile, t_tile, z_tile, z, use_reentrant=False)
+        tiles = [signal.split(self._tile_size, 2) for signal in (self.t, z)]
+        scales = [None] * len(tiles[0]) if self.scale is None else self.scale.split(self._tile_size, 2)
+        for t_tile, z_tile, scale in zip(*tiles, scales, strict=True):
+            row, column = checkpoint(self._tile, t_tile, z_tile, scale, z, use_reentrant=False)
             rows.append(row)
             columns = columns + column
         return (torch.cat(rows, 2) + columns) * 0.5
 
-    def _tile(self, t_tile: Tensor, z_tile: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        weights = self.kernel(full_precision_product(t_tile, self.p)).to(z.dtype)
-        return torch.bmm(z, weights.transpose(1, 2)), torch.bmm(z_tile, weights)
+    def _tile(self, t_tile: Tensor, z_tile: Tensor, scale: Tensor | None, z: Tensor) -> tuple[Tensor, Tensor]:
+        weights = self._weights(t_tile, scale)
+        row = ranged(_weigh, z, weights, terms=z.shape[2])
+        return row, ranged(_weigh, z_tile, weights.transpose(1, 2), terms=z_tile.shape[2])
+
+    def _weights(self, t_tile: Tensor, scale: Tensor | None) -> Tensor:
+        weights = self.kernel(full_precision_product(t_tile, self.p))
+        return weights if scale is None or self.scale is None else weights * scale.transpose(1, 2) * self.scale
 
     def dense(self) -> Tensor:
         """Build the matrix."""
-        weights = self.kernel(full_precision_product(self.t, self.p))
+        weights = self._weights(self.t, self.scale)
         return (weights + weights.transpose(1, 2)) * 0.5
 
     def degrees(self) -> Tensor:
         """Return the row sums, ``(B, 1, N)``, in at least float32."""
-        return self.apply(torch.ones_like(at_least_float32(self.t[:, :1])))
+        with torch.autocast(self.t.device.type, enabled=False):
+            return self.apply(torch.ones_like(at_least_float32(self.t[:, :1])))
+
+    def scaled(self, scale: Tensor) -> SymmetricTiles:
+        """Return diag(s) A diag(s), ``scale: (B, 1, N)``."""
+        return replace(self, scale=scale)
 
     def log_normalised(self) -> SymmetricTiles:
         """Return D^-1/2 A D^-1/2 for ``kernel=torch.exp``, with no exponential that can overflow.
@@ -292,7 +328,10 @@ def spectral_normalisation(affinity: Dense | SymmetricProduct | SymmetricTiles) 
     connected = degrees > torch.finfo(degrees.dtype).tiny ** (2 / 3)
     # `where` twice: the branch that is not taken must not put a NaN into the gradient.
     safe = torch.where(connected, degrees, torch.ones_like(degrees))
-    return Scaled(affinity, torch.where(connected, safe.rsqrt(), torch.zeros_like(degrees)))
+    scale = torch.where(connected, safe.rsqrt(), torch.zeros_like(degrees))
+    factor = affinity.matrix if isinstance(affinity, Dense) else affinity.t
+    # Sums over S, whose entries have no bound, would leave the range of float16; what is normalised first stays below 1.
+    return affinity.scaled(scale) if computes_in_float16(factor) else Scaled(affinity, scale)
 
 
 OperatorT = TypeVar("OperatorT", bound=Operator)
@@ -317,6 +356,22 @@ def densify(
     else:
         dense = evaluation == "dense"
     return Dense(operator.dense()) if dense else operator
+
+
+def _weigh(z: Tensor, matrix: Tensor) -> Tensor:
+    """A z for ``z: (B, C, M)`` and ``matrix: (B, N, M)``."""
+    return torch.bmm(z, matrix.transpose(1, 2).to(z.dtype))
+
+
+def _inner(a: Tensor, b: Tensor) -> Tensor:
+    """aᵀ b, ``(B, N, M)``, for ``a: (B, r, N)`` and ``b: (B, r, M)``."""
+    return torch.bmm(a.transpose(1, 2), b)
+
+
+def _through(z: Tensor, gather: Tensor, scatter: Tensor) -> Tensor:
+    """Z from M vertices into r slots and on to N vertices."""
+    slots = ranged(lambda z, gather: torch.bmm(z, gather.transpose(1, 2)), z, gather, terms=z.shape[2])
+    return ranged(torch.bmm, slots, scatter, terms=scatter.shape[1])
 
 
 def full_precision_product(a: Tensor, b: Tensor) -> Tensor:

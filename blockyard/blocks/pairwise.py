@@ -57,6 +57,9 @@ class Nonlocal(GraphFilterBlock):
             evaluation=evaluation,
         )
         value = Projection(channels, inner, spatial_dims, bias=bias, pool=pool)
+        if bias and kernel in ("gaussian", "embedded_gaussian"):
+            # Rows sum to one: it adds the same to every position, which the batch norm takes away.
+            self.without_effect = ("filters.0.value.conv.bias",)
         self.filters = nn.ModuleList([PolynomialFilter(channels, value, inner, tying="nonlocal")])
 
 

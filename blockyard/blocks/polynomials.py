@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar, Literal
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from blockyard.blocks.affinities import Projection
 from blockyard.blocks.base import Block, divide
 from blockyard.blocks.convolution import BATCH_NORMS, CONVOLUTIONS, ConvolutionSlot, convolve, init_like_convolution
+from blockyard.blocks.half_precision import ranged, roomy
 
 
 class PolynomialConvolution(ConvolutionSlot):
@@ -55,12 +57,13 @@ class PolynomialConvolution(ConvolutionSlot):
     def transform(self, x: Tensor) -> Tensor:
         """Map ``(B, C, *S)`` to what the host gives; the same shape without a host."""
         x = x.tanh() if self.bound == "tanh" else x
-        power = x
-        total = convolve(power, self.weights[0], self.bias, self.geometry)
+        first = total = convolve(x, self.weights[0], self.bias, self.geometry)
+        x = power = x.to(roomy(x))
         for weight in list(self.weights)[1:]:
             power = power * x
-            total = total + convolve(power, weight, None, self.geometry)
-        return total
+            term = partial(convolve, weight=weight, bias=None, like=self.geometry)
+            total = total + ranged(term, power, terms=self.geometry.fan_in)
+        return total.to(first.dtype)
 
     def reduce_degree(self, tolerance: float = 0.0) -> int:
         """Drop the highest powers whose weights are all within ``tolerance`` of zero; the first power stays.
@@ -134,15 +137,20 @@ class PolynomialBranch(Block):
             )
             self.product_norm = nn.Identity()
             self.out = nn.Sequential(_convolution(inner, channels, kernel_size, spatial_dims), instance_norm())
+        if kernel_size == 1 and norm:
+            self.without_effect = ("entry.bias",)  # pointwise convolutions and batch norms follow
         self.activation = nn.Identity() if negative_slope is None else nn.LeakyReLU(negative_slope)
         self.alpha = nn.Parameter(torch.zeros(()))
 
     def transform(self, x: Tensor) -> Tensor:
         """Map ``(B, C, *S)`` to the same shape."""
         entered = self.entry(x)
-        product = self.activation(self.first(entered)) * self.activation(self.second(entered))
-        term = self.activation(self.out(self.product_norm(product)))
-        return x + self.alpha * term.reshape(x.shape)
+        first, second = (self.activation(factor(entered)) for factor in (self.first, self.second))
+        product = self.product_norm(first.to(roomy(first)) * second)
+        out, norm = (self.out, nn.Identity()) if self.kernel_size is None else self.out
+        weight = next(out.parameters())
+        term = self.activation(norm(ranged(out, product, terms=weight[0].numel())))
+        return x + (self.alpha * term).to(x.dtype).reshape(x.shape)
 
 
 class InstanceNorm(nn.Module):

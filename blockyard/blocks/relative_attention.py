@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar, Literal
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from blockyard.blocks.affinities import Projection
 from blockyard.blocks.base import Block, Slot, divide
+from blockyard.blocks.half_precision import ranged
 
 
 class RelativeAttention(Block):
@@ -52,6 +54,8 @@ class RelativeAttention(Block):
         lengths = [2 * n - 1 for n in size] if position == "relative" else size
         self.qkv = Projection(channels, 3 * channels, spatial_dims)
         self.tables = nn.ParameterList(torch.randn(length, width) * width**-0.5 for length in lengths)
+        # One vector for a whole axis adds the same to all scores of a row, which a softmax does not see.
+        self.without_effect = tuple(f"tables.{axis}" for axis, n in enumerate(size) if n == 1)
         self.heads = heads
         self.position = position
 
@@ -62,10 +66,10 @@ class RelativeAttention(Block):
         query, key, value = heads.unbind(1)  # (B, h, N, d)
         query = query * query.shape[-1] ** -0.5
         if self.position == "absolute":
-            scores = query @ (key + self._absolute(size)).transpose(-1, -2)
+            scores = scores_of(query, key + self._absolute(size))
         else:
             along_axes = relative_logits(query.unflatten(2, size), self._relative(size))
-            scores = query @ key.transpose(-1, -2) + along_axes.flatten(2, len(size) + 1).flatten(3)
+            scores = scores_of(query, key) + along_axes.flatten(2, len(size) + 1).flatten(3)
         attention = scores.softmax(-1).to(value.dtype)
         return (attention @ value).transpose(2, 3).reshape(x.shape)
 
@@ -85,6 +89,11 @@ class RelativeAttention(Block):
         return vectors
 
 
+def scores_of(query: Tensor, key: Tensor) -> Tensor:
+    """The products of queries ``(B, ..., N, d)`` and keys ``(B, ..., M, d)``, ``(B, ..., N, M)``."""
+    return ranged(lambda query, key: query @ key.transpose(-1, -2), query, key, terms=query.shape[-1])
+
+
 def relative_logits(query: Tensor, vectors: list[Tensor]) -> Tensor:
     """Scores from offsets, added up over the axes.
 
@@ -99,11 +108,15 @@ def relative_logits(query: Tensor, vectors: list[Tensor]) -> Tensor:
     total: Tensor | None = None
     for axis, table in enumerate(vectors):
         lines = query.movedim(-1 - rank + axis, -2)  # (..., *rest, Q_a, d)
-        logits = torch.einsum("...qd,qkd->...qk", lines, table.to(query.dtype)).movedim(-2, -1 - rank + axis)
+        logits = ranged(partial(_along_axis, table=table), lines, terms=query.shape[-1]).movedim(-2, -1 - rank + axis)
         spread = logits[(..., *((slice(None) if a == axis else None) for a in range(rank)))]
         total = spread if total is None else total + spread
     assert total is not None
     return total
+
+
+def _along_axis(lines: Tensor, table: Tensor) -> Tensor:
+    return torch.einsum("...qd,qkd->...qk", lines, table.to(lines.dtype))
 
 
 def _resize(table: Tensor, length: int) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from blockyard.blocks.affinities import PairwiseAffinity, Projection, SymmetricAffinity
 from blockyard.blocks.base import divide
 from blockyard.blocks.filters import GraphFilterBlock
+from blockyard.blocks.half_precision import ranged
 from blockyard.blocks.operators import LowRank, Operator, Sum
 
 Release = Literal["2019", "2021", "2021-cifar", "2021-segmentation"]
@@ -86,8 +87,9 @@ class ReleasedFilter(nn.Module):
             signal = torch.cat([z, filtered, 2 * filtered - z], 1)
         else:
             signal = filtered
-        increment: Tensor = self.activation(self.norm(self.out(signal)))
-        return increment.reshape(x.shape)
+        mixed = ranged(self.out, signal, terms=signal.shape[1])
+        increment: Tensor = self.activation(self.norm(mixed))
+        return increment.to(x.dtype).reshape(x.shape)
 
 
 class ReleasedNonlocal(GraphFilterBlock):
@@ -140,6 +142,7 @@ class ReleasedNonlocal(GraphFilterBlock):
         self.filters = nn.ModuleList(ReleasedFilter(channels, inner, spatial_dims, kind, release) for _ in range(steps))
         self.identity_at_init = release in ("2019", "2021")
         if release == "2021":
+            self.without_effect = ("*",)  # the ReLU behind a norm of weight and bias zero
             warnings.warn(
                 f"ReleasedNonlocal: {kind} of the release 2021 starts with a ReLU after a batch norm of weight zero: "
                 "its gradient is zero and it stays the identity for ever; the releases 2019 and 2021-cifar train",

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from blockyard.blocks.affinities import Projection
 from blockyard.blocks.base import Block
+from blockyard.blocks.half_precision import computes_in_float16, ranged, roomy
 from blockyard.blocks.squeeze_excitation import rescale
 
 GRID = 8
@@ -65,6 +66,7 @@ class GSoP(Block):
         self.row_norm = nn.BatchNorm1d(rows)
         self.rows = nn.Conv1d(rows, 4 * rows, rows, groups=rows)
         self.gates = nn.Linear(4 * rows, gates)
+        self.without_effect = ("reduce.conv.bias",)  # a batch norm follows
         self.attention = attention
         self.stride = stride
         self.released = released
@@ -76,33 +78,46 @@ class GSoP(Block):
     def _by_channel(self, x: Tensor) -> Tensor:
         places: tuple[Any, ...] = (..., *(slice(None, None, self.stride),) * self.spatial_dims)
         signal = self.reduce_norm(self.reduce(x[places].relu())).relu()
-        return rescale(x, self.gates(self._sum_up(covariance(signal))).sigmoid())
+        return rescale(x, self._gate(self._sum_up(covariance(signal))).to(x.dtype))
 
     def _by_position(self, x: Tensor) -> Tensor:
         pool = (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)[self.spatial_dims - 1]
         signal = self.reduce_norm(self.reduce(x.relu()))
         cells = pool(signal.unflatten(2, x.shape[2:]), GRID).flatten(2).transpose(1, 2)
         summary = self._sum_up(released_covariance(cells) if self.released else covariance(cells))
-        gates = self.gates(summary.relu()).sigmoid()
+        gates = self._gate(summary.relu()).to(x.dtype)
         grid = gates.unflatten(1, (1, *(GRID,) * self.spatial_dims))
         return x * F.interpolate(grid, x.shape[2:], mode="nearest-exact")
 
+    def _gate(self, summary: Tensor) -> Tensor:
+        return _in_range(self.gates, summary).sigmoid()
+
     def _sum_up(self, matrix: Tensor) -> Tensor:
         """Four numbers for each row of a matrix ``(B, r, r)``, ``(B, 4 r)``."""
-        return self.rows(self.row_norm(matrix)).flatten(1)
+        return _in_range(self.rows, self.row_norm(matrix)).flatten(1)
+
+
+def _in_range(layer: nn.Linear | nn.Conv1d, x: Tensor) -> Tensor:
+    """A layer whose input may leave the range of float16."""
+    if not computes_in_float16(x):
+        return layer(x)
+    bias = layer.bias if isinstance(layer, nn.Linear) else layer.bias[:, None]
+    return ranged(lambda x: layer(x) - bias, x, terms=layer.weight[0].numel()) + bias
 
 
 def covariance(signal: Tensor) -> Tensor:
     """Covariance of the rows of ``(B, r, n)`` over their n entries, ``(B, r, r)``; in float32 at least."""
+    dtype = roomy(signal)
     with torch.autocast(signal.device.type, enabled=False):
         wide = signal.float() if signal.itemsize < 4 else signal
         centred = wide - wide.mean(2, keepdim=True)
-        return (centred @ centred.transpose(1, 2) / signal.shape[2]).to(signal.dtype)
+        return (centred @ centred.transpose(1, 2) / signal.shape[2]).to(dtype)
 
 
 def released_covariance(signal: Tensor) -> Tensor:
     """What the released code takes for the covariance of the r rows: (X Xᵀ − s sᵀ / r) / r, s the rows' sums."""
+    dtype = roomy(signal)
     with torch.autocast(signal.device.type, enabled=False):
         wide = signal.float() if signal.itemsize < 4 else signal
         rows, sums = signal.shape[1], wide.sum(2, keepdim=True)
-        return ((wide @ wide.transpose(1, 2) - sums @ sums.transpose(1, 2) / rows) / rows).to(signal.dtype)
+        return ((wide @ wide.transpose(1, 2) - sums @ sums.transpose(1, 2) / rows) / rows).to(dtype)

@@ -40,6 +40,9 @@ class ULSAM(Block):
         self.depthwise_norm = nn.BatchNorm1d(channels)
         self.pointwise = nn.Conv1d(channels, groups, 1, groups=groups, bias=bias)
         self.pointwise_norm = nn.BatchNorm1d(groups)
+        # Batch norms follow: they take a shift away, and the size of a factor that a channel has to itself.
+        self.without_effect = ("*wise.bias",) if bias else ()
+        self.without_scale = ("depthwise.weight", *["pointwise.weight"] * (groups == channels))
         self.groups = groups
 
     def attention(self, x: Tensor) -> Tensor:

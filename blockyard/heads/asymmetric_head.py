@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 import blockyard.backbones.mmseg_import  # noqa: F401  before mmseg
 from blockyard.blocks import AsymmetricNonlocal
@@ -43,6 +44,7 @@ class AsymmetricFusion(nn.Module):
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
         self.bins = tuple(bins)
+        self.without_effect = ("query.*", "key.*") if self.bins == (1,) else ()  # a softmax over one token is one
 
     def forward(self, low: Tensor, high: Tensor) -> Tensor:
         """Context ``(B, high_channels, H, W)`` for ``high: (B, high_channels, H, W)`` out of a ``low`` map."""
@@ -88,6 +90,11 @@ class AsymmetricNonlocalHead(BaseDecodeHead):
         self.bottleneck = ConvModule(high, self.channels, 3, padding=1, act_cfg=self.act_cfg, **norm)
         self.block = AsymmetricNonlocal(self.channels, 2, reduction=reduction, bins=bins)
         self.context = ConvModule(2 * self.channels, self.channels, 1, act_cfg=self.act_cfg, **norm)
+        if isinstance(self.fused.norm, _BatchNorm):
+            # Both add the same to every position, which the batch norm behind a pointwise convolution takes away.
+            self.without_effect = tuple(
+                f"{part}.{bias}" for part in ("fusion", "block") for bias in ("value.conv.bias", "out.bias")
+            )
 
     def forward(self, inputs: list[Tensor]) -> Tensor:
         """Classify the backbone's maps; logits ``(B, K, H, W)`` at the high-level map's size."""

@@ -29,6 +29,10 @@ class Pooling(nn.Module, ABC):
     """Where the paper puts it."""
     ranks: ClassVar[tuple[int, ...]] = (1, 2, 3)
     """The ranks of S that it exists for."""
+    without_effect: tuple[str, ...] = ()
+    """As of a :class:`blockyard.blocks.Block`."""
+    without_scale: tuple[str, ...] = ()
+    """As of a :class:`blockyard.blocks.Block`."""
 
     def __init__(self, channels: int, out_features: int) -> None:
         super().__init__()

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from blockyard.blocks.half_precision import roomy
 from blockyard.blocks.second_order import covariance
 from blockyard.poolings.base import Pooling
 from blockyard.poolings.matrix_roots import exact_root, newton_schulz_root, upper_triangle
@@ -64,10 +65,11 @@ class CovariancePooling(Pooling):
                 "a smaller stride, or gaussian=True"
             )
         reduced = self.reduce(signal)
+        dtype = roomy(reduced)
         with torch.autocast(signal.device.type, enabled=False):
             wide = reduced.float() if reduced.itemsize < 4 else reduced
             matrix = gaussian_embedding(wide, self.mean_weight) if self.gaussian else covariance(wide)
-            return upper_triangle(self.root(matrix)).to(reduced.dtype)
+            return upper_triangle(self.root(matrix)).to(dtype)
 
     @abstractmethod
     def root(self, matrix: Tensor) -> Tensor:

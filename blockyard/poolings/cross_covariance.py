@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from blockyard.blocks.half_precision import roomy
 from blockyard.poolings.base import Pooling
 
 SMALL = 1e-5
@@ -56,6 +57,8 @@ class CrossCovariance(Pooling):
             raise ValueError(f"CrossCovariance: singular_values must be 1 to inner={inner}, got {singular_values}")
         self.project = nn.Conv1d(channels, 2 * heads * inner, 1, bias=False)
         self.start = nn.Parameter(torch.randn(inner))
+        if power == 1 or inner == 1:
+            self.without_effect = ("start",)  # what is raised to 1 need not be found; of one number it is the sign
         self.heads = heads
         self.power = power
         self.iterations = iterations
@@ -64,6 +67,7 @@ class CrossCovariance(Pooling):
     def pool(self, signal: Tensor) -> Tensor:
         """Pool ``(B, C, N)`` to ``(B, h d²)``."""
         projected = self.project(signal)
+        dtype = roomy(projected)
         with torch.autocast(signal.device.type, enabled=False):
             wide = projected.float() if projected.itemsize < 4 else projected
             left, right = wide.unflatten(1, (2, self.heads, -1)).unbind(1)
@@ -71,7 +75,7 @@ class CrossCovariance(Pooling):
             normed = singular_power(
                 matrices, self.start.to(wide.dtype), self.power, self.iterations, self.singular_values
             )
-            return normed.flatten(1).to(projected.dtype)
+            return normed.flatten(1).to(dtype)
 
 
 def cross_covariance(left: Tensor, right: Tensor) -> Tensor:

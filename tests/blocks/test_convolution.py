@@ -29,12 +29,15 @@ HOSTS = {
 
 @pytest.mark.parametrize("slot", SLOTS)
 @pytest.mark.parametrize(("host", "rank"), HOSTS.values(), ids=HOSTS.keys())
-def test_gives_the_shape_that_the_host_gives(slot: type[ConvolutionSlot], host: nn.Module, rank: int):
+def test_gives_the_shape_that_the_host_gives_and_learns(
+    slot: type[ConvolutionSlot], host: nn.Module, rank: int, assert_learns
+):
     x = torch.randn(2, 8, *SIZES[rank])
     block = slot(8, rank, host=host)
     assert block(x).shape == host(x).shape
-    block(x).square().sum().backward()
-    assert all(p.grad is not None and p.grad.any() for p in block.parameters())
+    block, x = block.double(), x.double()
+    target = torch.randn_like(block(x))
+    assert_learns(block, lambda: (block(x) - target).square().mean())
 
 
 @pytest.mark.parametrize("slot", [PHC, DCLS, PolynomialConvolution])

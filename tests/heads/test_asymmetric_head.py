@@ -88,16 +88,22 @@ def test_fusion_of_a_map_with_itself_is_the_pyramid_block():
         torch.testing.assert_close(x + fusion(x, x), block(x))
 
 
-def test_context_starts_at_zero_and_comes_alive():
-    fusion = AsymmetricFusion(24, 40, 16)
-    low, high = maps()
+@pytest.mark.parametrize("bins", [(1, 3, 6, 8), (1,)])
+def test_context_starts_at_zero_and_comes_alive(bins: tuple[int, ...], assert_learns):
+    fusion = AsymmetricFusion(24, 40, 16, bins).double()
+    low, high = (x.double() for x in maps())
     assert fusion(low, high).abs().max() == 0
-    optimizer = torch.optim.SGD(fusion.parameters(), 0.1)
-    for _ in range(2):
-        optimizer.zero_grad()
-        (fusion(low, high) - high).square().mean().backward()
-        optimizer.step()
-    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in fusion.parameters())
+    assert_learns(fusion, lambda: (fusion(low, high) - high).square().mean())
+
+
+@pytest.mark.parametrize("norm", ["BN", "SyncBN", "GN", None])
+def test_a_gradient_reaches_every_parameter_by_the_second_step(norm: str | None, assert_learns):
+    norm_cfg = {"type": norm, **({"num_groups": 4} if norm == "GN" else {})} if norm else None
+    head = AsymmetricNonlocalHead(**{**SIZES, "norm_cfg": norm_cfg}, dropout_ratio=0).double()
+    head = head if norm != "SyncBN" else nn.SyncBatchNorm.convert_sync_batchnorm(head)
+    x = [m.double() for m in maps()]
+    target = torch.randint(5, (2, 9, 8))
+    assert_learns(head, lambda: nn.functional.cross_entropy(head(x), target))
 
 
 def test_parameters_in_closed_form():

@@ -86,12 +86,12 @@ def test_many_steps_have_the_gradient_of_the_root():
     torch.testing.assert_close(*gradients)
 
 
-def test_a_low_rank_has_a_finite_gradient_in_float32():
-    """196 positions give 256 channels at most 195 eigenvalues that are not zero."""
+def test_a_low_rank_has_the_right_gradient_in_float32():
+    """196 positions give 256 channels at most 196 eigenvalues that are not zero; |A^½|² is A's trace, |X|² / 196."""
     signal = torch.randn(2, 256, 196, requires_grad=True)
-    exact_root(signal @ signal.transpose(1, 2) / 196).square().mean().backward()
-    assert signal.grad.isfinite().all()
-    assert signal.grad.abs().sum() > 0
+    exact_root(signal @ signal.transpose(1, 2) / 196).square().sum().backward()
+    # Roots of the least eigenvalues, some 1e-2 of the greatest, hold two digits less than float32's seven.
+    torch.testing.assert_close(signal.grad, 2 * signal.detach() / 196, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("root", [exact_root, lambda matrix: newton_schulz_root(matrix, 5)], ids=["exact", "steps"])

@@ -58,12 +58,16 @@ def test_finite_where_nothing_varies(make, x: Tensor, training: bool):
     assert all(p.grad.isfinite().all() for p in pooling.parameters())
 
 
-@every_pooling
-def test_a_gradient_reaches_every_parameter_and_the_map(make):
-    pooling, x = make(8), torch.randn(2, 8, 5, 5, requires_grad=True)
-    out = pooling(x)
-    (out * torch.randn_like(out)).sum().backward()
-    assert all(p.grad.abs().sum() > 0 for p in (x, *pooling.parameters()))
+@pytest.mark.parametrize(
+    "make",
+    [*VARIANTS.values(), partial(CrossCovariance, power=1.0), partial(CrossCovariance, heads=2, inner=1)],
+    ids=[*VARIANTS.keys(), "CrossCovariance of power 1", "CrossCovariance of one channel"],
+)
+def test_a_gradient_reaches_every_parameter_and_the_map(make, assert_learns):
+    pooling = make(8).double()
+    pooling.map = nn.Parameter(draw(3, 8, 5, 5))
+    target = torch.randn_like(pooling(pooling.map))
+    assert_learns(pooling, lambda: (pooling(pooling.map) - target).square().mean())
 
 
 @every_pooling
@@ -85,6 +89,25 @@ def test_half_precision(make):
     assert mixed.isfinite().all()
     assert reduced.dtype == torch.bfloat16
     torch.testing.assert_close(reduced, mixed.bfloat16(), rtol=0.05, atol=0.02)
+
+
+@pytest.mark.parametrize("scale", [1, 100, 1e4])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize(
+    "make",
+    [*VARIANTS.values(), partial(CrossCovariance, power=1.0)],
+    ids=[*VARIANTS.keys(), "CrossCovariance of power 1"],
+)
+def test_autocast_is_close_to_float64(make, dtype: torch.dtype, scale: float):
+    pooling, x = make(8), (scale * torch.randn(3, 8, 6, 6)).requires_grad_()
+    expected = copy.deepcopy(pooling).double()(x.detach().double())
+    with torch.autocast("cpu", dtype):
+        y = pooling(x)
+    (y.float().square().mean() / expected.square().mean()).backward()
+    assert all(t.grad.isfinite().all() for t in (x, *pooling.parameters()))
+    # A rounding of weights and map, of each projection and of the result, and the root and power iterations between.
+    rounding = 2.0**-11 if dtype == torch.float16 else 2.0**-8
+    assert (y.double() - expected).abs().max() <= 16 * rounding * expected.abs().max()
 
 
 @pytest.mark.parametrize("kind", [ISqrtCov, MPNCov])
