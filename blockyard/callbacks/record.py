@@ -172,12 +172,14 @@ def _network_cost(network: nn.Module, device: torch.device, shape: tuple[int, ..
 
 
 def _interval_over_items(written: record.Record, scores: dict[str, Any]) -> str | None:
-    """How far the choice of test items moves the primary metric; None where it is no mean over items."""
+    """How far the choice of test items moves the primary metric; None if it is no mean over items, or all are alike."""
     try:
         items = scores[averaged_score([(written, scores)])]
     except ValueError:
         return None
     interval, name = bootstrap_mean(items), written.primary
+    if interval is None:
+        return None
     ends = f"{value_text(interval.low, name)} … {value_text(interval.high, name)}"
     return f"{headed(name)} {value_text(written.metrics[name], name)}, 95 % interval over {len(items):,} items: {ends}"
 
