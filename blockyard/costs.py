@@ -146,11 +146,12 @@ class _PaddedHeads(TorchFunctionMode):
         self._padded: list[tuple[Tensor, int]] = []
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
         if func is F.pad and result.shape[:-1] == args[0].shape[:-1]:
             self._padded.append((result, result.shape[-1] - args[0].shape[-1]))  # held, so that no other tensor is it
         elif func is F.scaled_dot_product_attention and self._padded:
-            query, key, value = args[:3]
+            query, key, value = (*args, *(kwargs[name] for name in ("query", "key", "value") if name in kwargs))[:3]
             pairs = query.shape[:-1].numel() * key.shape[-2]
             self.macs += pairs * (self._zeros(query) + self._zeros(value))
             self._padded.clear()

@@ -130,6 +130,12 @@ FUNCTIONS = {  # of a matrix x of 1×6×8
         4 * 6 * 6 * (8 + 8),
     ),
     "attention of unequal widths": (lambda x: Softmax(x[:, :2], x[:, :2], 1.0).apply(x), 8 * 8 * (2 + 6)),
+    "attention by keywords": (
+        lambda x: F.scaled_dot_product_attention(
+            F.pad(x, (0, 2)), key=F.pad(x, (0, 2)), value=F.pad(input=x, pad=(0, 2))
+        ),
+        6 * 6 * (8 + 8),
+    ),
     "attention of wider queries": (lambda x: Softmax(x, x, 1.0).apply(x[:, :2]), 8 * 8 * (6 + 2)),
 }
 PRODUCTS = {name: (Product(function), (6, 8), macs) for name, (function, macs) in FUNCTIONS.items()}
