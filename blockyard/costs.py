@@ -1,24 +1,28 @@
 """What a network or a block costs, by one definition for the whole suite.
 
-MACs are the multiply–accumulates of convolutions and matrix products (linear layers and fused attention included)
-for one sample; norms, activations and other element-wise work are not counted, as in the papers on small networks.
+MACs are the multiply–accumulates of convolutions and matrix products (linear and recurrent layers and fused attention
+included) for one sample; norms, activations and other element-wise work are not counted, as in the papers on small
+networks. docs/costs.md has the closed form of every layer.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from blockyard.plugging import PlugError, Site, Span, block_shape, make_block, tell_frames, undisturbed, wrap
 
 Shape = tuple[int, ...]
+aten = torch.ops.aten
 
 
 @dataclass(frozen=True)
@@ -42,10 +46,10 @@ def count_macs(module: nn.Module, shape: Shape, maps: int = 1) -> int:
         shape: ``(C, *S)`` of one map.
         maps: Maps B that it gets at once: more than one where a sample of the network's makes several.
     """
-    counter = FlopCounterMode(display=False, custom_mapping=_UNCOUNTED)
-    with undisturbed(module), counter:
+    counter, padding = FlopCounterMode(display=False, custom_mapping=_UNCOUNTED), _PaddedHeads()
+    with undisturbed(module), counter, padding:
         module(_sample(module, (maps, *shape)))
-    return counter.get_total_flops() // 2
+    return counter.get_total_flops() // 2 - padding.macs
 
 
 def added_cost(site: Site, block: Callable[..., nn.Module], span: Span | None = None) -> Cost:
@@ -130,6 +134,33 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
+class _PaddedHeads(TorchFunctionMode):
+    """Counts the MACs of fused attention on zeros that were appended to its heads because a kernel wants equal ones.
+
+    Only some devices have such kernels: with these products, the MACs of a network would depend on where it is counted.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.macs = 0
+        self._padded: list[tuple[Tensor, int]] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        if func is F.pad and result.shape[:-1] == args[0].shape[:-1]:
+            self._padded.append((result, result.shape[-1] - args[0].shape[-1]))  # held, so that no other tensor is it
+        elif func is F.scaled_dot_product_attention and self._padded:
+            query, key, value = (*args, *(kwargs[name] for name in ("query", "key", "value") if name in kwargs))[:3]
+            pairs = query.shape[:-1].numel() * key.shape[-2]
+            self.macs += pairs * (self._zeros(query) + self._zeros(value))
+            self._padded.clear()
+        return result
+
+    def _zeros(self, tensor: Tensor) -> int:
+        return next((zeros for padded, zeros in self._padded if padded is tensor), 0)
+
+
 def _attention_flops(query: Shape, key: Shape, value: Shape, *_: Any, **__: Any) -> int:
     *batch, n, c = query
     pairs = torch.Size(batch).numel() * n * key[-2]
@@ -144,10 +175,41 @@ def _addmv_flops(_bias: Shape, matrix: Shape, *_: Any, **__: Any) -> int:
     return 2 * torch.Size(matrix).numel()
 
 
+def _addbmm_flops(_bias: Shape, a: Shape, b: Shape, *_: Any, **__: Any) -> int:
+    return 2 * torch.Size(a).numel() * b[-1]
+
+
+def _bilinear_flops(left: Shape, weight: Shape, *_: Any, **__: Any) -> int:
+    return 2 * left[0] * torch.Size(weight).numel()
+
+
+def _recurrent_flops(x: Shape, weights: Sequence[Shape], *_: Any, **__: Any) -> int:
+    # Each matrix meets every step of every sequence once, whatever the cell, the direction and the padding.
+    steps = torch.Size(x[:-1]).numel()
+    return 2 * steps * sum(torch.Size(weight).numel() for weight in weights if len(weight) == 2)
+
+
+def _mkldnn_flops(x: Shape, *tensors: Any, **_: Any) -> int:
+    return _recurrent_flops(x, tensors[:2])
+
+
+def _mps_flops(x: Shape, _state: Any, weights: Sequence[Shape], *_: Any, **__: Any) -> int:
+    return _recurrent_flops(x, weights)
+
+
 _UNCOUNTED: dict[Any, Any] = {
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
-    torch.ops.aten.mv: _dot_flops,
-    torch.ops.aten.dot: _dot_flops,
-    torch.ops.aten.addmv: _addmv_flops,
+    aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
+    aten._scaled_dot_product_fused_attention_overrideable: _attention_flops,
+    aten._scaled_dot_product_attention_math_for_mps: _attention_flops,
+    aten.mv: _dot_flops,
+    aten.dot: _dot_flops,
+    aten.addmv: _addmv_flops,
+    aten.addbmm: _addbmm_flops,
+    aten._trilinear: _bilinear_flops,
+    aten.mkldnn_rnn_layer: _mkldnn_flops,
+    aten._cudnn_rnn: _recurrent_flops,
+    aten.miopen_rnn: _recurrent_flops,
+    aten._lstm_mps: _mps_flops,
 }
-"""Products that torch's counter passes over."""
+"""Products that torch's counter passes over. Where a device has no kernel of its own for a recurrent layer, torch takes
+it apart into products that are counted one by one."""

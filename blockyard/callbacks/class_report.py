@@ -49,26 +49,31 @@ class ClassReport(Callback):
 def class_rows(confusion: Tensor, classes: list[str]) -> list[dict[str, object]]:
     """For each class its samples, recall, precision, and the class it is most often taken for.
 
+    Recall is empty for a class that does not occur, precision for one that nothing is taken for: they have none.
+
     Args:
         confusion: Counts ``(K, K)``, rows the true class.
         classes: Names of the K classes.
     """
     correct = confusion.diagonal().double()
-    recall = correct / confusion.sum(1).clamp(min=1)
-    precision = correct / confusion.sum(0).clamp(min=1)
+    recall, precision = correct / confusion.sum(1), correct / confusion.sum(0)
     wrong = confusion.clone().fill_diagonal_(0)
     most, where = wrong.max(1)
     return [
         {
             "class": name,
             "samples": int(confusion[k].sum()),
-            "recall": round(recall[k].item(), 4),
-            "precision": round(precision[k].item(), 4),
+            "recall": _share(recall[k]),
+            "precision": _share(precision[k]),
             "most often taken for": classes[int(where[k])] if most[k] else "",
             "times": int(most[k]),
         }
         for k, name in enumerate(classes)
     ]
+
+
+def _share(value: Tensor) -> float | str:
+    return "" if value.isnan() else round(value.item(), 4)
 
 
 def draw(confusion: Tensor, classes: list[str]) -> bytes:

@@ -210,16 +210,15 @@ def _cost_in(checkpoint: Path) -> dict[str, Any]:
 
 
 def _interval_over_items(written: record.Record, scores: dict[str, Any]) -> str | None:
-    """How far the choice of test items moves the primary metric; None where it is no mean over items."""
+    """How far the choice of test items moves the primary metric; None if it is no mean over items, or all are alike."""
     try:
         items = scores[averaged_score([(written, scores)])]
     except ValueError:
         return None
-    name = written.primary
-    if items.min() == items.max():
+    name, interval = written.primary, bootstrap_mean(items)
+    if interval is None:
         value = value_text(written.metrics[name], name)
         return f"{headed(name)} {value} of each of {len(items):,} items: that all score alike gives no interval"
-    interval = bootstrap_mean(items)
     ends = f"{value_text(interval.low, name)} … {value_text(interval.high, name)}"
     return f"{headed(name)} {value_text(written.metrics[name], name)}, 95 % interval over {len(items):,} items: {ends}"
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blockyard.leaderboard.record import Record
+from blockyard.leaderboard.statistics import ROUNDING
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,7 +49,8 @@ def bootstrap_difference(
         resamples: Number of resamples, where they are drawn.
 
     Returns:
-        The interval; None where no seed is common.
+        The interval; None where no seed is common, and where all d_i are the same up to rounding: one item, or items
+        without spread, say nothing of what other items would.
 
     Raises:
         ValueError: If the numbers of items differ.
@@ -63,6 +65,8 @@ def bootstrap_difference(
         raise ValueError("the runs were tested on different numbers of items")
     ours, theirs = (np.sum(side, 0, dtype=float) for side in sides)
     differences, tails = ours - theirs, ((1 - level) / 2, (1 + level) / 2)
+    if np.ptp(differences) <= ROUNDING * max(np.abs(ours).max(), np.abs(theirs).max()):
+        return None
     whole = all(values.dtype.kind in "biu" for side in sides for values in side)
     if whole and np.ptp(differences) * len(differences) <= OUTCOMES:
         ends = _exact_quantiles(differences.astype(int), tails)
@@ -71,14 +75,13 @@ def bootstrap_difference(
     return Interval(*(float(end) / len(seeds) for end in ends))
 
 
-def bootstrap_mean(scores: np.ndarray, level: float = 0.95) -> Interval:
+def bootstrap_mean(scores: np.ndarray, level: float = 0.95) -> Interval | None:
     """Percentile interval of the mean of one run's scores ``(n,)``, test items resampled.
 
-    It says how far the choice of test items moves the score; that of another seed is not in it.
+    It says how far the choice of test items moves the score; that of another seed is not in it. None where all items
+    score the same: 20 of 20 right is not certain to stay 100 %.
     """
-    interval = bootstrap_difference({0: scores}, {0: scores * 0}, level)
-    assert interval is not None  # the seed is common
-    return interval
+    return bootstrap_difference({0: scores}, {0: scores * 0}, level)
 
 
 class StoredScores:
@@ -128,8 +131,8 @@ def item_interval(row: Sequence[Record], baseline: Sequence[Record], stored: Sto
         The interval; None where no seed is common.
 
     Raises:
-        ValueError: If a file is missing, damaged or not the record's, the numbers of items differ, or the primary
-            metric is not the mean of a stored score; the message is one line.
+        ValueError: If a file is missing, damaged or not the record's, the numbers of items differ, the primary metric
+            is not the mean of a stored score, or all items differ alike; the message is one line.
     """
     seeds = {run.seed for run in row} & {run.seed for run in baseline}
     sides = [[run for run in side if run.seed in seeds] for side in (row, baseline)]
@@ -138,7 +141,10 @@ def item_interval(row: Sequence[Record], baseline: Sequence[Record], stored: Sto
     scores = {run.run: stored.of(run) for side in sides for run in side}
     name = averaged_score([(run, scores[run.run]) for side in sides for run in side])
     ours, theirs = ({run.seed: scores[run.run][name] for run in side} for side in sides)
-    return bootstrap_difference(ours, theirs)
+    interval = bootstrap_difference(ours, theirs)
+    if interval is None:
+        raise ValueError("all test items differ alike from the baseline")
+    return interval
 
 
 def averaged_score(runs: Sequence[tuple[Record, dict[str, np.ndarray]]]) -> str:

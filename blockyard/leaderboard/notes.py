@@ -29,9 +29,10 @@ def measurement_notes(records: Sequence[Record], inference: Any, training: Any) 
     notes = [
         _length(records),
         "±: half the 95 % confidence interval of the mean over seeds (Student t); it covers the seeds, not the "
-        "choice of test samples. Difference: to the same experiment with no block, paired by seed, with the number "
-        "of pairs; – where there is none. *: fewer than 3 seeds, no conclusion.",
-        "MACs: multiply–accumulates of convolution, linear and matrix products, fused attention included, batch 1.",
+        "choice of test samples; none where all seeds agree. Difference: to the same experiment with no block, paired "
+        "by seed, with the number of pairs; – where there is none. *: fewer than 3 seeds, no conclusion.",
+        "MACs: multiply–accumulates of convolution, linear, recurrent and matrix products, fused attention included, "
+        "batch 1.",
         f"Throughput: inference, batch {batch}, on {hardware}" + _left_out(records, inference_setting, inference),
     ]
     if training:

@@ -58,8 +58,9 @@ def page(tables: Sequence[Table]) -> str:
 <section aria-labelledby="matrix">
 <h2 id="matrix">Where blocks help</h2>
 <p>Difference to the same experiment with no block, paired by seed. <span class="better">▲ better</span> or
-<span class="worse">▼ worse</span>: the 95 % interval over at least 3 seeds excludes 0; otherwise ≈ unclear. A cell
-counts all comparisons of a block, at any place and in any backbone, and is not corrected for their number.</p>
+<span class="worse">▼ worse</span>: the 95 % interval over at least 3 seeds excludes 0; otherwise ≈ unclear, as
+where all seeds differ alike, which leaves no interval. A cell counts all comparisons of a block, at any
+place and in any backbone, and is not corrected for their number.</p>
 {_scrolling(matrix(tables), "matrix")}
 </section>
 {"".join(_section(number, table) for number, table in enumerate(tables, 1))}

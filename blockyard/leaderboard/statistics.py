@@ -15,6 +15,9 @@ FEW_SEEDS = 3
 """Below this number of seeds an interval says next to nothing, and rows are marked."""
 ENOUGH_PAIRS = 5
 """From this number of pairs on, significance is computed."""
+ROUNDING = 1e-9
+"""Values that differ by less than this share of their size are the same: far above float64's rounding, far below one
+sample more or less of any test split."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,8 @@ class Estimate:
 
     Attributes:
         mean: The arithmetic mean.
-        half_width: Half the width of the confidence interval; None for a single value, which has no interval.
+        half_width: Half the width of the confidence interval; None where there is none: for a single value, and for
+            values without spread, which would be certain of anything.
         n: Number of values, or of pairs.
     """
 
@@ -38,7 +42,7 @@ class Estimate:
 
 
 def estimate(values: Sequence[float], level: float = 0.95) -> Estimate:
-    """Mean and confidence interval over seeds.
+    """Mean and confidence interval over seeds; none over one seed, or where all values are the same up to rounding.
 
     With n values, mean m and standard deviation s (n − 1 in its denominator), the interval is
     m ± t((1 + level) / 2; n − 1) · s / √n, t being the quantile of Student's distribution.
@@ -50,14 +54,7 @@ def estimate(values: Sequence[float], level: float = 0.95) -> Estimate:
     Raises:
         ValueError: If there is no value.
     """
-    n = len(values)
-    if n == 0:
-        raise ValueError("estimate needs at least one value")
-    mean = math.fsum(values) / n
-    if n == 1:
-        return Estimate(mean, None, 1)
-    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
-    return Estimate(mean, t_quantile((1 + level) / 2, n - 1) * deviation / math.sqrt(n), n)
+    return _estimate(values, level, max(map(abs, values), default=0.0))
 
 
 def paired_difference(row: Mapping[int, float], baseline: Mapping[int, float], level: float = 0.95) -> Estimate | None:
@@ -75,7 +72,7 @@ def paired_difference(row: Mapping[int, float], baseline: Mapping[int, float], l
         The estimate, whose ``n`` is the number of pairs; None where there is no pair.
     """
     differences = _differences(row, baseline)
-    return estimate(differences, level) if differences else None
+    return _estimate(differences, level, _size(row, baseline)) if differences else None
 
 
 def paired_p_value(row: Mapping[int, float], baseline: Mapping[int, float]) -> float | None:
@@ -90,16 +87,15 @@ def paired_p_value(row: Mapping[int, float], baseline: Mapping[int, float]) -> f
 
     Returns:
         The p value, not corrected for the number of comparisons. None below :data:`ENOUGH_PAIRS` pairs, and where
-        all differences are the same up to rounding: without spread there is nothing to test against.
+        :func:`paired_difference` has no interval: without spread there is nothing to test against.
     """
     differences = _differences(row, baseline)
     n = len(differences)
     if n < ENOUGH_PAIRS:
         return None
     mean = math.fsum(differences) / n
-    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in differences) / (n - 1))
-    size = max(abs(value) for seeds in (row, baseline) for value in seeds.values())
-    if deviation <= 1e-9 * size:  # far above float64's rounding, far below one sample more or less of any test split
+    deviation = _deviation(differences, mean, _size(row, baseline))
+    if not deviation:
         return None
     return max(0.0, 2 * (1 - t_cdf(abs(mean) * math.sqrt(n) / deviation, n - 1)))
 
@@ -150,6 +146,26 @@ def t_quantile(p: float, degrees: int) -> float:
     while low < (middle := (low + high) / 2) < high:
         low, high = (middle, high) if (1 + _central(middle, _positive(degrees))) / 2 < p else (low, middle)
     return math.sqrt(degrees) * math.tan(high)
+
+
+def _estimate(values: Sequence[float], level: float, size: float) -> Estimate:
+    """The estimate of values that were computed from numbers up to ``size``."""
+    n = len(values)
+    if n == 0:
+        raise ValueError("estimate needs at least one value")
+    mean = math.fsum(values) / n
+    deviation = _deviation(values, mean, size)
+    return Estimate(mean, t_quantile((1 + level) / 2, n - 1) * deviation / math.sqrt(n) if deviation else None, n)
+
+
+def _deviation(values: Sequence[float], mean: float, size: float) -> float:
+    """Standard deviation (n − 1 in its denominator); 0 for one value, and for what is rounding of numbers of a size."""
+    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / max(1, len(values) - 1))
+    return deviation if deviation > ROUNDING * size else 0.0
+
+
+def _size(row: Mapping[int, float], baseline: Mapping[int, float]) -> float:
+    return max(abs(value) for seeds in (row, baseline) for value in seeds.values())
 
 
 def _differences(row: Mapping[int, float], baseline: Mapping[int, float]) -> list[float]:

@@ -197,7 +197,8 @@ def _ranked(ranking: Ranking) -> list[Score]:
 
 def _mean(method: str, metric: str, values: Tensor, settings: dict[str, float]) -> Score:
     interval = bootstrap_mean(values.cpu().numpy())
-    return Score(method, metric, float(values.double().mean()), interval.low, interval.high, settings)
+    low, high = (interval.low, interval.high) if interval else (None, None)
+    return Score(method, metric, float(values.double().mean()), low, high, settings)
 
 
 def _verdict(words: str, features: dict[str, Features], scores: list[Score]) -> Verdict:

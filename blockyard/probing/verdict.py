@@ -32,7 +32,7 @@ class Score:
         method: One of :data:`METHODS`.
         metric: What it is.
         value: The number.
-        low: Lower end; None for a metric that is no mean over items.
+        low: Lower end; None for a metric that is no mean over items, and where all items score the same.
         high: Upper end.
         settings: What else it depends on.
     """

@@ -10,18 +10,19 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 from torchmetrics.aggregation import MeanMetric
-from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix, MulticlassF1Score
-from torchmetrics.functional.classification import binary_calibration_error
+from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
 import blockyard.losses  # noqa: F401 - the command line finds imported classes by their name alone
 from blockyard.backbones import Backbone
 from blockyard.mistakes import nearest
 from blockyard.tasks.base import Batch, Task
+from blockyard.tasks.class_means import MacroAccuracy, MacroF1
 from blockyard.tasks.mixing import Mixing
 from blockyard.tasks.sample_scores import SampleScores
 
 OUTCOME = ("top1", "loss", "target", "predicted", "probability")
 """What a test keeps of a sample; ``probability`` is that of the predicted class."""
+CALIBRATION_BINS = 15
 
 
 class Classification(Task):
@@ -195,13 +196,18 @@ class Classification(Task):
 def calibration_error(outcomes: dict[str, Tensor]) -> Tensor:
     """Expected calibration error: how far confidence and accuracy are apart in 15 equal bins of confidence, on average.
 
-    Confidence is the probability of the predicted class: Guo et al., On Calibration of Modern Neural Networks, 2017.
+    Confidence is the probability of the predicted class: Guo et al., On Calibration of Modern Neural Networks, 2017. A
+    bin begins with its lower end; the last one holds a confidence of 1 too.
 
     Args:
         outcomes: ``probability``, ``predicted`` and ``target``, each ``(n,)``.
     """
-    right = (outcomes["predicted"] == outcomes["target"]).long()
-    return binary_calibration_error(outcomes["probability"], right, n_bins=15, norm="l1")
+    confidence = outcomes["probability"].double()
+    bins = (confidence * CALIBRATION_BINS).long().clamp(0, CALIBRATION_BINS - 1)
+    # a bin's share of the samples times its gap is the sum of (right − confidence) over its samples, by n
+    off = (outcomes["predicted"] == outcomes["target"]).double() - confidence
+    gaps = confidence.new_zeros(CALIBRATION_BINS).index_add(0, bins, off)
+    return (gaps.abs().sum() / len(bins)).float()
 
 
 def _compiler(chosen: bool | str | None) -> str | None:
@@ -219,8 +225,8 @@ def _metrics(num_classes: int, prefix: str) -> MetricCollection:
         {
             "top1": MulticlassAccuracy(num_classes, average="micro"),
             "top5": MulticlassAccuracy(num_classes, average="micro", top_k=min(5, num_classes)),
-            "macro_accuracy": MulticlassAccuracy(num_classes, average="macro"),
-            "macro_f1": MulticlassF1Score(num_classes, average="macro"),
+            "macro_accuracy": MacroAccuracy(num_classes),
+            "macro_f1": MacroF1(num_classes),
         },
         prefix=prefix,
         compute_groups=False,

@@ -22,7 +22,13 @@ def test_rows_say_recall_precision_and_the_worst_confusion():
         "times": 2,
     }
     assert (dog["recall"], dog["precision"]) == (0.9, 0.8182)  # 9 / 11
-    assert (fox["samples"], fox["recall"], fox["precision"], fox["most often taken for"]) == (0, 0.0, 0.0, "")
+    assert (fox["samples"], fox["recall"], fox["precision"], fox["most often taken for"]) == (0, "", "", "")
+
+
+def test_a_class_that_does_not_occur_has_no_recall_and_one_never_named_no_precision():
+    cat, dog, fox = class_rows(torch.tensor([[3, 0, 1], [2, 0, 0], [0, 0, 0]]), ["cat", "dog", "fox"])
+    assert [row["recall"] for row in (cat, dog, fox)] == [0.75, 0.0, ""]
+    assert [row["precision"] for row in (cat, dog, fox)] == [0.6, "", 0.0]
 
 
 def test_picture_of_few_and_of_many_classes():

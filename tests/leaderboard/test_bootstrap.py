@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from blockyard.leaderboard.bootstrap import Interval, StoredScores, bootstrap_difference, bootstrap_mean, item_interval
+from blockyard.leaderboard.bootstrap import StoredScores, bootstrap_difference, bootstrap_mean, item_interval
 from blockyard.leaderboard.columns import MISSING
 from blockyard.leaderboard.render import cells
 from blockyard.leaderboard.scores import write_scores
@@ -68,13 +68,15 @@ def test_it_is_the_same_every_time_and_in_any_order_of_items():
 
 def test_pairing_takes_out_what_the_items_share():
     hard = np.random.default_rng(0).random(1000)
-    found = bootstrap_difference({0: hard + 0.01}, {0: hard})
-    assert (found.low, found.high) == pytest.approx((0.01, 0.01), abs=1e-12)
+    gain = 0.01 + 0.001 * np.sign(np.arange(1000) - 500)
+    found = bootstrap_difference({0: hard + gain}, {0: hard})
+    assert 0.0098 < found.low < 0.01 < found.high < 0.0102  # a standard error of 0.001 / √1000; hard's own is 0.009
 
 
 def test_only_common_seeds_count():
-    ones, zeros = np.ones(50), np.zeros(50)
-    assert bootstrap_difference({0: ones, 1: zeros}, {1: zeros, 2: ones}) == Interval(0, 0)
+    ones, zeros, half = np.ones(50), np.zeros(50), np.arange(50) < 25
+    found = bootstrap_difference({0: ones, 1: half}, {1: zeros, 2: ones})
+    assert found == bootstrap_difference({1: half}, {1: zeros})
     assert bootstrap_difference({0: ones}, {1: zeros}) is None
 
 
@@ -87,12 +89,26 @@ def test_right_or_wrong_is_exact(items):
     means = np.array([differences[list(drawn)].mean() for drawn in product(range(items), repeat=items)])
     found = bootstrap_difference(seeds(ours), seeds(theirs), 0.9)
     low, high = np.quantile(means, [0.05, 0.95], method="inverted_cdf")
-    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-12)
+    if np.ptp(differences) == 0:
+        assert found is None
+    else:
+        assert (found.low, found.high) == pytest.approx((low, high), abs=1e-12)
 
 
-def test_equal_runs_do_not_differ_at_all():
-    same = right_or_wrong(np.random.default_rng(0), 3, 100, 0.5)
-    assert bootstrap_difference(seeds(same), seeds(same)) == Interval(0, 0)
+@pytest.mark.parametrize("items", [1, 2, 100])
+@pytest.mark.parametrize("gain", [0, 0.3])
+def test_items_that_all_differ_alike_have_no_interval(items, gain):
+    """Resamples of them would all be the same, and bound nothing."""
+    same = np.random.default_rng(0).random((3, items))
+    assert bootstrap_difference(seeds(same + gain), seeds(same)) is None
+    assert bootstrap_mean(np.full(items, gain)) is None
+
+
+def test_an_interval_of_no_width_is_a_note(runs, tmp_path):
+    ours, theirs = runs(np.ones((1, 40)), "Nonlocal"), runs(np.zeros((1, 40)))
+    (table,) = tables(ours + theirs, [tmp_path])
+    assert [row.items for row in table.rows] == [None, None]
+    assert any("all test items differ alike from the baseline" in note for note in table.notes)
 
 
 def test_whole_numbers_far_apart_are_drawn_like_any_others():
@@ -160,11 +176,12 @@ def test_without_trustworthy_scores_there_is_no_interval_but_a_note(damage, runs
 
 
 def test_tables_show_the_interval_where_there_is_one(runs, make_record, tmp_path):
-    alone = make_record(0.5, 0, "GlobalContext")
-    (table,) = tables([*runs(np.ones((3, 40)), "Nonlocal"), *runs(np.zeros((3, 40))), alone], [tmp_path])
+    alone = make_record(0.4, 0, "GlobalContext")
+    half = np.tile([0, 1], (3, 20))
+    (table,) = tables([*runs(half, "Nonlocal"), *runs(np.zeros((3, 40))), alone], [tmp_path])
     header, *rows = cells(table)
     column = header.index("Over test items")
-    assert [row[column] for row in rows] == [MISSING, "+100.00 … +100.00", MISSING]
+    assert [row[column] for row in rows] == [MISSING, "+35.00 … +65.00", MISSING]  # of a binomial of 40 halves
     assert any(note.startswith("Over test items: 95 % interval") for note in table.notes)
     assert "for GlobalContext @ stage2.1: run" in "\n".join(table.notes)
 

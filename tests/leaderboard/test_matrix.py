@@ -1,8 +1,12 @@
 """The matrix says what the intervals say, and selects nothing."""
 
+import csv
+import io
+
 import pytest
 
 from blockyard.leaderboard.matrix import comparisons, matrix, verdict
+from blockyard.leaderboard.render import comma_separated, markdown
 from blockyard.leaderboard.statistics import Estimate
 from blockyard.leaderboard.tables import tables
 
@@ -31,7 +35,7 @@ def study(make_record):
         (0.02, 0.02, 5, True, "unclear"),
         (0.02, 0.01, 2, True, "unclear"),
         (0.02, None, 1, True, "unclear"),
-        (0.0, 0.0, 3, True, "unclear"),
+        (0.02, None, 5, True, "unclear"),
     ],
 )
 def test_a_verdict_needs_three_pairs_and_an_interval_without_zero(mean, half_width, n, higher, said):
@@ -65,6 +69,24 @@ def test_a_cell_is_coloured_by_what_at_least_half_say(better, worse, unclear, ki
         for seed in range(3)
     ]
     assert f'<td class="{kind}">' in matrix(tables(records))
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3, 5])
+@pytest.mark.parametrize("gain", [0.0, 0.02, -0.02])
+def test_differences_that_are_all_equal_are_unclear_in_every_table(seeds, gain, make_record):
+    """No seed moves them: no interval, no p, no verdict, on the page, in Markdown and in CSV."""
+    made = tables(
+        make_record(0.9 + 0.01 * seed + (gain if block else 0), seed, block)
+        for block in (None, "Nonlocal")
+        for seed in range(seeds)
+    )
+    shown = f"{100 * gain:+.2f} ({seeds}{'*' if seeds < 3 else ''})"
+    assert f"unclear</span><small>{shown}</small>" in matrix(made)
+    assert not set("▲▼") & set(matrix(made))
+    _, row = csv.DictReader(io.StringIO(comma_separated(made)))
+    assert (row["difference_ci95"], row["p_holm"], row["pairs"]) == ("", "", str(seeds))
+    assert f"| {shown.replace('*', chr(92) + '*')} |" in markdown(made)
+    assert " ± 0.00" not in markdown(made)
 
 
 def test_long_names_break_between_words(make_record):

@@ -163,6 +163,29 @@ class TestCalibration:
         # four at 0.95 of which three are right, two at 0.55 of which one is
         assert error.item() == pytest.approx(4 / 6 * 0.20 + 2 / 6 * 0.05, abs=1e-6)
 
+    def test_full_confidence_falls_into_the_last_bin(self):
+        outcomes = {"probability": torch.tensor([0.95] * 9 + [1.0]), "predicted": torch.zeros(10).long()}
+        error = calibration_error(outcomes | {"target": torch.tensor([0] * 9 + [1])})
+        # one bin: |9 · 0.05 − 1| / 10; a bin of its own for the last would make it (9 · 0.05 + 1) / 10
+        assert error.item() == pytest.approx(0.055, abs=1e-6)
+
+    @pytest.mark.parametrize("confidence", [0.0, 1.0, 1 / 15, 14 / 15, 0.5, 1 + 1e-7])
+    @pytest.mark.parametrize("right", [0, 1])
+    def test_the_error_of_one_sample_is_how_far_it_is_off(self, confidence, right):
+        outcomes = {"probability": torch.tensor([confidence]), "predicted": torch.tensor([0])}
+        error = calibration_error(outcomes | {"target": torch.tensor([1 - right])})
+        assert error.item() == pytest.approx(abs(right - confidence), abs=2e-7)
+
+    def test_any_outcomes_by_the_definition(self):
+        confidence, right = torch.rand(500).mul(1.2).clamp(max=1).double(), torch.rand(500) < 0.6
+        bins = torch.tensor([min(int(15 * value), 14) for value in confidence.tolist()])
+        expected = sum(
+            (bins == b).sum() / 500 * abs(right[bins == b].double().mean() - confidence[bins == b].mean())
+            for b in bins.unique()
+        )
+        outcomes = {"probability": confidence, "predicted": right.long(), "target": torch.ones(500).long()}
+        assert calibration_error(outcomes).item() == pytest.approx(expected.item(), abs=1e-6)
+
     def test_a_test_gives_it(self):
         module = task()
         (metrics,) = Trainer(**PLAIN).test(module, Digits(variant="8x8", batch_size=100), verbose=False)
