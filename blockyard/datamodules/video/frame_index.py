@@ -126,9 +126,11 @@ def index_frames(path: Path, container: InputContainer, stream: VideoStream) -> 
     times = np.array([packet.pts for packet in kept if packet.pts is not None], dtype=np.int64)
     _complain_if_cut_off(path, container, stream, packets, entries)
     keys = np.array([p.pts for p in packets if p.is_keyframe and p.pts is not None], dtype=np.int64)
-    exact = len(np.unique(times)) == len(kept)
-    trusted = exact and _trusted(container, stream) and packets[0].is_keyframe and bool((times >= keys[0]).all())
+    exact = len(np.unique(times)) == len(kept) > 0
+    trusted = exact and _trusted(container, stream, packets)
     pictures = len(kept) if trusted else _count_pictures(path, *_version(path))
+    if not pictures:
+        raise DecodingError(f"{path}: there is no picture in it that can be decoded")
     frames, shown, fps = pictures, None, _rate(stream, times if exact else times[:0])
     if _is_avi(container):
         fps = float(stream.average_rate or NOMINAL_FPS)
@@ -162,12 +164,17 @@ def _is_avi(container: InputContainer) -> bool:
     return "avi" in _formats(container)
 
 
-def _trusted(container: InputContainer, stream: VideoStream) -> bool:
-    """Whether the container knows when each picture is shown."""
-    context = stream.codec_context
-    if not _is_avi(container):
-        return not _formats(container).isdisjoint(INDEXED)
-    return not context.codec.reorder or (context.name == "mpeg4" and not context.has_b_frames)
+def _trusted(container: InputContainer, stream: VideoStream, packets: list[_Packet]) -> bool:
+    """Whether the container knows when each picture is shown, and a decoder can begin with its first packet."""
+    context, times = stream.codec_context, [packet.pts for packet in packets]
+    if _formats(container).isdisjoint(INDEXED) or None in times or not packets[0].is_keyframe:
+        return False
+    if _is_avi(container) and context.codec.reorder:
+        return context.name == "mpeg4" and not context.has_b_frames
+    pts = np.array(times, dtype=np.int64)
+    # Where the codec reorders but the times ascend, they were made up when the file was copied from an AVI or raw one.
+    made_up = context.has_b_frames and bool((np.diff(pts) > 0).all())
+    return not made_up and bool((pts >= pts[0]).all())
 
 
 def _is_picture(packet: av.Packet, codec: str) -> bool:
@@ -201,7 +208,7 @@ def _complain_if_cut_off(
     promised = 0
     if _is_avi(container) and entries < len(packets):  # the index at the end is what is lost first
         promised = stream.frames
-    short = len(packets) < promised and (packets[-1].dts or 0) + 1 < promised if packets else True
+    short = len(packets) < promised and (packets[-1].dts or 0) + 1 < promised if packets else False
     short |= end < _promised_seconds(container, stream) - 0.5 / rate
     if short or any(packet.is_corrupt for packet in packets) or _lacks_indexed(container, stream, len(packets)):
         of = f" of {promised}" if promised else ""

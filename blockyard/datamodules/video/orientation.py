@@ -45,7 +45,7 @@ def orientation_of(frame: VideoFrame) -> Orientation:
     if stored is None:
         return UPRIGHT
     # Row vectors: (x', y') = (x, y) @ m, x to the right and y downwards.
-    m = np.frombuffer(bytes(stored), np.int32).reshape(3, 3)[:2, :2] / 2**16
+    m = np.frombuffer(stored, np.int32).reshape(3, 3)[:2, :2] / 2**16  # type: ignore[call-overload]
     along, across = np.abs(m.diagonal()), np.abs(m[::-1].diagonal())
     if not m.any():
         return UPRIGHT
