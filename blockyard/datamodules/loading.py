@@ -136,8 +136,16 @@ class Findings(Dataset[Finding]):
         return len(self.split.names)
 
     def __getitem__(self, position: int) -> Finding:
-        with isolate_rng(include_cuda=False):
-            problem = self.split.problem(position)
+        """What one sample brought to light; whatever its reader raises is a problem of that sample alone."""
+        try:
+            with isolate_rng(include_cuda=False):
+                return self._look_at(position)
+        except Exception as error:
+            what = " ".join(str(error).split())
+            return Finding(self.split.names[position], f"can't be read: {type(error).__name__}: {what}".rstrip(": "))
+
+    def _look_at(self, position: int) -> Finding:
+        problem = self.split.problem(position)
         name, files = self.split.names[position], self.split.files(position) if self.digest else ()
         shape = self.split.stored_shape(position) if self.digest and problem is None else None
         if not files or not all(path.is_file() for path in files):

@@ -113,14 +113,15 @@ class Video:
             DecodingError: If decoding stops with an error, or frames are turned by something else than right angles, or
                 not all alike.
         """
-        sound, shapes = 0, set()
+        found, sound, shapes = 0, 0, set()
         with named(self.path):
             for picture in self._from_start():
-                sound += not picture.is_corrupt
+                found, sound = found + 1, sound + (not picture.is_corrupt)
                 shapes.add(orientation_of(picture).transposed)
             if len(shapes) > 1:
                 raise ValueError("some frames are turned by 90 degrees and some are not")
-        return max(0, self._index.pictures - sound)
+        missing = self._index.pictures - self._index.repeats - found
+        return found - sound + max(0, missing)
 
     def _read_torchcodec(self, wanted: NDArray[np.integer[Any]]) -> Frames | None:
         """Pictures by number; None where PyAV has to say what they are, so that they are the same with either."""

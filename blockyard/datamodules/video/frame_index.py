@@ -29,6 +29,8 @@ from blockyard.datamodules.base import DataError
 
 NOMINAL_FPS = 25.0
 """Frames a second of a file that tells neither a rate nor times."""
+NOT_CODED = 19
+"""Largest size in bytes of a picture of MPEG-4 that is marked as not coded, as FFmpeg has it."""
 INDEXED = frozenset({"avi", "matroska", "mov"})
 PROMISING = frozenset({"asf", "flv", "matroska"})
 """Containers whose header says how long they last, while nothing in them says how many pictures there are."""
@@ -51,6 +53,7 @@ class FrameIndex:
             be counted from the start.
         keys: Times of the keyframes, ascending.
         evenly_timed: Whether picture n is at time n / fps.
+        repeats: Pictures so short that they may only say "as before", for which the codec gives none.
     """
 
     frames: int
@@ -60,9 +63,11 @@ class FrameIndex:
     times: NDArray[np.int64] | None
     keys: NDArray[np.int64]
     evenly_timed: bool
+    repeats: int
 
 
 class _Packet(NamedTuple):
+    size: int
     pts: int | None
     dts: int | None
     duration: int
@@ -118,7 +123,7 @@ def index_frames(path: Path, container: InputContainer, stream: VideoStream) -> 
     entries = len(stream.index_entries)  # those in the file: reading adds what it comes across
     quick = _avi_index(container, stream)
     packets = quick or [
-        _Packet(p.pts, p.dts, p.duration or 0, p.is_keyframe, p.is_corrupt, p.is_discard)
+        _Packet(p.size, p.pts, p.dts, p.duration or 0, p.is_keyframe, p.is_corrupt, p.is_discard)
         for p in container.demux(stream)
         if _is_picture(p, stream.codec_context.name)
     ]
@@ -134,12 +139,13 @@ def index_frames(path: Path, container: InputContainer, stream: VideoStream) -> 
     frames, shown, fps = pictures, None, _rate(stream, times if exact else times[:0])
     if _is_avi(container):
         fps = float(stream.average_rate or NOMINAL_FPS)
-        ticks = np.array([packet.dts for packet in kept if packet.dts is not None], dtype=np.int64)
-        if len(ticks) == pictures and pictures < ticks[-1] + 1 <= stream.frames:
-            frames = int(ticks[-1]) + 1
-            shown = (np.searchsorted(ticks, np.arange(frames), side="right") - 1).clip(0)
+        moments = _moments(kept, stream.codec_context.reorder_depth)
+        if len(moments) == pictures and pictures < moments[-1] + 1 <= stream.frames:
+            frames = int(moments[-1]) + 1
+            shown = (np.searchsorted(moments, np.arange(frames), side="right") - 1).clip(0)
     sorted_times = np.sort(times) if trusted else None
-    return FrameIndex(frames, fps, shown, pictures, sorted_times, np.sort(keys), quick is not None)
+    repeats = sum(packet.size <= NOT_CODED for packet in kept) if stream.codec_context.name == "mpeg4" else 0
+    return FrameIndex(frames, fps, shown, pictures, sorted_times, np.sort(keys), quick is not None, repeats)
 
 
 @contextmanager
@@ -182,6 +188,16 @@ def _is_picture(packet: av.Packet, codec: str) -> bool:
     return packet.size > 0 and (codec != "vp8" or bool(memoryview(packet)[0] & 0x10))
 
 
+def _moments(packets: list[_Packet], delay: int) -> NDArray[np.int64]:
+    """The tick of an AVI file's clock at which each picture is shown, ascending; the first is as early as its packet.
+
+    A decoder with a delay of d pictures gives one when it has read the packet d places later.
+    """
+    ticks = np.array([packet.dts for packet in packets if packet.dts is not None], dtype=np.int64)
+    late = np.append(ticks, ticks[-1:] + np.arange(1, delay + 1))[delay:] if delay else ticks
+    return late - (late[:1] - ticks[:1])
+
+
 def _avi_index(container: InputContainer, stream: VideoStream) -> list[_Packet] | None:
     """The packets by the index of an AVI file, which spares reading all of it; None if it might mislead.
 
@@ -195,7 +211,7 @@ def _avi_index(container: InputContainer, stream: VideoStream) -> list[_Packet] 
     if not plain or len(index) != stream.frames:
         return None
     size = container.size
-    return [_Packet(e.timestamp, e.timestamp, 1, e.is_keyframe, e.pos + e.size > size) for e in index]
+    return [_Packet(e.size, e.timestamp, e.timestamp, 1, e.is_keyframe, e.pos + e.size > size) for e in index]
 
 
 def _complain_if_cut_off(
