@@ -152,7 +152,16 @@ class Findings(Dataset[Finding]):
         return len(self.split.names)
 
     def __getitem__(self, position: int) -> Finding:
-        with isolate_rng(include_cuda=False), warnings.catch_warnings(record=True) as told:
+        """What one sample brought to light; whatever its reader raises is a problem of that sample alone."""
+        try:
+            with isolate_rng(include_cuda=False):
+                return self._look_at(position)
+        except Exception as error:
+            what = " ".join(str(error).split())
+            return Finding(self.split.names[position], f"can't be read: {type(error).__name__}: {what}".rstrip(": "))
+
+    def _look_at(self, position: int) -> Finding:
+        with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
             problem = self.split.problem(position)
         # What decoders warn of.

@@ -1,21 +1,49 @@
+from fractions import Fraction
+
 import av
 import numpy as np
 import pytest
 
 
-def _write_video(path, frames=50, fps=25, size=(48, 64), codec="mpeg4", gop=12, b_frames=0, movflags=None):
-    """A video whose frame n shows n in eight bars, black for 0 and white for 1, which survives any codec."""
+def _write_video(
+    path,
+    frames=50,
+    fps=25,
+    size=(48, 64),
+    codec="mpeg4",
+    gop=12,
+    b_frames=0,
+    movflags=None,
+    pix_fmt="yuv420p",
+    container=None,
+    mux=None,
+    pts=None,
+    turn=None,
+    tint=(255, 255, 255),
+    **options,
+):
+    """A video whose frame n shows n in eight bars, black for 0 and white for 1, which survives any codec.
+
+    ``container`` names its format where the suffix doesn't, ``mux`` has options of that, ``pts`` the tick of each
+    frame, ``turn`` what ``set_display_rotation`` is given, ``tint`` a colour in place of white.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w", options={"movflags": movflags} if movflags else {}) as container:
-        options = {"g": str(gop), "bf": str(b_frames), "threads": "1"}
-        stream = container.add_stream(codec, rate=fps, options=options)
+    mux = (mux or {}) | ({"movflags": movflags} if movflags else {})
+    with av.open(str(path), "w", format=container, options=mux) as box:
+        options = {"g": str(gop), "bf": str(b_frames), "threads": "1"} | options
+        stream = box.add_stream(codec, rate=fps, options=options)
         stream.height, stream.width = size
-        stream.pix_fmt = "yuv420p"
+        stream.pix_fmt = pix_fmt
+        if turn:
+            stream.set_display_rotation(**turn)
         for number in range(frames):
             bars = np.repeat(number >> np.arange(8) & 1, size[1] // 8).astype(np.uint8)
-            pixels = np.ascontiguousarray(np.broadcast_to(255 * bars[:, None], (*size, 3)))
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        container.mux(stream.encode())
+            pixels = np.ascontiguousarray(np.broadcast_to(bars[:, None] * np.uint8(tint), (*size, 3)))
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            if pts is not None:
+                frame.pts, frame.time_base = pts[number], 1 / Fraction(fps)
+            box.mux(stream.encode(frame))
+        box.mux(stream.encode())
     return path
 
 

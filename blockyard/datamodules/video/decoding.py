@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import cache
+from functools import cache, cached_property
+from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, cast
 
-import av
 import numpy as np
-from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
-from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from blockyard.datamodules.base import DataError
+from blockyard.datamodules.video.frame_index import DecodingError, decode_all, index_frames, named, open_video
+from blockyard.datamodules.video.orientation import UPRIGHT, orientation_of
+
+__all__ = ["Backend", "DecodingError", "Frames", "Video", "default_backend"]
 
 Backend = Literal["torchcodec", "pyav"]
 Frames = NDArray[np.uint8]
-NOMINAL_FPS = 25.0
-"""Frames a second of a file that tells neither a rate nor times."""
-
-
-class DecodingError(DataError):
-    """A video file can't be opened, is cut off, or has frames that can't be decoded; the message is one line."""
+ALIKE = frozenset({"yuv420p", "yuvj420p"})
+"""Pixel formats of which both libraries make the same RGB, at even heights."""
 
 
 @cache
@@ -44,14 +39,19 @@ def default_backend() -> Backend:
 class Video:
     """An opened video file.
 
-    Opening takes less than a millisecond: without decoding, it reads the whole file once, or the index at the end of an
-    AVI file where the codec does not delay frames. Headers are often wrong about the number of frames, and a file that
-    was cut off must be found out. Both libraries are asked for a frame by its number among those counted here; one that
-    the codec skips, as DivX may, is the next that it gives, at the end the last.
+    Opening takes less than a millisecond where the container has an index that can be trusted: without decoding, what
+    is between the packets is read. Headers are often wrong about the number of frames, and a file that was cut off must
+    be found out. Other files are decoded once to count their pictures, and each read decodes from the start: see
+    :mod:`blockyard.datamodules.video.frame_index`. A frame that the codec skips, as DivX may, shows the one before.
+
+    Frames are as a player shows them: turned and mirrored by the display matrix, all of the size that the stream starts
+    with, in full-range RGB by the colour matrix and range that the file names (BT.601 and, for YUV, limited range if it
+    names none), without what is transparent in them being blended. Pixels that are not square stay as they are stored.
 
     Args:
         path: The file.
-        backend: Library that decodes; None takes the default.
+        backend: Library that decodes; None takes the default. torchcodec is not taken for files whose frames it would
+            give otherwise.
 
     Attributes:
         frames: Number of frames.
@@ -65,18 +65,16 @@ class Video:
         self.path = Path(path)
         self.backend = backend or default_backend()
         self._converter = VideoReformatter()
-        with _named(self.path):
-            self._container: InputContainer = av.open(str(self.path), metadata_errors="ignore")
-        try:
-            if not self._container.streams.video:
-                raise DecodingError(f"{self.path}: there are no pictures in it")
-            self._stream: VideoStream = self._container.streams.video[0]
-            self._stream.codec_context.thread_count = 1
-            with _named(self.path):
-                self._scan()
-        except BaseException:
-            self.close()
-            raise
+        with named(self.path):
+            self._container, self._stream = open_video(self.path)
+            try:
+                context = self._stream.codec_context
+                self._size, self._format = (context.height, context.width), context.pix_fmt
+                self._index = index_frames(self.path, self._container, self._stream)
+            except BaseException:
+                self.close()
+                raise
+        self.frames, self.fps = self._index.frames, self._index.fps
 
     def __enter__(self) -> Video:
         return self
@@ -97,12 +95,14 @@ class Video:
             DecodingError: If they can't be decoded.
             IndexError: If there is no such frame.
         """
-        wanted, where = np.unique(np.asarray(indices), return_inverse=True)
-        if not len(wanted) or wanted[0] < 0 or wanted[-1] >= self.frames:
+        frames = np.asarray(indices)
+        if not len(frames) or frames.min() < 0 or frames.max() >= self.frames:
             raise IndexError(f"{self.path} has {self.frames} frames; asked for {list(indices)}")
-        pixels = self._read_torchcodec(wanted) if self.backend == "torchcodec" and self._times is not None else None
+        pictures = frames if self._index.shown is None else self._index.shown[frames]
+        wanted, where = np.unique(pictures, return_inverse=True)
+        pixels = self._read_torchcodec(wanted) if self.backend == "torchcodec" else None
         if pixels is None:
-            with _named(self.path):
+            with named(self.path):
                 pixels = self._read_pyav(wanted)
         return pixels if np.array_equal(where, np.arange(len(pixels))) else pixels[where]
 
@@ -110,131 +110,114 @@ class Video:
         """Decode everything; how many frames are missing or have damage that the codec concealed.
 
         Raises:
-            DecodingError: If decoding stops with an error.
+            DecodingError: If decoding stops with an error, or frames are turned by something else than right angles, or
+                not all alike.
         """
-        with _named(self.path):
-            self._container.seek(0)
-            sound = sum(not frame.is_corrupt for frame in self._container.decode(self._stream))
-        return max(0, self.frames - sound)
-
-    def _scan(self) -> None:
-        indexed = self._indexed_packets()
-        self._evenly_timed = indexed is not None
-        packets = indexed or [
-            (packet.pts if packet.pts is not None else packet.dts, packet.is_keyframe, packet.is_corrupt)
-            for packet in self._container.demux(self._stream)
-            if packet.size and not packet.is_discard
-        ]
-        self.frames = len(packets)
-        times = np.array([time for time, _, _ in packets if time is not None], dtype=np.int64)
-        end = float(times.max() * (self._stream.time_base or 0)) if len(times) else 0.0
-        self._complain_if_cut_off(any(corrupt for _, _, corrupt in packets), end)
-        keys = np.array([time for time, key, _ in packets if key and time is not None], dtype=np.int64)
-        self._keys, span = np.sort(keys), int(np.ptp(times)) if len(times) else 0
-        rate = (len(times) - 1) / float(span * (self._stream.time_base or 0)) if span else 0.0
-        self.fps = rate or float(self._stream.average_rate or NOMINAL_FPS)
-        # AVI stores no presentation times: where frames are reordered, what FFmpeg makes up for them is wrong.
-        reordered = self._is_avi and self._stream.codec_context.has_b_frames
-        trusted = not reordered and len(keys) and len(np.unique(times)) == self.frames
-        self._times = np.sort(times) if trusted else None
-
-    @property
-    def _is_avi(self) -> bool:
-        return "avi" in self._container.format.name
-
-    def _indexed_packets(self) -> list[tuple[int | None, bool, bool]] | None:
-        """Time, key or not, and cut off or not, of each packet by the index of an AVI file; None if it might mislead.
-
-        MPEG-4 without B-frames alone comes out in the order and at the times of the index.
-        """
-        context = self._stream.codec_context
-        if not self._is_avi or context.name != "mpeg4" or context.has_b_frames:
-            return None
-        size, index = self._container.size, list(self._stream.index_entries)
-        plain = all(e.timestamp == number and e.size and not e.is_discard for number, e in enumerate(index))
-        if not plain or len(index) != self._stream.frames:
-            return None
-        return [(e.timestamp, e.is_keyframe, e.pos + e.size > size) for e in index]
-
-    def _complain_if_cut_off(self, corrupt: bool, end: float) -> None:
-        """AVI files promise a number of frames, Matroska files written by FFmpeg how long the track lasts."""
-        promised = self._stream.frames if self._is_avi else 0
-        short = promised - self.frames > 1 + promised // 100 or end < 0.9 * self._promised_seconds() - 1
-        if corrupt or not self.frames or short:
-            of = f" of {promised}" if promised else ""
-            raise DecodingError(f"{self.path}: cut off or damaged: {self.frames}{of} frames found, up to {end:.1f} s")
-
-    def _promised_seconds(self) -> float:
-        clock = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d*)?)", self._stream.metadata.get("DURATION", ""))
-        if clock is None:
-            return 0.0
-        hours, minutes, seconds = map(float, clock.groups())
-        return 3600 * hours + 60 * minutes + seconds
+        found, sound, shapes = 0, 0, set()
+        with named(self.path):
+            for picture in self._from_start():
+                found, sound = found + 1, sound + (not picture.is_corrupt)
+                shapes.add(orientation_of(picture).transposed)
+            if len(shapes) > 1:
+                raise ValueError("some frames are turned by 90 degrees and some are not")
+        missing = self._index.pictures - self._index.repeats - found
+        return found - sound + max(0, missing)
 
     def _read_torchcodec(self, wanted: NDArray[np.integer[Any]]) -> Frames | None:
+        """Pictures by number; None where PyAV has to say what they are, so that they are the same with either."""
+        times = self._index.times
+        if times is None or not self._looks_alike:
+            return None
         from torchcodec.decoders import VideoDecoder
 
         try:
             # Frame n is at time n / fps in some files; for others it must read the file first to know.
-            mode: Literal["approximate", "exact"] = "approximate" if self._evenly_timed else "exact"
-            decoder = VideoDecoder(str(self.path), dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode=mode)
-            if len(decoder) != self.frames:
+            mode: Literal["approximate", "exact"] = "approximate" if self._index.evenly_timed else "exact"
+            decoder = VideoDecoder(
+                str(self.path),
+                stream_index=self._stream.index,
+                dimension_order="NHWC",
+                num_ffmpeg_threads=1,
+                seek_mode=mode,
+            )
+            if len(decoder) != self._index.pictures:
                 return None
-            return decoder.get_frames_at(wanted.tolist()).data.numpy()
-        except (RuntimeError, IndexError, ValueError):
-            return None  # PyAV has the last word, so that what counts as damaged is the same with and without it
+            batch = decoder.get_frames_at(wanted.tolist())
+        except Exception:  # what it raises for which file depends on its version
+            return None
+        tick = float(self._stream.time_base or 0)
+        punctual = np.allclose(batch.pts_seconds.numpy(), times[wanted] * tick, rtol=0, atol=tick / 2)
+        pixels: Frames = batch.data.numpy()
+        return pixels if punctual and pixels.shape[1:3] == self._size else None
+
+    @cached_property
+    def _looks_alike(self) -> bool:
+        """Whether both libraries make the same pixels of this file.
+
+        They do where pictures are shown as stored, and where FFmpeg has a table that makes RGB of them. Elsewhere it
+        interpolates colours: each library asks for other weights, and newer versions mind where a colour's place is.
+        torchcodec turns pictures but does not mirror them.
+        """
+        if self._format not in ALIKE or self._size[0] % 2:
+            return False
+        if "avi" in self._container.format.name:  # has no place for a display matrix
+            return True
+        with named(self.path):
+            return orientation_of(next(self._from(int(self._index.keys[0])))) == UPRIGHT
 
     def _read_pyav(self, wanted: NDArray[np.integer[Any]]) -> Frames:
-        if self._times is None:
-            return np.stack([self._rgb(frame) for frame in self._counted(wanted)])
-        times = self._times[wanted]
+        if self._index.times is None:
+            return np.stack([self._rgb(picture) for picture in self._counted(wanted)])
+        times = self._index.times[wanted]
         # A keyframe that lies between two wanted frames saves decoding what comes before it.
-        key = np.searchsorted(self._keys, times, side="right")
+        key = np.searchsorted(self._index.keys, times, side="right")
         stretches = np.split(times, np.flatnonzero(np.diff(key) > 1) + 1)
-        return np.stack([self._rgb(frame) for stretch in stretches for frame in self._stretch(stretch)])
+        return np.stack([self._rgb(picture) for stretch in stretches for picture in self._stretch(stretch)])
 
-    def _rgb(self, frame: VideoFrame) -> Frames:
+    def _rgb(self, picture: VideoFrame) -> Frames:
+        height, width = self._size
         # Left to itself, PyAV starts as many threads as there are cores for every single frame.
-        return cast(Frames, self._converter.reformat(frame, format="rgb24", threads=1).to_ndarray())
+        rgb = self._converter.reformat(picture, width or None, height or None, "rgb24", threads=1)
+        return orientation_of(picture).apply(cast(Frames, rgb.to_ndarray()))
 
     def _stretch(self, times: NDArray[np.int64]) -> Iterator[VideoFrame]:
-        """The frames shown at ascending times, decoded in one go from the last keyframe before them."""
-        key = int(self._keys[max(0, np.searchsorted(self._keys, times[0], side="right") - 1)])
-        self._container.seek(key, stream=self._stream)
-        frames = self._container.decode(self._stream)
-        frame = next(frames, None)
-        if frame is None or frame.pts is None or frame.pts > times[0]:  # a container whose index leads astray
-            self._container.seek(0)
-            frames = self._container.decode(self._stream)
-            frame = next(frames, None)
-        if frame is None:
-            raise DecodingError(f"{self.path}: nothing can be decoded from time {key} on")
+        """The pictures shown at ascending times, decoded in one go from the last keyframe before them."""
+        pictures = self._from(int(times[0]))
+        shown, ahead = next(pictures), None
         for time in times:
-            while frame.pts is not None and frame.pts < time and (after := next(frames, None)) is not None:
-                frame = after
-            yield frame
+            while (shown.pts or 0) < time:
+                ahead = ahead or next(pictures, None)
+                if ahead is None or (ahead.pts or 0) > time:
+                    break
+                shown, ahead = ahead, None
+            yield shown
+
+    def _from(self, time: int) -> Iterator[VideoFrame]:
+        """Pictures from one at or before a time on: from the start, if a decoder can't begin at the keyframe."""
+        keys = self._index.keys
+        self._container.seek(int(keys[np.searchsorted(keys, time, side="right") - 1]), stream=self._stream)
+        pictures = self._container.decode(self._stream)
+        first = next(pictures, None)
+        if first is None or first.pts is None or first.pts > time:
+            pictures = self._from_start()
+            first = next(pictures, None)
+        if first is None:
+            raise ValueError("nothing can be decoded")
+        return chain([first], pictures)
+
+    def _from_start(self) -> Iterator[VideoFrame]:
+        """Every picture; the file is opened anew, as not every container can be wound back to its first packet."""
+        self.close()
+        self._container, self._stream = open_video(self.path)
+        return decode_all(self._container, self._stream)
 
     def _counted(self, wanted: NDArray[np.integer[Any]]) -> Iterator[VideoFrame]:
-        """The frames at ascending positions, decoded from the start and counted, without trust in times."""
-        self._container.seek(0)
-        frame = None
-        frames = enumerate(self._container.decode(self._stream))
+        """The pictures at ascending positions, decoded from the start and counted, without trust in times."""
+        pictures = self._from_start()
         position = -1
         for target in wanted:
-            while position < target and (after := next(frames, None)) is not None:
-                position, frame = after
-            if frame is None:
-                raise DecodingError(f"{self.path}: nothing can be decoded")
-            yield frame
-
-
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Turn FFmpeg's errors into one line that names the file."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise DecodingError(f"{path}: there is no such file") from error
-    except (av.FFmpegError, OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise DecodingError(f"{path}: damaged or not a video ({reason})") from error
+            picture = next(islice(pictures, target - position - 1, None), None)
+            if picture is None:
+                raise ValueError(f"frame {target} can't be decoded")
+            position = target
+            yield picture
