@@ -26,7 +26,7 @@ ROOMS = {  # a room may import itself and the rooms named
     "heads": {"backbones", "plugging", "blocks", "costs", "mistakes"},
     "retrieval": {"mistakes"},
     "datamodules": {"mistakes", "unfinished"},
-    "leaderboard": {"version", "unfinished"},
+    "leaderboard": {"version", "mistakes", "unfinished"},
     "portable": set(),
     "tasks": {"heads", "losses", "backbones", "retrieval", "plugging", "blocks", "costs", "mistakes"},
     "probing": {"tasks", "datamodules", "retrieval", "leaderboard", "plugging", "mistakes"},
