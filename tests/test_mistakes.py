@@ -58,7 +58,7 @@ def test_a_file_in_place_of_the_folder_of_records(tmp_path, capsys):
     """The search for a free number must end."""
     (tmp_path / "records").touch()
     assert main(["leaderboard", "add", FILES[0], "--to", str(tmp_path / "records")]) == 2
-    assert capsys.readouterr().err.startswith(f"blockyard: {tmp_path / 'records'}: Not a directory")
+    assert capsys.readouterr().err.startswith(f"blockyard leaderboard: {tmp_path / 'records'}: Not a directory")
 
 
 def test_a_record_that_does_not_fit_leaves_no_scores(tmp_path, capsys, monkeypatch):
@@ -102,7 +102,8 @@ def test_a_full_disk_and_a_read_only_one(small_disk, capsys):
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     capsys.readouterr()
     assert main(["leaderboard", "add", FILES[0], "--to", f"{small_disk}/new"]) == 2
-    assert capsys.readouterr().err == f"blockyard: {small_disk}/new: Read-only file system; {DISK[errno.EROFS]}\n"
+    said = capsys.readouterr().err
+    assert said == f"blockyard leaderboard: {small_disk}/new: Read-only file system; {DISK[errno.EROFS]}\n"
 
 
 @pytest.mark.parametrize("name", ["spoken_commands", "cifar_like"])

@@ -15,6 +15,7 @@ from blockyard.leaderboard.page import page
 from blockyard.leaderboard.record import RECORDS, Record, read_all
 from blockyard.leaderboard.render import comma_separated, markdown, print_tables
 from blockyard.leaderboard.tables import tables
+from blockyard.mistakes import mistake_in
 
 PAGE = Path("leaderboard.html")
 """Where the page goes by default."""
@@ -37,12 +38,14 @@ def main(argv: Sequence[str]) -> int:
         The exit code: 0, or 2 after a mistake, which is printed in one line.
 
     Raises:
-        OSError: If something can't be written; it is not, and what was there is still there.
+        OSError: If it is standard output that can't be written.
     """
     try:
         return add(argv[1:]) if argv[:1] == ["add"] else _run(_parse(argv))
-    except ValueError as mistake:
-        print(f"blockyard leaderboard: {mistake}", file=sys.stderr)
+    except (ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.filename is None:
+            raise
+        print(f"blockyard leaderboard: {mistake_in(error) or error}", file=sys.stderr)
         return 2
     except SystemExit as stop:  # argparse after --help
         return int(stop.code or 0)
