@@ -49,7 +49,9 @@ def _assert_learns(module: nn.Module, loss: Callable[[], Tensor]) -> None:
     for _ in range(2 if parameters else 0):
         module.zero_grad()
         loss().backward()
-        assert not [name for name, p in parameters.items() if p.grad is None], "DDP waits for a gradient that is zero too"
+        assert not [name for name, p in parameters.items() if p.grad is None], (
+            "DDP waits for a gradient that is zero too"
+        )
         with torch.no_grad():
             for p in parameters.values():
                 p -= 0.1 * p.grad

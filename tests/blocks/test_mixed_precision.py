@@ -11,7 +11,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from blockyard.blocks import DisentangledNonlocal, DoubleAttention, Nonlocal, PositionAttention, ReleasedNonlocal, SpectralNonlocal
+from blockyard.blocks import (
+    DisentangledNonlocal,
+    DoubleAttention,
+    Nonlocal,
+    PositionAttention,
+    ReleasedNonlocal,
+    SpectralNonlocal,
+)
 
 SPEC = importlib.util.spec_from_file_location("test_blocks", Path(__file__).with_name("test_blocks.py"))
 test_blocks = importlib.util.module_from_spec(SPEC)
