@@ -75,7 +75,9 @@ class TestTheDevice:
     @pytest.mark.parametrize("batch_size", [1, 7, 64])
     def test_a_clip_does_not_see_its_batch(self, batch_size):
         x, network = waveform(64), LogMel()
-        assert torch.equal(torch.cat([network(part) for part in x.split(batch_size)]), network(x))
+        apart = torch.cat([network(part) for part in x.split(batch_size)])
+        # Logarithms, divided by their deviation, of sums in float32 that a batch of another size may take in another order.
+        torch.testing.assert_close(apart, network(x), rtol=0, atol=1e-4)
 
     def test_a_process_without_a_clip_has_an_empty_batch(self):
         for n_fft in (400, 401):

@@ -54,8 +54,8 @@ def exact(block: nn.Module, x: Tensor, rounding: float) -> tuple[Tensor, float, 
     """In float64: the output, how much rounding of what goes in moves it, and the greatest gradient of its mean.
 
     Scores of 10⁴ and more make a softmax a choice that the last bits of a query decide: no precision gives it back.
-    What can be asked is that the error is not worse than what an error in input and weights would do; four times a rounding
-    stands for the few that follow each other on the way.
+    What can be asked is that the error is not worse than what an error in input and weights would do; four times a
+    rounding stands for the few that follow each other on the way.
     """
     expected, moved = None, 0.0
     generator = torch.Generator().manual_seed(0)

@@ -95,7 +95,7 @@ def test_positions_are_columns_of_the_last_map_with_the_labels_there():
     assert len(some.targets) == 7 * 4, "the fifth picture has no label"
     one_by_one = pictures.FewPictures(5, batch_size=1)
     again = read_positions(pictures.trainer(), task, one_by_one.plain_dataloader("train"), 7)
-    assert torch.equal(some.vectors, again.vectors)
+    torch.testing.assert_close(some.vectors, again.vectors)  # a batch of another size rounds otherwise
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
+from torch import Tensor
 from torch.optim import SGD
 
 from blockyard.backbones import PreResNet
@@ -38,10 +39,22 @@ class Few(Digits):
         return whole
 
 
+class Exact(PreResNet):
+    """In double precision, its float32 logits of a picture are the same whatever the size of the batch."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.double()
+
+    def map_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        last, logits = super().map_and_logits(x.double())
+        return last, logits.float()
+
+
 def evaluate(samples: int, directory: Path, devices: int) -> dict[str, Any]:
     """Metrics, scores of the samples, and predictions; the same on every process."""
     torch.manual_seed(0)
-    module = ImageClassification(PreResNet, num_classes=10, input_shape=(1, 8, 8), optimizer=partial(SGD, lr=0.1))
+    module = ImageClassification(Exact, num_classes=10, input_shape=(1, 8, 8), optimizer=partial(SGD, lr=0.1))
     path = directory / f"{samples}"
     trainer = Trainer(
         accelerator="cpu",

@@ -86,7 +86,9 @@ class TestFileScores:
             module.network.backbone.double()  # so that only the front end could tell
             few.trainer().test(module, few.FewSounds(6, batch_size=batch_size), verbose=False)
             found.append(module.outcomes)
-        assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+        for name in found[0]:
+            # The front end sums in float32, in an order that may depend on the batch.
+            torch.testing.assert_close(found[0][name], found[1][name], rtol=1e-4, atol=1e-5)
 
 
 class TestTheNetwork:
