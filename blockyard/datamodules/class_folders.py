@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blockyard.datamodules.base import DataError
-from blockyard.datamodules.folders import LeftOut, folders_in, names_below
+from blockyard.datamodules.folders import LeftOut, PathsBelow, folders_in, names_below
 from blockyard.datamodules.holding_out import hold_out
 
 
@@ -27,7 +27,9 @@ class Listing:
     def take(self, rows: NDArray[np.integer[Any]]) -> Listing:
         """The samples at these positions."""
         targets = None if self.targets is None else self.targets[rows]
-        return Listing([self.paths[row] for row in rows], [self.names[row] for row in rows], targets)
+        chosen = rows.tolist()
+        paths = self.paths.take(chosen) if isinstance(self.paths, PathsBelow) else [self.paths[row] for row in chosen]
+        return Listing(paths, [self.names[row] for row in chosen], targets)
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,7 @@ class FileKind:
             raise DataError(
                 f"{place} holds no {self.noun}; the kinds read are {', '.join(sorted(self.suffixes))}{others}"
             )
-        above = f"{place}/"
-        return Listing([Path(above + name) for name in names], names)
+        return Listing(PathsBelow(place, names), names)
 
     def _is_one(self, name: str) -> bool:
         return os.path.splitext(name)[1].lower() in self.suffixes  # noqa: PTH122 - for a million
@@ -111,7 +112,7 @@ def labelled_files(folder: Path, classes: Sequence[str], kind: FileKind) -> List
     left.tell(folder, kind.noun)
     names = [f"{title}/{name}" for title, part in zip(classes, found, strict=True) for name in part.names]
     targets = np.repeat(np.arange(len(found)), [len(part.paths) for part in found])
-    return Listing([path for part in found for path in part.paths], names, targets)
+    return Listing(PathsBelow(folder, names), names, targets)
 
 
 def files_of_split(root: Path, split: str, classes: Sequence[str], kind: FileKind, val_fraction: float) -> Listing:

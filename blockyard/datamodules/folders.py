@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import overload
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
@@ -49,6 +50,38 @@ class LeftOut:
             total = sum(map(len, self.names.values()))
             # At this very line, so that Python says the same thing only once.
             warnings.warn(f"{place}: {total:,} passed over in search of {noun}s: {self}", PassedOver, stacklevel=1)
+
+
+class PathsBelow(Sequence[Path]):
+    """Paths of names below one folder, made when asked for: a million of them take seconds.
+
+    Args:
+        folder: Where they are.
+        names: Relative to it.
+    """
+
+    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+        self.folder, self.names = folder, names
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, index: int) -> Path: ...
+    @overload
+    def __getitem__(self, index: slice) -> PathsBelow: ...
+    def __getitem__(self, index: int | slice) -> Path | PathsBelow:
+        """One path, or those of a slice."""
+        if isinstance(index, slice):
+            return PathsBelow(self.folder, self.names[index])
+        return self.folder / self.names[index]
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == list(other) if isinstance(other, Sequence) else NotImplemented
+
+    def take(self, rows: Sequence[int]) -> PathsBelow:
+        """Those at some positions."""
+        return PathsBelow(self.folder, [self.names[row] for row in rows])
 
 
 def entries(folder: str | Path, left: LeftOut, inside: str = "") -> Iterator[tuple[os.DirEntry[str], bool]]:
