@@ -101,6 +101,7 @@ def _in_range(layer: nn.Linear | nn.Conv1d, x: Tensor) -> Tensor:
     """A layer whose input may leave the range of float16."""
     if not computes_in_float16(x):
         return layer(x)
+    assert layer.bias is not None
     bias = layer.bias if isinstance(layer, nn.Linear) else layer.bias[:, None]
     return ranged(lambda x: layer(x) - bias, x, terms=layer.weight[0].numel()) + bias
 

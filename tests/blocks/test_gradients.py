@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-import torch
 from torch import nn
 
 from blockyard.blocks import (
