@@ -330,7 +330,7 @@ def spectral_normalisation(affinity: Dense | SymmetricProduct | SymmetricTiles) 
     safe = torch.where(connected, degrees, torch.ones_like(degrees))
     scale = torch.where(connected, safe.rsqrt(), torch.zeros_like(degrees))
     factor = affinity.matrix if isinstance(affinity, Dense) else affinity.t
-    # Sums over S, whose entries have no bound, would leave float16's range; normalised first, the entries are at most 1.
+    # Sums over S would leave float16's range; normalised first, its entries are at most 1.
     return affinity.scaled(scale) if computes_in_float16(factor) else Scaled(affinity, scale)
 
 
