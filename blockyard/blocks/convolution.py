@@ -109,7 +109,17 @@ def geometry_of(host: nn.Module, channels: int, rank: int, block: str) -> Geomet
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, like: Geometry) -> Tensor:
     """Convolve ``(B, C, *S)`` with a kernel ``(out, C / groups, *K)`` at a geometry's stride, padding and dilation."""
     function = (F.conv1d, F.conv2d, F.conv3d)[x.dim() - 3]
-    return function(x, weight, bias, like.stride, like.padding, like.dilation, like.groups)
+    padding = like.padding
+    if x.dim() == 5 and in_bfloat16_on_cpu(x) and like.dilation[0] * (weight.shape[2] - 1) >= x.shape[2]:
+        # torch 2.13 spoils the gradient of a kernel that is deeper than the map: here the map is as deep as its padding.
+        x, padding = F.pad(x, (0, 0, 0, 0, padding[0], padding[0])), (0, *padding[1:])
+    return function(x, weight, bias, like.stride, padding, like.dilation, like.groups)
+
+
+def in_bfloat16_on_cpu(x: Tensor) -> bool:
+    """Whether a convolution of a map would be computed in bfloat16, and on a CPU."""
+    mixed = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    return x.device.type == "cpu" and (mixed or x.dtype == torch.bfloat16)
 
 
 def init_like_convolution(weight: Tensor, bias: Tensor | None, fan_in: int) -> None:

@@ -105,8 +105,8 @@ class SymmetricProduct(Operator):
     def scaled(self, scale: Tensor) -> SymmetricProduct:
         """Return diag(s) S diag(s), ``scale: (B, 1, N)``, for factors that are not negative.
 
-        Channel by channel both factors get the same maximum, √2 at most for the scale D^-1/2: a channel without an
-        entry in one of them says nothing of the other's size.
+        Channel by channel both factors get the same maximum, √2 at most for the scale D^-1/2: where one of them is zero
+        everywhere, the degrees say nothing of the other's size.
         """
         t, p = at_least_float32(self.t) * scale, at_least_float32(self.p) * scale
         peaks = [factor.detach().amax(2, keepdim=True) for factor in (t, p)]
@@ -330,7 +330,7 @@ def spectral_normalisation(affinity: Dense | SymmetricProduct | SymmetricTiles) 
     safe = torch.where(connected, degrees, torch.ones_like(degrees))
     scale = torch.where(connected, safe.rsqrt(), torch.zeros_like(degrees))
     factor = affinity.matrix if isinstance(affinity, Dense) else affinity.t
-    # Sums over S, whose entries have no bound, would leave the range of float16; what is normalised first stays in it.
+    # Sums over S would leave float16's range; normalised first, its entries are at most 1.
     return affinity.scaled(scale) if computes_in_float16(factor) else Scaled(affinity, scale)
 
 
@@ -369,7 +369,7 @@ def _inner(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _through(z: Tensor, gather: Tensor, scatter: Tensor) -> Tensor:
-    """Z from M vertices into r slots and on to N vertices."""
+    """Gather ``z: (B, C, M)`` into r slots, then scatter them to N vertices."""
     slots = ranged(lambda z, gather: torch.bmm(z, gather.transpose(1, 2)), z, gather, terms=z.shape[2])
     return ranged(torch.bmm, slots, scatter, terms=scatter.shape[1])
 

@@ -147,9 +147,8 @@ class PolynomialBranch(Block):
         entered = self.entry(x)
         first, second = (self.activation(factor(entered)) for factor in (self.first, self.second))
         product = self.product_norm(first.to(roomy(first)) * second)
-        out, norm = self.out.children() if isinstance(self.out, nn.Sequential) else (self.out, nn.Identity())
-        weight = next(out.parameters())
-        term = self.activation(norm(ranged(out, product, terms=weight[0].numel())))
+        out, norm = self.out if isinstance(self.out, nn.Sequential) else (self.out, nn.Identity())
+        term = self.activation(norm(ranged(out, product, terms=next(out.parameters())[0].numel())))
         return x + (self.alpha * term).to(x.dtype).reshape(x.shape)
 
 

@@ -76,7 +76,7 @@ class TestTheDevice:
     def test_a_clip_does_not_see_its_batch(self, batch_size):
         x, network = waveform(64), LogMel()
         apart = torch.cat([network(part) for part in x.split(batch_size)])
-        # Logarithms, divided by their deviation, of sums in float32 that another size of batch takes in another order.
+        # Logarithms of sums in float32, divided by their deviation: a batch of another size may sum in another order.
         torch.testing.assert_close(apart, network(x), rtol=0, atol=1e-4)
 
     def test_a_process_without_a_clip_has_an_empty_batch(self):

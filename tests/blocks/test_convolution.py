@@ -40,6 +40,21 @@ def test_gives_the_shape_that_the_host_gives_and_learns(
     assert_learns(block, lambda: (block(x) - target).square().mean())
 
 
+@pytest.mark.parametrize("slot", [PHC, DCLS, PolynomialConvolution])  # the kernels that are not torch's own modules'
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_a_kernel_deeper_than_the_clip_has_the_right_gradient_in_bfloat16(slot: type[ConvolutionSlot], depth: int):
+    host = nn.Conv3d(16, 16, (5, 3, 3), padding=(2, 1, 1), bias=False)
+    block, x = slot(16, 3, host=host), torch.randn(2, 16, depth, 8, 8)
+    gradients = []
+    for mixed in (False, True):
+        block.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            block(x).float().square().mean().backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in block.parameters()]))
+    # Some roundings of 2^-8: of the map, the kernel, the output and its gradient.
+    assert (gradients[1] - gradients[0]).norm() < 0.05 * gradients[0].norm()
+
+
 @pytest.mark.parametrize("slot", [PHC, DCLS, PolynomialConvolution])
 def test_groups_do_not_see_each_other(slot: type[ConvolutionSlot]):
     block = slot(16, host=nn.Conv2d(16, 16, 3, padding=1, groups=2)).double()

@@ -53,8 +53,8 @@ def run(block: nn.Module, x: Tensor) -> Tensor:
 def exact(block: nn.Module, x: Tensor, rounding: float) -> tuple[Tensor, float, float]:
     """In float64: the output, how much rounding of what goes in moves it, and the greatest gradient of its mean.
 
-    Scores of 10⁴ and more make a softmax a choice that the last bits of a query decide: no precision gives it back.
-    What can be asked is that the error is not worse than what an error in input and weights would do; four times a
+    Scores of 10⁴ and more make a softmax a choice that the last bits of a query decide, which half precision does not
+    have. What can be asked is that the error is not worse than what errors in input and weights would do; four times a
     rounding stands for the few that follow each other on the way.
     """
     expected, moved = None, 0.0
