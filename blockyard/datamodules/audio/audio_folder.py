@@ -23,9 +23,10 @@ class AudioFolder(AudioDataModule):
     """Sounds in ``root/{train,val,test}/<class>/``, of any length and rate.
 
     Classes are the sorted folder names of ``train``; the other splits must have the same ones. Sounds are the files
-    below a class folder, at any depth, sorted by path. Without a ``val`` folder, the last ``val_fraction`` of each
-    class's training sounds are for validation; with ``speaker``, instead whole speakers (or devices, or places) of all
-    classes together (see :func:`~blockyard.datamodules.audio.listing.hold_out_speakers`).
+    below a class folder, at any depth, sorted by path; links are followed, and what is passed over is told. Without a
+    ``val`` folder, the last ``val_fraction`` of each class's training sounds are for validation; with ``speaker``,
+    instead whole speakers (or devices, or places) of all classes together (see
+    :func:`~blockyard.datamodules.audio.listing.hold_out_speakers`).
 
     Args:
         root: Folder with ``train`` in it, and ``val`` and ``test`` as far as they are used.

@@ -23,6 +23,9 @@ class AudioDataModule(DataModule):
     ``duration`` are filled up with zeros on the right; of longer ones training takes one random window an epoch, and
     evaluation windows every ``hop`` seconds, to be averaged, the last one ending with the sound.
 
+    Full scale is ±1 whatever the files hold. A sound with a sample beyond ±4 counts as one that can't be read: it is
+    damaged, or floats in units of integers.
+
     Training windows are shifted in time, mixed with noise and made louder or softer, as far as these are asked for.
 
     Batches hold ``input``, float ``(B, 1, L)``, and ``valid``, bool ``(B,)``: False for a sound that can't be read,

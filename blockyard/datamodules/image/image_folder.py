@@ -16,8 +16,9 @@ class ImageFolder(ImageDataModule):
     """Pictures in ``root/{train,val,test}/<class>/``, of any size and of most kinds.
 
     Classes are the sorted folder names of ``train``; the other splits must have the same ones. Pictures are the files
-    below a class folder, at any depth, sorted by path; hidden files and other kinds of file are passed over. Without a
-    ``val`` folder, the last ``val_fraction`` of each class's training pictures are for validation.
+    below a class folder, at any depth, sorted by path; links are followed. Hidden files and other kinds of file are
+    passed over, of which a warning tells. Without a ``val`` folder, the last ``val_fraction`` of each class's training
+    pictures are for validation.
 
     Args:
         root: Folder with ``train`` in it, and ``val`` and ``test`` as far as they are used.
