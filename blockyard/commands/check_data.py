@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 from blockyard.composing.composition import compose
@@ -20,7 +21,8 @@ from blockyard.mistakes import printable
 USAGE = """usage: blockyard check-data --config CONFIG [--manifest FILE] [--data.OPTION VALUE ...]
 
 Reads every sample of the training, validation and test splits once, decoding videos whole, and lists those that
-are damaged or missing: split, name, problem. What lies in the folders but is not read is counted, by suffix.
+are damaged or missing: split, name, problem; and, as notes, what may surprise: pictures turned upright by a tag, files
+of several pictures, classes that no mask shows. What lies in the folders but is not read is counted, by suffix.
 --data.num_workers N reads in N processes. Exit code: 0 if all is well, 1 if something is bad.
 
 --manifest FILE writes down each sample's size, SHA-256, shape and problem as CSV. If FILE is there already, what has
@@ -51,14 +53,15 @@ def main(arguments: list[str]) -> int:
     changes = [] if before is None else compare(before, found)
     print("".join(f"{line}\n" for line in changes), end="")
     counts = [f"{len(found)} samples of {type(data).__name__} read", f"{bad} bad"]
-    counts += [f"{split} not listed" for split in unlisted]
+    useless = _useless(data, [split for split in SPLITS if split not in unlisted])
+    counts += [f"{split} not listed" for split in unlisted] + [f"{split} of no use" for split in useless]
     if file and before is None:
         atomic.write(file, _manifest_text(found).encode())
         counts.append(f"written down in {file}")
     elif file:
         counts.append(f"{len(changes)} changed since {file} was written")
     print(", ".join(counts))
-    return 1 if bad or unlisted or changes else 0
+    return 1 if bad or unlisted or useless or changes else 0
 
 
 def build(arguments: list[str]) -> DataModule:
@@ -102,15 +105,13 @@ def _read_all(data: DataModule, digest: bool) -> tuple[Manifest, list[str]]:
                     notes.setdefault((split, finding.note), []).append(finding.name)
                 if finding.problem is not None:
                     print(printable(f"{split}  {finding.name}: {finding.problem}"), flush=True)
-            for remark in data.remarks(split):
-                notes[split, remark.removeprefix(f"{split}: ")] = ["all"]
         except DataError as refusal:
             unlisted[split] = refusal
     if not found:
         raise next(iter(unlisted.values()))
     for (split, note), names in notes.items():
-        count = f"{len(names)} samples, the first is {names[0]}" if len(names) > 1 else names[0]
-        print(f"{split}  note: {note} ({count})", flush=True)
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        print(f"{split}  {names[0]}{more}: note: {note}", flush=True)
     for split, why in unlisted.items():
         print(f"{split}: {why}", flush=True)
     return found, list(unlisted)
@@ -126,6 +127,19 @@ def _tell_passed_over(data: DataModule, split: str, before: set[str]) -> set[str
     said = {str(warning.message) for warning in caught if issubclass(warning.category, PassedOver)} - before
     print("".join(f"{split}: {line}\n" for line in sorted(said)), end="", flush=True)
     return said
+
+
+def _useless(data: DataModule, splits: Iterable[str]) -> list[str]:
+    """Which splits are of no use as a whole; what is to be said of any is printed."""
+    useless = []
+    for split in splits:
+        try:
+            for remark in data.remarks(split):
+                print(f"note: {remark}", flush=True)
+        except DataError as refusal:
+            print(refusal, flush=True)
+            useless.append(split)
+    return useless
 
 
 def _row(finding: Finding) -> tuple[str, ...]:

@@ -56,6 +56,48 @@ def test_lists_what_is_bad_in_every_split(pictures, capsys, workers):
     assert total == "10 samples of ImageFolder read, 2 bad"
 
 
+def test_damage_that_decoders_pass_over(pictures, capsys):
+    path = pictures / "train" / "dog" / "1.png"
+    content = bytearray(path.read_bytes())
+    content[-20] ^= 1  # of the last check sum of the pixels
+    path.write_bytes(content)
+    assert np.asarray(Image.open(path)).shape == (40, 40, 3)
+    assert of_pictures(pictures) == 1
+    assert capsys.readouterr().out.startswith(f"train  dog/1.png: {path}: chunk IDAT does not have its check sum")
+
+
+def test_what_may_surprise_is_noted_and_not_bad(pictures, capsys):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for number in (0, 2):
+        path = pictures / "train" / "cat" / f"{number}.png"
+        Image.open(path).save(path, exif=exif)
+    assert of_pictures(pictures) == 0
+    note, total = capsys.readouterr().out.splitlines()
+    assert note == "train  cat/0.png and 1 more: note: turned upright by its orientation tag 6"
+    assert total == "10 samples of ImageFolder read, 0 bad"
+
+
+@pytest.mark.parametrize(("white", "code"), [(1, 0), (255, 1)])
+def test_masks_of_no_use(tmp_path, monkeypatch, capsys, white, code):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "classes.txt").write_text("ground\nleaf\nwater\n")
+    mask = np.zeros((8, 8), np.uint8)
+    mask[4:] = white
+    for split in ("train", "val", "test"):
+        for kind, pixels in (("images", np.dstack([mask] * 3)), ("masks", mask)):
+            (tmp_path / kind / split).mkdir(parents=True)
+            Image.fromarray(pixels).save(tmp_path / kind / split / "a.png")
+    options = ["--config", "semantic_segmentation/image_mask_folder.yaml", "--data.root", "."]
+    assert check(*options, "--data.num_workers", "0") == code
+    said, *_, total = capsys.readouterr().out.splitlines()
+    if code:
+        assert said.startswith("train: its 1 masks hold ground and value 255, which is ignored, alone; ")
+        assert total == "3 samples of ImageMaskFolder read, 0 bad, train of no use, val of no use, test of no use"
+    else:
+        assert said == "note: train: not one pixel of its 1 masks is water, which can't be learnt"
+
+
 def test_a_truncated_video(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_tiny_videos(tmp_path / "data")

@@ -37,12 +37,14 @@ class Survey:
 def survey(masks: MaskFiles, num_classes: int, most: int | None = SAMPLE) -> Survey:
     """Look at masks, at even distances, until all classes have been seen.
 
-    Masks that can't be read are passed over: reading their pictures names them.
-
     Args:
         masks: Those of a split.
         num_classes: Number of classes K.
-        most: With at least two classes seen, so many masks are looked at; None looks at all.
+        most: With at least two classes seen, so many masks are looked at; None looks at all, passing over those that
+            can't be read.
+
+    Raises:
+        DataError: If one can't be read.
     """
     seen: set[int] = set()
     read = 0
@@ -52,6 +54,8 @@ def survey(masks: MaskFiles, num_classes: int, most: int | None = SAMPLE) -> Sur
         try:
             counts = np.bincount(masks[position].ravel(), minlength=IGNORE + 1)
         except DataError:
+            if most is not None:
+                raise
             continue
         read += 1
         seen |= set(np.flatnonzero(counts).tolist())

@@ -25,6 +25,18 @@ def folders(tmp_path):
     return {"query_folder": str(tmp_path / "query"), "gallery_folder": str(tmp_path / "gallery")}
 
 
+def test_pictures_of_a_telephone_stand_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    lying = np.arange(16 * 32 * 3, dtype=np.uint8).reshape(16, 32, 3)
+    for side in ("query", "gallery"):
+        (tmp_path / side).mkdir()
+        Image.fromarray(lying).save(tmp_path / side / "a.png", exif=exif)
+    folders = {"query_folder": tmp_path / "query", "gallery_folder": tmp_path / "gallery"}
+    data = Market1501(tmp_path, verify=False, size=(32, 16), num_workers=0, **folders)
+    assert np.array_equal(data.split("predict").picture(0), np.rot90(lying, -1))
+
+
 def test_pictures_need_no_labels_and_no_data_set(folders):
     data = Market1501(size=(16, 8), num_workers=0, **folders)
     split = data.split("predict")

@@ -59,9 +59,8 @@ def test_good_masks_are_read_without_a_word(folder, change):
 @pytest.mark.parametrize("colours", [3, 4, 2], ids=["RGB", "RGBA", "with alpha"])
 def test_colours_are_refused(folder, one_line, colours):
     data = folder(lambda mask: np.dstack([mask] * (colours - 1) + [mask if colours == 3 else VOID]))
-    data.setup("fit")
     with pytest.raises(DataError) as error:
-        data.split("train")[0]
+        data.setup("fit")
     one_line(error, "one class index a pixel")
 
 
@@ -130,5 +129,11 @@ def test_large_splits_are_looked_at_in_part(tmp_path):
     found = survey(MaskFiles([ground] * 30 + [both] * 20, class_labels(2)), 2, most=10)
     assert found.complete
     assert found.masks < 10, "masks are taken from all over the list"
-    found = survey(MaskFiles([tmp_path / "missing.png", both], class_labels(3)), 3)
-    assert (found.masks, found.lacking(3)) == (1, [2])
+
+
+def test_a_mask_that_cannot_be_read_stops_a_training_before_it_starts(folder, tmp_path):
+    data = folder()
+    (tmp_path / "masks" / "train" / "0.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"masks/train/0\.png: .*damaged"):
+        data.setup("fit")
+    assert list(data.remarks("train")) == [], "check-data names it when it reads the pictures"
