@@ -135,9 +135,9 @@ def _useless(data: DataModule, splits: Iterable[str]) -> list[str]:
     for split in splits:
         try:
             for remark in data.remarks(split):
-                print(f"note: {remark}", flush=True)
+                print(printable(f"note: {remark}"), flush=True)
         except DataError as refusal:
-            print(refusal, flush=True)
+            print(printable(str(refusal)), flush=True)
             useless.append(split)
     return useless
 
