@@ -177,6 +177,19 @@ def test_a_run_that_could_not_be_recorded_does_not_start(tmp_path, config, messa
     assert trainer.global_step == 0
 
 
+@pytest.mark.parametrize(
+    ("right", "said"), [([1] * 4, "100.00 of each of 4 items"), ([1, 1, 1, 0], "interval over 4 ")]
+)
+def test_scores_that_are_all_alike_have_no_interval(tmp_path, capsys, right, said):
+    class Fixed(Task):
+        def on_test_epoch_end(self):
+            self.sample_scores = {"top1": torch.tensor(right, dtype=torch.uint8)}
+            self.log("test/top1", self.sample_scores["top1"].float().mean())
+
+    make_trainer(tmp_path).test(Fixed(), datamodule=Data(), verbose=False)
+    assert said in capsys.readouterr().out
+
+
 def test_a_rounded_mean_of_ones_is_one(tmp_path):
     class Perfect(Task):
         def on_test_epoch_end(self):

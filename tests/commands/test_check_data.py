@@ -59,7 +59,7 @@ def test_lists_what_is_bad_in_every_split(pictures, capsys, workers):
 def test_damage_that_decoders_pass_over(pictures, capsys):
     path = pictures / "train" / "dog" / "1.png"
     content = bytearray(path.read_bytes())
-    content[-16] ^= 1  # of the last check sum of the pixels
+    content[-14] ^= 1  # of the check sum of the pixels
     path.write_bytes(content)
     assert np.asarray(Image.open(path)).shape == (40, 40, 3)
     assert of_pictures(pictures) == 1
@@ -220,16 +220,3 @@ def test_a_manifest_has_the_digest_of_everything_that_a_sample_is_read_from(tmp_
     assert found.shape == (40, 56, 3)
     plain = next(segmentation.findings("test"))
     assert (plain.size, plain.sha256, plain.shape) == (None, None, None)
-
-
-def test_what_is_passed_over_is_counted_once_and_is_no_fault(pictures, capsys):
-    for name in ("train/cat/a.heic", "train/dog/b.HEIC", "train/dog/Thumbs.db", "train/c.png", "test/dog/x.txt"):
-        (pictures / name).touch()
-    shutil.rmtree(pictures / "val")  # then both other splits are listed from train
-    assert of_pictures(pictures, "--data.val_fraction", "0.4", "--data.num_workers", "0") == 0
-    assert capsys.readouterr().out.splitlines() == [
-        f"train: {pictures}/train: 4 passed over in search of pictures: "
-        "2 .heic, 1 .db, 1 .png beside the class folders",
-        f"test: {pictures}/test: 1 passed over in search of pictures: 1 .txt",
-        "8 samples of ImageFolder read, 0 bad",
-    ]

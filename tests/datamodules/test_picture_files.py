@@ -167,6 +167,19 @@ def test_every_format_is_turned_upright_by_its_tag(tmp_path, kind, tag):
     assert np.abs(pixels.astype(int) - turn(expected, tag)).max() <= (4 if kind == "jpg" else 0)
 
 
+@pytest.mark.parametrize("tag", TURNED)
+def test_mmsegmentation_turns_alike(tmp_path, tag):
+    import mmcv  # its reader needs none of the operators that mmcv-lite lacks
+
+    exif = Image.Exif()
+    exif[ORIENTATION] = tag
+    Image.fromarray(COLOUR).save(tmp_path / "a.jpg", exif=exif)
+    # Two JPEG decoders round on their own.
+    assert (
+        np.abs(mmcv.imread(str(tmp_path / "a.jpg"))[..., ::-1].astype(int) - decode(tmp_path / "a.jpg")[0]).max() <= 1
+    )
+
+
 def test_deep_colours_of_tiff_are_turned_by_nobody(tmp_path, one_line):
     path = tmp_path / "a.tif"
     write_deep_colours(path, COLOUR.astype(np.uint16) * 257, 1)

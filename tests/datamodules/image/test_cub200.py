@@ -4,8 +4,10 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from blockyard.datamodules import CUB200, DataError
+from blockyard.datamodules.image.cub200 import BoxedFiles
 from blockyard.datamodules.samples.tiny_images import write_tiny_birds
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*as published")
@@ -106,3 +108,12 @@ def test_where_to_get_it(tmp_path, one_line):
     with pytest.raises(DataError) as error:
         cub(tmp_path).setup("fit")
     one_line(error, "is not the published archive (md5")
+
+
+def test_boxes_are_cut_as_stored_and_stand_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
+    Image.fromarray(stored).save(tmp_path / "a.png", exif=exif)
+    cut = BoxedFiles([tmp_path / "a.png"], [(1.0, 2.0, 5.0, 3.0)])[0]
+    assert np.array_equal(cut, np.rot90(stored[2:5, 1:6], -1))
