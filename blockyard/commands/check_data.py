@@ -12,9 +12,9 @@ from blockyard.composing.composition import compose
 from blockyard.composing.data import build_data
 from blockyard.composing.preparing import prepare
 from blockyard.datamodules import DataError, DataModule
+from blockyard.datamodules.checking import Finding
 from blockyard.datamodules.fingerprints import COLUMNS, Manifest, read_manifest
 from blockyard.datamodules.folders import PassedOver
-from blockyard.datamodules.loading import Finding
 from blockyard.leaderboard import atomic
 from blockyard.mistakes import printable
 

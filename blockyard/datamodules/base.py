@@ -16,12 +16,11 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
+from blockyard.datamodules.checking import Finding, Findings
 from blockyard.datamodules.fingerprints import contents, fingerprint, read_manifest
 from blockyard.datamodules.loading import (
     Batch,
     EvaluationSampler,
-    Finding,
-    Findings,
     Key,
     SeededSplit,
     Split,

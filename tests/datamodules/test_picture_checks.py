@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from blockyard.datamodules.checking import Findings
 from blockyard.datamodules.images import ImageFiles, Images
-from blockyard.datamodules.loading import Findings
 from blockyard.datamodules.picture_checks import damage, peculiarity
 
 ROWS, COLUMNS = np.mgrid[:48, :64]

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blockyard.datamodules.base import DataError
+from blockyard.datamodules.checking import Finding
 from blockyard.datamodules.class_folders import Listing
 from blockyard.datamodules.holding_out import hold_out_groups
-from blockyard.datamodules.loading import Finding
 from blockyard.datamodules.published import how_to_unpack, wrong_archive
 from blockyard.datamodules.video.base import VideoDataModule
 from blockyard.datamodules.video.listing import find_listed, settle_missing
