@@ -111,7 +111,7 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, like: Geometry) -> 
     function = (F.conv1d, F.conv2d, F.conv3d)[x.dim() - 3]
     padding = like.padding
     if x.dim() == 5 and in_bfloat16_on_cpu(x) and like.dilation[0] * (weight.shape[2] - 1) >= x.shape[2]:
-        # torch 2.13 spoils the gradient of a kernel deeper than the map: here the map is as deep as its padding.
+        # torch 2.13 spoils the gradient of a kernel that is deeper than the map; than a padded map none is.
         x, padding = F.pad(x, (0, 0, 0, 0, padding[0], padding[0])), (0, *padding[1:])
     return function(x, weight, bias, like.stride, padding, like.dilation, like.groups)
 
