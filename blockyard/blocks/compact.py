@@ -82,4 +82,5 @@ class CompactNonlocal(Block):
         return LowRank(*(torch.cat([w * a**k for k, w in enumerate(weights)], 1) for a in (t, p)))
 
     def _vertices(self, signal: Tensor) -> Tensor:
-        return at_least_float32(signal).reshape(signal.shape[0] * self.groups, 1, -1)
+        batch, channels, positions = signal.shape  # not -1, which an empty batch leaves open
+        return at_least_float32(signal).reshape(batch * self.groups, 1, channels // self.groups * positions)

@@ -64,7 +64,8 @@ class BiasLoss(nn.Module):
 
     def _extremes(self, variance: Tensor) -> tuple[Tensor, Tensor]:
         """Least and greatest variance of the batch; in training, of all processes' batches."""
-        bounds = torch.stack([-variance.amin(), variance.amax()])
+        both = torch.stack([-variance, variance])
+        bounds = both.amax(1) if len(variance) else both.new_full((2,), -torch.inf)
         # Evaluation may leave a process without a sample, which then would be waited for.
         if self.training and distributed.is_available() and distributed.is_initialized():
             distributed.all_reduce(bounds, distributed.ReduceOp.MAX)

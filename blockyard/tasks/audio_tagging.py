@@ -126,4 +126,4 @@ def ranking_precision(probabilities: Tensor, target: Tensor) -> Tensor:
         above = p[None] >= p[labels][:, None]
         precision = (above & labels).sum(1) / above.sum(1)
         scores.append(precision.mean() if len(precision) else precision.new_ones(()))
-    return torch.stack(scores)
+    return torch.stack(scores) if scores else probabilities.new_zeros(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from lightning.pytorch import LightningModule
@@ -16,8 +16,10 @@ from blockyard.plugging import Plug, apply_plugs
 from blockyard.tasks.memory_format import put_channels_last, with_channels_last
 from blockyard.tasks.parameter_groups import ParameterGroups
 from blockyard.tasks.schedules import schedule
+from blockyard.tasks.single_values import naming_layers
 
 Batch = dict[str, Tensor]
+STEPS = {"training_step", "validation_step", "test_step", "predict_step"}
 
 
 class Task(LightningModule):
@@ -92,8 +94,16 @@ class Task(LightningModule):
             put_channels_last(network)
         self.sample_scores: dict[str, Tensor] = {}
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Make every step of every task name the layer where a norm gets a single value."""
+        super().__init_subclass__(**options)
+        for name in STEPS & vars(cls).keys():
+            setattr(cls, name, naming_layers(vars(cls)[name]))
+
     def forward(self, x: Tensor) -> Tensor:
-        """What the network makes of a batch ``(B, C, *S)``."""
+        """What the network makes of a batch ``(B, C, *S)``; in evaluation B may be 0, on a process without a sample."""
+        if not self.training and not len(x):  # which many published networks cannot take
+            return self(x.new_zeros(1, *x.shape[1:]))[:0]
         return self.network(with_channels_last(x) if self.channels_last else x)
 
     def check_finite(self, loss: Tensor) -> None:

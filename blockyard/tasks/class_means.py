@@ -20,6 +20,11 @@ class _ClassMean(MulticlassStatScores):
     def __init__(self, num_classes: int) -> None:
         super().__init__(num_classes, average=None)
 
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        """Count logits ``(B, K)``, or classes ``(B,)``, against classes ``(B,)``; B may be 0."""
+        if len(target):
+            super().update(preds, target)
+
     def compute(self) -> Tensor:
         """The mean; not a number where there is no sample."""
         right, wrong, _, missed, samples = super().compute().view(-1, 5).double().T

@@ -49,6 +49,7 @@ class ImageClassification(Classification):
             return super().evaluate(x)
         crops = x.flatten(0, -4)
         views = [crops, crops.flip(-1)] if self.flip_test else [crops]
-        seen = torch.stack([self.probabilities(self(view)).unflatten(0, (len(x), -1)).mean(1) for view in views])
+        shape = (*x.shape[:-3], 1)[:2]
+        seen = torch.stack([self.probabilities(self(view)).unflatten(0, shape).mean(1) for view in views])
         # A probability of zero has no logarithm; the smallest normal number keeps losses finite.
         return seen.mean(0).clamp(min=torch.finfo(seen.dtype).tiny).log()

@@ -44,7 +44,9 @@ class MetricLoss(nn.Module):
         self.miner = None if name == "none" else _find(miners, name, "miner")()
 
     def forward(self, vectors: Tensor, target: Tensor) -> Tensor:
-        """Loss of vectors ``(B, D)`` with classes ``(B,)``."""
+        """Loss of vectors ``(B, D)`` with classes ``(B,)``; 0 where there are none."""
+        if not len(vectors):
+            return vectors.sum()
         chosen = None if self.miner is None else self.miner(vectors, target)
         return self.loss(vectors, target, chosen)
 

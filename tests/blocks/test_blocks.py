@@ -162,6 +162,21 @@ def test_one_sample_a_process_is_enough_to_train(make, rank):
     assert all(p.grad is not None and p.grad.isfinite().all() for p in block.parameters())
 
 
+@pytest.mark.parametrize("training", [True, False])
+@every_rank
+@every_block
+def test_nothing_becomes_nothing(make, rank, training):
+    """A process may have no sample: B = 0 gives B = 0, gradients of zero for DDP, and leaves the statistics alone."""
+    block, x = awake(make(32, rank)).train(training), draw(0, rank).requires_grad_()
+    before = {name: buffer.clone() for name, buffer in block.named_buffers()}
+    y = block(x)
+    y.sum().backward()
+    assert y.shape == x.shape
+    assert all(p.grad is not None and not p.grad.any() for p in block.parameters())
+    kept = {name: buffer for name, buffer in block.named_buffers() if "num_batches_tracked" not in name}
+    assert all(torch.equal(buffer, before[name]) for name, buffer in kept.items())
+
+
 @every_block
 def test_memory_format_does_not_matter(make):
     block, x = awake(make(32)).eval().double(), draw(2, 2, dtype=torch.float64)

@@ -165,3 +165,14 @@ def test_a_wide_map_is_reduced_to_256_channels_and_a_narrow_one_left_as_it_is():
     assert isinstance(ISqrtCov(8).reduce, nn.Identity)
     assert ISqrtCov(300).out_features == 256 * 257 // 2 == 32_896
     assert ISqrtCov(300, gaussian=True).out_features == 257 * 258 // 2
+
+
+@every_pooling
+@pytest.mark.parametrize("training", [True, False])
+def test_nothing_becomes_nothing(make, training: bool):
+    """A process may have no sample: B = 0 gives B = 0, and gradients of zero for DDP."""
+    pooling = make(8).double().train(training)
+    y = pooling(draw(0, 8, 6, 5).requires_grad_())
+    y.sum().backward()
+    assert y.shape == (0, *pooling(draw(2, 8, 6, 5)).shape[1:])
+    assert all(p.grad is not None and not p.grad.any() for p in pooling.parameters())
