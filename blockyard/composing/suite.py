@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from argparse import ArgumentError
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext, suppress
 from datetime import timedelta
 from operator import attrgetter
 from pathlib import Path
@@ -43,7 +43,7 @@ from blockyard.composing.parser_messages import explain
 from blockyard.composing.processes import is_first_process
 from blockyard.composing.run_directories import RUNS, find_checkpoint, run_directory
 from blockyard.composing.startup import Startup
-from blockyard.datamodules import DataModule
+from blockyard.datamodules import DataError, DataModule
 from blockyard.leaderboard.identity import FINGERPRINTS
 from blockyard.tasks import AudioTagging, Classification, PersonReID, SemanticSegmentation
 
@@ -197,8 +197,10 @@ class SuiteCLI(LightningCLI):
         """
         saved = self.composed.saved
         if saved is None:
-            if self.needs_data or (self.subcommand and not self._place["trainer"].get("default_root_dir")):
-                self.run_config[FINGERPRINTS] = self.datamodule.fingerprints("train", "val", "test")
+            # who only builds may have no data
+            with nullcontext() if self.subcommand else suppress(DataError):
+                if self.needs_data or (self.subcommand and not self._place["trainer"].get("default_root_dir")):
+                    self.run_config[FINGERPRINTS] = self.datamodule.fingerprints("train", "val", "test")
         elif self.subcommand == "test":
             now = {"test": self.datamodule.fingerprint("test"), "of": self.datamodule.fingerprints_are_of}
             self.run_config[FINGERPRINTS] = tested_on(saved, now)

@@ -47,8 +47,8 @@ def carry_out(file: Path) -> int:
 
 def _train_and_test(config: dict[str, Any]) -> None:
     cli = SuiteCLI(None, Composed(config))
-    planned, now = config.get(FINGERPRINTS), cli.run_config[FINGERPRINTS]
-    if planned and planned != now:
+    planned, now = config.get(FINGERPRINTS), cli.run_config.get(FINGERPRINTS)
+    if planned and now and planned != now:
         raise ValueError(f"the data are others than when the study was planned: {planned} then, {now} now")
     cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=find_checkpoint("fit", "last", cli.run_directory))
     kind = "best" if len(cli.datamodule.split("val")) else "last"  # without validation, no checkpoint is the best
