@@ -17,7 +17,6 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from datetime import timedelta
 from typing import Any, NoReturn
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -100,7 +99,11 @@ class Startup(Callback):
         try:
             if (store := meeting_place(lambda: self._over)) is None:
                 return
-            store.wait([f"{PLACE}/{attempt()}"], timedelta(days=1))
+            # Not store.wait: torchrun's agents may count restarts differently, and such a thread would outlive the run.
+            while not store.check([f"{PLACE}/{attempt()}"]):
+                if self._over:
+                    return
+                time.sleep(POLL)
             port, token = store.get(f"{PLACE}/{attempt()}").decode().split()
             link = socket.create_connection((os.environ["MASTER_ADDR"], int(port)), PATIENCE.total_seconds())
         except DistNetworkError:
