@@ -169,8 +169,7 @@ class RunRecord(Callback):
             return True
         if self._cost.get("planned_steps") is None or trainer.ckpt_path is None:
             return self._cost.get("complete")
-        last = Path(trainer.ckpt_path).with_name("last.ckpt")
-        return _cost_in(last).get("complete") if last.is_file() else None
+        return _cost_in(Path(trainer.ckpt_path).with_name("last.ckpt")).get("complete")
 
     def _configuration(self) -> dict[str, Any]:
         if self.config is None:
@@ -205,8 +204,12 @@ def _ended_early(trainer: Any) -> bool:
 
 
 def _cost_in(checkpoint: Path) -> dict[str, Any]:
-    content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-    return content.get(KEY, {})
+    """What a checkpoint says of its training; nothing if it can't be read, for which no record must be lost."""
+    try:
+        content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    except Exception:  # torch raises many types for a file that is missing, cut off or no checkpoint
+        return {}
+    return content.get(KEY, {}) if isinstance(content, dict) else {}
 
 
 def _interval_over_items(written: record.Record, scores: dict[str, Any]) -> str | None:

@@ -111,9 +111,9 @@ def _read_all(data: DataModule, digest: bool) -> tuple[Manifest, list[str]]:
         raise next(iter(unlisted.values()))
     for (split, note), names in notes.items():
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        print(f"{split}  {names[0]}{more}: note: {note}", flush=True)
+        print(printable(f"{split}  {names[0]}{more}: note: {note}"), flush=True)
     for split, why in unlisted.items():
-        print(f"{split}: {why}", flush=True)
+        print(printable(f"{split}: {why}"), flush=True)
     return found, list(unlisted)
 
 
@@ -125,7 +125,7 @@ def _tell_passed_over(data: DataModule, split: str, before: set[str]) -> set[str
     for other in (warning for warning in caught if not issubclass(warning.category, PassedOver)):
         warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
     said = {str(warning.message) for warning in caught if issubclass(warning.category, PassedOver)} - before
-    print("".join(f"{split}: {line}\n" for line in sorted(said)), end="", flush=True)
+    print("".join(printable(f"{split}: {line}") + "\n" for line in sorted(said)), end="", flush=True)
     return said
 
 

@@ -8,6 +8,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,7 +18,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
 from blockyard.datamodules.checking import Finding, Findings
-from blockyard.datamodules.fingerprints import contents, fingerprint, read_manifest
+from blockyard.datamodules.fingerprints import Manifest, contents, fingerprint, read_manifest
 from blockyard.datamodules.loading import (
     Batch,
     EvaluationSampler,
@@ -169,9 +170,13 @@ class DataModule(LightningDataModule, ABC):
         samples = self.split(split)
         columns = [samples.names, *samples.described()]
         if self.checked:
-            file = Path(self.checked)
-            columns += contents(split, samples, read_manifest(file), file)
+            columns += contents(split, samples, self._manifest, Path(self.checked))
         return fingerprint(columns)
+
+    @cached_property
+    def _manifest(self) -> Manifest:
+        assert self.checked is not None
+        return read_manifest(Path(self.checked))
 
     def fingerprints(self, *splits: str) -> dict[str, str]:
         """The classes' fingerprint and those of some splits; a test split that can't be read is left out.

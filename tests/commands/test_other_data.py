@@ -135,4 +135,6 @@ def test_the_best_weights_are_of_a_whole_training_if_the_last_are(here):
     found = {record["checkpoint"]: record["complete"] for record in records()}
     assert found["best"] is found["last"] is True
     best = torch.load("mine.ckpt", weights_only=True)[KEY]
+    (directory / "checkpoints" / "last.ckpt").write_bytes(b"cut off")
+    assert run("test", "--ckpt_path", f"{directory}/checkpoints/best.ckpt") == 0  # a record all the same
     assert found["other"] is (True if best["steps"] == best["planned_steps"] else None)
