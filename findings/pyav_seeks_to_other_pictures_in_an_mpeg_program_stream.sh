@@ -3,7 +3,7 @@
 #
 # Input: 48 pictures, each brighter than the one before, in MPEG-2 with two B-frames and a key frame every 12; once as a
 # program stream (.mpg), once as Matroska. Each is asked for by the time that decoding from the start gives it.
-# Seen: seeking to a picture's own time and decoding up to that time gives another picture, for many of those in the
+# Seen: seeking to a picture's own time and decoding up to that time gives another picture, for some of those in the
 # program stream, without an error. In Matroska, which has an index, never.
 # Expected: the picture of that time, or an error.
 #
