@@ -285,7 +285,8 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
         flat[prefix] = f"[{len(config)}]"
         config = {str(index): value for index, value in enumerate(config)}
     if "class_path" in config:
-        flat[prefix] = config["class_path"].split(".")[-1]
+        path = config["class_path"]  # of a class elsewhere, its name alone may be that of one of ours
+        flat[prefix] = path.split(".")[-1] if path.startswith("blockyard.") else path
         config = config.get("init_args") or {}
     for key, value in config.items():
         flat |= flatten(value, f"{prefix}.{key}" if prefix else key)

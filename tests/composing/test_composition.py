@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,12 @@ def test_contradictions():
     assert contradiction(several, merge(several, {"model": {"init_args": {"plugs": [PLUGGED]}}}))
     bare = merge(saved, {"model": {"init_args": {"block": None}}})
     assert contradiction(saved, bare) == "--model.block null contradicts the checkpoint, trained with GlobalContext"
+    foreign = copy.deepcopy(saved)
+    foreign["model"]["init_args"]["block"]["class_path"] = "mypkg.GlobalContext"
+    assert contradiction(saved, foreign).startswith("--model.block mypkg.GlobalContext contradicts the checkpoint")
+    moved = copy.deepcopy(saved)
+    moved["model"]["init_args"]["block"]["class_path"] = "blockyard.blocks.GlobalContext"
+    assert contradiction(saved, moved) is None
 
 
 def test_another_head_of_mmsegmentation_starts_clean():
