@@ -146,5 +146,10 @@ def test_trust_comes_from_the_command_line_alone(tmp_path):
 
 
 def test_flatten_names_keys_as_the_command_line_does():
-    nested = {"model": {"class_path": "a.M", "init_args": {"plugs": [{"at": "x", "block": {"class_path": "B"}}]}}}
+    nested = {
+        "model": {
+            "class_path": "blockyard.tasks.M",
+            "init_args": {"plugs": [{"at": "x", "block": {"class_path": "B"}}]},
+        }
+    }
     assert flatten(nested) == {"model": "M", "model.plugs": "[1]", "model.plugs.0.at": "x", "model.plugs.0.block": "B"}
