@@ -22,6 +22,8 @@ from torch import Tensor, nn
 
 if os.environ.get("BLOCKYARD_TEST_ONEDNN") == "0":
     torch.backends.mkldnn.set_flags(False)
+# as blockyard does where it compiles: the cache on disk is shared by runs of the suite under other kernels
+torch.compiler.config.cache_key_tag = torch.backends.cpu.get_cpu_capability()
 
 
 def pytest_report_header() -> str:

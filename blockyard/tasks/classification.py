@@ -217,6 +217,8 @@ def _compiler(chosen: bool | str | None) -> str | None:
     name = "inductor" if chosen is True else chosen
     if name not in (backends := torch.compiler.list_backends(exclude_tags=())):
         raise ValueError(f"compile: torch has no backend {name}; {nearest(name, backends)}")
+    # inductor's cache on disk would hand this processor what it compiled for the vectors of another
+    torch.compiler.config.cache_key_tag = torch.backends.cpu.get_cpu_capability()
     return name
 
 

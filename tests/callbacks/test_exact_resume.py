@@ -212,4 +212,5 @@ def main(folder, kill_at, ranks=1):
 
 
 if __name__ == "__main__":
+    torch.backends.mkldnn.set_flags(os.environ.get("BLOCKYARD_TEST_ONEDNN") != "0")
     main(Path(sys.argv[1]), *map(int, sys.argv[2:]))

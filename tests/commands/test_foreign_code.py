@@ -33,7 +33,7 @@ SEGMENTATION: dict[str, Any] = {
         "init_args": {
             "backbone": {"class_path": "TimmFeatures", "init_args": {"name": "test_resnet"}},
             "decode_head": {"type": "FCNHead", "channels": 8},
-            "optimizer": {"class_path": "SGD", "init_args": {"lr": 0.1}},
+            "optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.1}},
         },
     },
     "data": {"class_path": "ImageMaskFolder", "init_args": {"root": "data", "size": [64, 64], "num_workers": 0}},

@@ -124,6 +124,11 @@ class TestCompile:
         same(train(module, batches=2), train(usual, batches=2), 1e-4)
         assert module.state_dict().keys() == usual.state_dict().keys()
 
+    def test_what_is_compiled_for_other_vectors_is_not_taken_from_the_cache_on_disk(self, monkeypatch):
+        monkeypatch.setattr(torch.compiler.config, "cache_key_tag", "")
+        task(compile=True)
+        assert torch.compiler.config.cache_key_tag == torch.backends.cpu.get_cpu_capability()
+
     @pytest.mark.slow
     def test_fused_kernels_too(self, plain):
         torch.compiler.reset()  # what other tests compiled at other sizes would make this one's sizes symbols
