@@ -44,6 +44,6 @@ def believed(saved: Any, checkpoint: Path) -> dict[str, Any]:
 def inherited(saved: dict[str, Any], keep_trainer: bool) -> dict[str, Any]:
     """The part of a run's configuration that a later command starts from."""
     config: dict[str, Any] = {key: saved[key] for key in ("seed_everything", "model", "data") if key in saved}
-    trainer = saved["trainer"]
+    trainer = {key: value for key, value in saved["trainer"].items() if key != "max_time"}  # which was of that start
     config["trainer"] = trainer if keep_trainer else {k: trainer[k] for k in ("precision",) if k in trainer}
     return yaml.safe_load(yaml.safe_dump(config))

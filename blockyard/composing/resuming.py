@@ -33,16 +33,14 @@ def on_resume(option: str) -> Verdict:
     return "a new experiment" if option.startswith("trainer.") or option == "data.batch_size" else "refused"
 
 
-def go_on(saved: dict[str, Any], now: dict[str, Any], checkpoint: Path) -> bool:
+def go_on(saved: dict[str, Any], now: dict[str, Any], checkpoint: Path, place_given: bool) -> None:
     """Settle what a training is that goes on, and say so where it is not the run that it was.
 
     Args:
         saved: The configuration in the checkpoint.
-        now: The configuration asked for; it is told what it comes from.
+        now: The configuration asked for; it is told what it comes from, and a new experiment gets a folder of its own.
         checkpoint: The file.
-
-    Returns:
-        Whether it is the same run.
+        place_given: Whether ``trainer.default_root_dir`` was asked for, and does not come from the checkpoint.
 
     Raises:
         ValueError: If it can't go on so, in one line.
@@ -54,13 +52,26 @@ def go_on(saved: dict[str, Any], now: dict[str, Any], checkpoint: Path) -> bool:
     over = state.is_over(now["trainer"])
     if over and not again:
         raise ValueError(f"{checkpoint}: {over}: nothing is left to train")
+    if not again:
+        _keep_apart(now["trainer"], checkpoint, place_given, parent or {})
     if is_first_process() and (over or not again):
         print(f"blockyard: {f'already trained: {over}; {checkpoint}' if over else statement(parent or {}, now)}")
     if over:
         raise SystemExit(0)
     if parent:
         now[PARENT] = parent
-    return again
+
+
+def _keep_apart(trainer: dict[str, Any], checkpoint: Path, place_given: bool, parent: Mapping[str, Any]) -> None:
+    """Give a new experiment another folder than that of the run that it comes from, which stays whole."""
+    place = trainer.get("default_root_dir") if place_given else None
+    if place and Path(place).resolve() == checkpoint.resolve().parent.parent:
+        was = ", ".join(f"{option} was {_text(then)}" for option, then in parent.get("changed", {}).items())
+        raise ValueError(
+            f"{place} holds another run ({was}): --ckpt_path {checkpoint} with another --trainer.default_root_dir "
+            "goes on from it, as a new experiment"
+        )
+    trainer["default_root_dir"] = place
 
 
 def go_on_here(now: dict[str, Any], checkpoint: Path) -> None:
@@ -71,14 +82,14 @@ def go_on_here(now: dict[str, Any], checkpoint: Path) -> None:
         SystemExit: If it is over: code 0.
     """
     saved = read_checkpoint(checkpoint)
-    parent = parent_of_resumed(saved, now, read_state(checkpoint).position)
-    if parent != saved.get(PARENT):
-        was = ", ".join(f"{option} was {_text(then)}" for option, then in (parent or {}).get("changed", {}).items())
-        raise ValueError(
-            f"{checkpoint.parent.parent} holds another run ({was}): --ckpt_path {checkpoint} with another "
-            "--trainer.default_root_dir goes on from it, as a new experiment"
-        )
-    go_on(saved, now, checkpoint)
+    go_on(
+        saved,
+        {**now, "trainer": {**now["trainer"], "default_root_dir": str(checkpoint.parent.parent)}},
+        checkpoint,
+        True,
+    )
+    if PARENT in saved:
+        now[PARENT] = saved[PARENT]
     same_data(saved, now[FINGERPRINTS], checkpoint)
 
 

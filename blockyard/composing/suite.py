@@ -43,7 +43,7 @@ from blockyard.composing.run_directories import RUNS, find_checkpoint, run_direc
 from blockyard.composing.startup import Startup
 from blockyard.datamodules import DataError, DataModule
 from blockyard.leaderboard.identity import FINGERPRINTS
-from blockyard.runs.keep_best import KeepBest
+from blockyard.runs.keep_best import KeepBest, refuse_other_keepers
 from blockyard.runs.keep_last import KeepLast
 from blockyard.tasks import AudioTagging, Classification, PersonReID, SemanticSegmentation
 
@@ -127,9 +127,7 @@ class SuiteCLI(LightningCLI):
         saved = self.composed.saved
         evaluation = evaluation_options(dump) if self.subcommand != "fit" else []
         if saved and self.subcommand == "fit":
-            same = go_on(saved, resolved, Path(str(self.composed.checkpoint)))
-            if not same and not self.composed.asks("trainer.default_root_dir"):
-                resolved["trainer"]["default_root_dir"] = None  # the run that it comes from stays whole
+            go_on(saved, resolved, Path(str(self.composed.checkpoint)), self.composed.asks("trainer.default_root_dir"))
         elif saved and (problem := contradiction(saved, resolved, [".".join(option) for option in evaluation])):
             raise ValueError(problem)
         self.run_config = evaluated(saved, resolved, evaluation) if saved and self.subcommand != "fit" else resolved
@@ -158,17 +156,6 @@ class SuiteCLI(LightningCLI):
         self._identify_data()
         self.run_directory = run_directory(self._place)
         options = self._get(self.config_init, "trainer")
-        if self.subcommand == "fit" and is_first_process() and not options.fast_dev_run:
-            self._until_done.enter_context(held(self.run_directory))
-        if self.subcommand:
-            method = self.config_init[self.subcommand]
-            method.ckpt_path = find_checkpoint(self.subcommand, method.ckpt_path, self.run_directory)
-            if self.subcommand == "fit" and method.ckpt_path and not self.composed.saved:  # it was "best" or "last"
-                go_on_here(self.run_config, Path(method.ckpt_path))
-            if method.ckpt_path:  # it may have been "best" or "last"
-                self.vocabulary = read_vocabulary(Path(method.ckpt_path))
-            method.return_predictions = False  # PredictionsCSV writes them as they come
-        self._settle_classes()
         if options.logger in (None, True):
             kwargs["logger"] = self._loggers() if self.subcommand in ("fit", None) else False
         kwargs["max_time"] = None  # KeepLast leaves in time, with a checkpoint
@@ -176,11 +163,27 @@ class SuiteCLI(LightningCLI):
         config = {**options, **kwargs, "default_root_dir": self.run_directory}
         try:
             trainer = self._instantiate_trainer(config, self._callbacks())
-        except (ValueError, TypeError, MisconfigurationException) as error:
+        except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
             raise ValueError(f"trainer: {error}") from error
+        refuse_other_keepers(trainer)
+        self._settle_checkpoint(bool(options.fast_dev_run))
         if trainer.world_size > 1 and is_first_process():
             self._startup.watch(trainer.strategy.launcher)
         return trainer
+
+    def _settle_checkpoint(self, trial: bool) -> None:
+        """Take the run's folder, which is made only now that everything else is right, and find the checkpoint."""
+        if self.subcommand == "fit" and is_first_process() and not trial:
+            self._until_done.enter_context(held(self.run_directory))
+        if self.subcommand:
+            method = self.config_init[self.subcommand]
+            method.ckpt_path = find_checkpoint(self.subcommand, method.ckpt_path, self.run_directory)
+            if self.subcommand == "fit" and method.ckpt_path and not self.composed.saved:  # it was "best" or "last"
+                go_on_here(self.run_config, Path(method.ckpt_path))
+            if method.ckpt_path:
+                self.vocabulary = read_vocabulary(Path(method.ckpt_path))
+            method.return_predictions = False  # PredictionsCSV writes them as they come
+        self._settle_classes()
 
     def load_weights(self, checkpoint: str | Path) -> None:
         """Give the task the weights of a checkpoint.

@@ -76,3 +76,21 @@ class KeepBest(ModelCheckpoint):
         except Exception:  # torch raises many types for a file that is missing, cut off or no checkpoint
             return False
         return found is not None and bool(found >= score)
+
+
+def refuse_other_keepers(trainer: Trainer) -> None:
+    """See that ``best.ckpt`` and ``last.ckpt`` are written by this package alone, whatever else a configuration saves.
+
+    Raises:
+        ValueError: If another callback would write one of them, too.
+    """
+    own = [callback.dirpath for callback in trainer.checkpoint_callbacks if isinstance(callback, KeepBest)]
+    for callback in trainer.checkpoint_callbacks:
+        if not isinstance(callback, ModelCheckpoint) or isinstance(callback, KeepBest):
+            continue
+        taken = callback.save_last or callback.filename in ("best", "last")
+        if taken and callback.dirpath in (None, *own):
+            raise ValueError(
+                "trainer.callbacks: best.ckpt and last.ckpt are kept already; leave save_last away and give "
+                "ModelCheckpoint another filename or dirpath"
+            )

@@ -12,7 +12,7 @@ from torch import nn
 
 from blockyard.callbacks import ExactResume
 from blockyard.datamodules import Digits
-from blockyard.runs.keep_best import KeepBest
+from blockyard.runs.keep_best import KeepBest, refuse_other_keepers
 
 
 class Scores(LightningModule):
@@ -98,3 +98,16 @@ def test_no_score_yet(tmp_path):
     train(tmp_path / "a", [float("nan")])
     train(tmp_path / "b", [float("nan"), 0.1], tmp_path / "a" / "last.ckpt")
     assert epoch_of(tmp_path / "b" / "best.ckpt") == 1
+
+
+@pytest.mark.parametrize(
+    "options", [{"save_last": True}, {"filename": "best"}, {"filename": "last", "save_top_k": -1}], ids=str
+)
+def test_nobody_else_writes_it(tmp_path, options):
+    def trainer(folder):
+        callbacks = [ModelCheckpoint(folder, **options), KeepBest(tmp_path, "val/top1")]
+        return Trainer(callbacks=callbacks, logger=False, enable_progress_bar=False)
+
+    with pytest.raises(ValueError, match=r"best\.ckpt and last\.ckpt are kept already"):
+        refuse_other_keepers(trainer(tmp_path))
+    refuse_other_keepers(trainer(tmp_path / "elsewhere"))
