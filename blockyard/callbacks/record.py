@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import math
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +22,7 @@ from blockyard.leaderboard.bootstrap import averaged_score, bootstrap_mean
 from blockyard.leaderboard.columns import headed, value_text
 from blockyard.leaderboard.scores import write_scores
 from blockyard.leaderboard.validation import CHECKPOINTS
+from blockyard.runs.position import epochs_done, planned_steps
 
 KEY = "training_cost"
 """Where a checkpoint keeps what its weights cost."""
@@ -62,7 +62,7 @@ class RunRecord(Callback):
     def __init__(self, directory: str = "runs/records") -> None:
         self.directory = Path(directory)
         self._cost: dict[str, Any] = {}
-        self._batches = 0
+        self._planned: int | None = None
         self._started: float | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -74,16 +74,13 @@ class RunRecord(Callback):
         if stage in ("fit", "test") and not _is_trial(trainer):
             record.described(self._configuration())
         if stage == "fit":
-            self._cost, self._batches, self._started = {}, 0, None
+            self._cost, self._started = {}, None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
         machine.reset_peak_memory(pl_module.device)
+        self._planned = planned_steps(trainer)
         self._started = time.perf_counter()
-
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        """Count the batch."""
-        self._batches += 1
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop the clock."""
@@ -96,7 +93,6 @@ class RunRecord(Callback):
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Take over what the weights cost before."""
         self._cost = checkpoint.get(KEY, {})
-        self._batches = self._cost.get("batches", 0)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the record.
@@ -154,11 +150,10 @@ class RunRecord(Callback):
             "training_seconds": self._cost.get("training_seconds", 0.0) + time.perf_counter() - self._started,
             "training_hardware": machine.hardware(device),
             "world_size": trainer.world_size,
-            "batches": self._batches,
-            "epochs": self._batches / trainer.num_training_batches,
+            "epochs": epochs_done(trainer),
             "steps": trainer.global_step,
-            "planned_steps": (planned := _planned_steps(trainer)),
-            "complete": trainer.global_step == planned or _ended_early(trainer),
+            "planned_steps": self._planned,
+            "complete": trainer.global_step == self._planned or _ended_early(trainer),
             "peak_memory": max(int(largest), self._cost.get("peak_memory", 0)),
             "memory_kind": kind,
         }
@@ -192,11 +187,6 @@ def which(checkpoint: str | Path | None) -> str:
     """The kind of weights in a file, by its name; those in memory are the last ones."""
     name = "last" if checkpoint is None else Path(checkpoint).stem
     return name if name in CHECKPOINTS else "other"
-
-
-def _planned_steps(trainer: Trainer) -> int | None:
-    planned = trainer.estimated_stepping_batches
-    return int(planned) if math.isfinite(planned) else None
 
 
 def _ended_early(trainer: Any) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
 
 KEY = "position"
 """Where a checkpoint says how far its training was."""
@@ -40,6 +41,15 @@ def position_of(trainer: Any) -> Position:
     if over or batches.is_last_batch or batch >= trainer.num_training_batches:
         return Position(begun, 0, trainer.global_step)
     return Position(max(0, begun - 1), batch, trainer.global_step)
+
+
+def epochs_done(trainer: Any) -> float:
+    """Epochs behind a training, and the share of the one that it is in or that ended it."""
+    begun, done = (
+        trainer.fit_loop.epoch_progress.current.ready,
+        trainer.fit_loop.epoch_loop.batch_progress.current.ready,
+    )
+    return float(max(0, begun - 1) + min(1.0, done / trainer.num_training_batches))
 
 
 @dataclass(frozen=True)
@@ -113,10 +123,18 @@ def planned_steps(trainer: Trainer) -> int | None:
     epochs, limit = trainer.max_epochs, trainer.max_steps
     if epochs is None or epochs < 0:
         return limit if limit >= 0 else None
-    whole, now = steps_an_epoch(trainer), position_of(trainer)
-    done_here = now.batch // trainer.accumulate_grad_batches
-    planned = now.step + max(0, epochs - now.epoch) * whole - done_here
+    trainer.fit_loop.setup_data()
+    now, batches = position_of(trainer), trainer.num_training_batches
+    left = sum(math.ceil(batches / _accumulated(trainer, epoch)) for epoch in range(now.epoch, epochs))
+    planned = now.step + left - now.batch // _accumulated(trainer, now.epoch)
     return min(planned, limit) if limit >= 0 else planned
+
+
+def _accumulated(trainer: Any, epoch: int) -> int:
+    """How many batches make a step in an epoch."""
+    schedules = (callback for callback in trainer.callbacks if isinstance(callback, GradientAccumulationScheduler))
+    schedule = next(schedules, None)
+    return schedule.get_accumulate_grad_batches(epoch) if schedule else trainer.accumulate_grad_batches
 
 
 def share_of_step(trainer: Any) -> float:

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import GradientAccumulationScheduler, ModelCheckpoint
 from torch import nn
 from torch.nn import functional as F
 from torch.optim import SGD
@@ -16,7 +16,7 @@ from torch.optim import SGD
 from blockyard.backbones import PreResNet
 from blockyard.callbacks import ExactResume
 from blockyard.datamodules import Digits
-from blockyard.runs.position import Position, State, planned_steps, position_of, read_state
+from blockyard.runs.position import Position, State, epochs_done, planned_steps, position_of, read_state
 from blockyard.tasks import ImageClassification
 
 
@@ -26,6 +26,7 @@ class Watch(Callback):
     def __init__(self) -> None:
         self.rates: dict[int, float] = {}
         self.planned: int | None = None
+        self.epochs: list[float] = []
         self.positions: list[Position] = []
         self.weights: list[torch.Tensor] = []
 
@@ -37,6 +38,7 @@ class Watch(Callback):
 
     def on_train_batch_end(self, trainer, pl_module, *_):
         self.positions.append(position_of(trainer))
+        self.epochs.append(epochs_done(trainer))
         self.weights.append(pl_module.network[1].weight.detach().clone())
 
     def on_validation_end(self, trainer, pl_module):
@@ -45,7 +47,7 @@ class Watch(Callback):
     on_train_epoch_end = on_validation_end
 
 
-def train(folder, resume=None, batch_size=100, schedule=None, **options) -> Watch:
+def train(folder, resume=None, batch_size=100, schedule=None, also=(), **options) -> Watch:
     """One training of a linear network in float64; a checkpoint of each hook lies in the folder."""
     seed_everything(2)
     watch = Watch()
@@ -58,7 +60,7 @@ def train(folder, resume=None, batch_size=100, schedule=None, **options) -> Watc
     trainer = Trainer(
         **{"max_epochs": 2, "limit_val_batches": 1, "logger": False, "precision": "64-true"} | options,
         accelerator="cpu",
-        callbacks=[ExactResume(), watch, saved, ended],
+        callbacks=[ExactResume(), watch, saved, ended, *also],
         num_sanity_val_steps=0,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -175,6 +177,22 @@ def test_the_last_batches_of_an_epoch_share_their_step_as_a_mean(tmp_path):
     loss = F.cross_entropy(batch["input"].double().flatten(1) @ weight.T + bias, batch["target"])
     (gradient,) = torch.autograd.grad(loss, weight)
     torch.testing.assert_close(watch.weights[4], weight.detach() - gradient, rtol=1e-12, atol=1e-13)
+
+
+def test_accumulation_may_grow(tmp_path):
+    growing = GradientAccumulationScheduler({0: 1, 1: 2, 2: 3})
+    options = {"limit_train_batches": 5, "max_epochs": 3, "schedule": {"lr_scheduler": "cosine"}}
+    watch = train(tmp_path, also=[growing], **options)
+    assert watch.planned == 5 + 3 + 2
+    assert watch.rates == pytest.approx({step: cosine(step, 10) for step in range(10)}, rel=1e-12)
+
+
+def test_epochs_are_counted_in_parts(tmp_path):
+    whole = [1 / 3, 2 / 3, 1, 4 / 3, 5 / 3, 2]
+    assert train(tmp_path, limit_train_batches=3).epochs == pytest.approx(whole)
+    options = {"limit_train_batches": 6, "batch_size": 50, "max_epochs": 3}
+    resumed = train(tmp_path / "on", tmp_path / "epoch=1.ckpt", **options)
+    assert resumed.epochs == pytest.approx([2 + batch / 6 for batch in range(1, 7)])
 
 
 def test_whole_groups_are_left_as_they_are(tmp_path):
