@@ -18,9 +18,10 @@ class EMA(WeightAveraging):
     a checkpoint holds as ``state_dict``. The weights in training stand beside it and go on when a run is resumed.
 
     Lightning's own class, made exact: whole numbers, such as an index that a layer keeps as a buffer, are copied, for
-    their average would be rounded down a little more every step; the average lies where the network lies; and nothing
-    of a training is left when it ends, where Lightning would test the weights in training instead of the average if
-    the same trainer tests a checkpoint.
+    their average would be rounded down a little more every step; what a task has frozen is left alone, bit for bit,
+    for the mean of two negative zeros is a positive one, and that of two infinities no number; the average lies where
+    the network lies; and nothing of a training is left when it ends, where Lightning would test the weights in training
+    instead of the average if the same trainer tests a checkpoint.
 
     Args:
         decay: Share of the average that a step keeps, ``d``.
@@ -37,6 +38,7 @@ class EMA(WeightAveraging):
         super().__init__(use_buffers=True, multi_avg_fn=self._blend)
         self.decay, self.warm_up = decay, warm_up
         self._kept = decay
+        self._frozen: set[int] = set()
         self._swapped = False
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
@@ -49,7 +51,10 @@ class EMA(WeightAveraging):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Follow the network to its device, where it was not yet when the average was made."""
         assert self._average_model is not None
-        self._average_model.module.to(pl_module.device)  # its counter stays: reading it would wait for the device
+        average: Any = self._average_model.module.to(pl_module.device)  # not its counter: reading that would wait
+        # What is averaged comes as views of the tensors, of which only the address tells which they are.
+        frozen = getattr(average, "frozen", None)
+        self._frozen = {one.data_ptr() for one in frozen.tensors(average.network)} if frozen else set()
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at the average."""
@@ -77,6 +82,10 @@ class EMA(WeightAveraging):
 
     @torch.no_grad()
     def _blend(self, averages: list[Tensor], weights: list[Tensor], _: Any) -> None:
+        moving = [pair for pair in zip(averages, weights, strict=True) if pair[0].data_ptr() not in self._frozen]
+        if not moving:
+            return
+        averages, weights = map(list, zip(*moving, strict=True))
         if averages[0].is_floating_point():
             torch._foreach_lerp_(averages, weights, 1 - self._kept)
         else:
