@@ -67,10 +67,7 @@ def checked(weights: Sequence[float], classes: int) -> Sequence[float]:
     elif not wrong and not any(weights):
         wrong = "zeros alone"
     if wrong:
-        raise ValueError(
-            f"class_weights: there are {classes} classes, each takes a finite number of at least 0, and one of them "
-            f"more than 0; got {wrong}"
-        )
+        raise ValueError(f"class_weights: {classes} numbers of at least 0, one a class and not all 0, got {wrong}")
     return weights
 
 

@@ -173,7 +173,7 @@ class TestWithOthers:
     ],
 )
 def test_what_are_no_weights_is_refused_with_the_number_of_classes(weights, wrong):
-    with pytest.raises(ValueError, match=r"class_weights: .*10 (classes|numbers)") as caught:
+    with pytest.raises(ValueError, match=r"class_weights: .*10 numbers") as caught:
         task(class_weights=weights)
     assert wrong in str(caught.value)
     assert "\n" not in str(caught.value)
