@@ -18,9 +18,10 @@ class EMA(WeightAveraging):
     a checkpoint holds as ``state_dict``. The weights in training stand beside it and go on when a run is resumed.
 
     Lightning's own class, made exact: whole numbers, such as an index that a layer keeps as a buffer, are copied, for
-    their average would be rounded down a little more every step; the average lies where the network lies; and nothing
-    of a training is left when it ends, where Lightning would test the weights in training instead of the average if
-    the same trainer tests a checkpoint.
+    their average would be rounded down a little more every step; so are buffers that hold an infinity, such as masks of
+    attention, and what a task has frozen, for the mean of two infinities would be no number, and that of two negative
+    zeros a positive one. The average lies where the network lies; and nothing of a training is left when it ends, where
+    Lightning would test the weights in training instead of the average if the same trainer tests a checkpoint.
 
     Args:
         decay: Share of the average that a step keeps, ``d``.
@@ -37,6 +38,7 @@ class EMA(WeightAveraging):
         super().__init__(use_buffers=True, multi_avg_fn=self._blend)
         self.decay, self.warm_up = decay, warm_up
         self._kept = decay
+        self._copied: set[int] = set()
         self._swapped = False
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
@@ -49,7 +51,11 @@ class EMA(WeightAveraging):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Follow the network to its device, where it was not yet when the average was made."""
         assert self._average_model is not None
-        self._average_model.module.to(pl_module.device)  # its counter stays: reading it would wait for the device
+        average: Any = self._average_model.module.to(pl_module.device)  # not its counter: reading that would wait
+        frozen = average.frozen.tensors(average.network) if hasattr(average, "frozen") else ()
+        endless = (one for one in average.buffers() if one.is_floating_point() and not one.isfinite().all())
+        # What is averaged comes as views of the tensors, of which only the address tells which they are.
+        self._copied = {one.data_ptr() for one in (*frozen, *endless)}
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at the average."""
@@ -77,7 +83,13 @@ class EMA(WeightAveraging):
 
     @torch.no_grad()
     def _blend(self, averages: list[Tensor], weights: list[Tensor], _: Any) -> None:
-        if averages[0].is_floating_point():
-            torch._foreach_lerp_(averages, weights, 1 - self._kept)
-        else:
-            torch._foreach_copy_(averages, weights)
+        blended: tuple[list[Tensor], list[Tensor]] = [], []
+        copied: tuple[list[Tensor], list[Tensor]] = [], []
+        for average, weight in zip(averages, weights, strict=True):
+            exact = not average.is_floating_point() or average.data_ptr() in self._copied
+            for group, one in zip(copied if exact else blended, (average, weight), strict=True):
+                group.append(one)
+        if blended[0]:
+            torch._foreach_lerp_(*blended, 1 - self._kept)
+        if copied[0]:
+            torch._foreach_copy_(*copied)

@@ -17,8 +17,8 @@ class ScheduledDropPath(Callback):
 
     After t of T optimiser steps it is p t / T, a function of t alone: a resumed run goes on exactly. A path that is
     kept is scaled by 1 / (1 - p) by the modules themselves, so that its expectation is that of the whole path at every
-    step; evaluation drops nothing. Zoph et al., Learning Transferable Architectures for Scalable Image Recognition,
-    CVPR 2018.
+    step; evaluation drops nothing, and frozen parts of a network never do. Zoph et al., Learning Transferable
+    Architectures for Scalable Image Recognition, CVPR 2018.
 
     The network must have paths that can drop: ``--model.backbone.drop_path_rate 0.2`` gives them to those of timm.
 
@@ -43,7 +43,8 @@ class ScheduledDropPath(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find the paths, and how many steps the run has."""
-        self._final = final_probabilities(pl_module, self.probability)
+        paths = final_probabilities(pl_module, self.probability)
+        self._final = {path: final for path, final in paths.items() if path.training}  # a frozen one drops nothing
         if not any(self._final.values()):
             raise ValueError(
                 "ScheduledDropPath: nothing in the network drops a path; --model.backbone.drop_path_rate 0.2 makes "

@@ -301,7 +301,8 @@ class DataModule(LightningDataModule, ABC):
         if "epoch" not in self._resumed:
             return (self.trainer.current_epoch if self.trainer else 0), 0
         then, now = self._resumed, self._order(samples)
-        changed = [f"{name}={then[name]} then and {now[name]} now" for name in now if now[name] != then[name]]
+        pairs = {key: (then.get(key, 0), now.get(key, 0)) for key in {**now, **then} if key not in ("epoch", "batch")}
+        changed = [f"{key}={before} then and {after} now" for key, (before, after) in pairs.items() if before != after]
         if changed and then["batch"]:
             raise ValueError(f"the checkpoint is from the middle of an epoch, which can't go on: {', '.join(changed)}")
         self._resumed = {"seed": then["seed"]}

@@ -49,6 +49,8 @@ class Split(Dataset[dict[str, Any]]):
     the windows of a long recording, the clips of a tracklet. None: each sample has ``views`` items."""
     windows: Sequence[tuple[float, float]] | None = None
     """Of every item the part of its recording that it is, from and to, in seconds."""
+    targets: NDArray[Any] | None = None
+    """The label of each sample ``(n,)``, or, where it may have several, ``(n, K)`` of 0 and 1; None if unknown."""
     transform: A.Compose | None = None
 
     def __len__(self) -> int:
@@ -199,9 +201,17 @@ class TrainSampler(DistributedSampler[Key]):
 
     def __iter__(self) -> Iterator[Key]:
         epoch, start = self.epoch, self.start
-        order = np.random.default_rng([self.seed, epoch, 0]).permutation(self.samples)
+        order = self.order(np.random.default_rng([self.seed, epoch, 0]))
         batches = order[: self.batches * self.batch_size].reshape(self.batches, self.num_replicas, -1)
         return ((epoch, index) for index in batches[start:, self.rank].ravel().tolist())
+
+    def order(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """The samples of an epoch's global batches, one batch after the other; more of them are left out.
+
+        Args:
+            rng: Where the randomness comes from: a stream of the epoch's own.
+        """
+        return rng.permutation(self.samples)
 
     def set_epoch(self, epoch: int) -> None:
         """Move to an epoch; only the one that a run was resumed in starts in the middle."""

@@ -32,9 +32,10 @@ class SmoothedBCE(nn.Module):
 class AudioTagging(AudioClassification):
     """Finds all that is heard in each recording; the arguments are those of :class:`AudioClassification`.
 
-    Every class has a probability of its own; targets are ``(B, K)``, zeros and ones. A test gives mAP, the mean of the
-    classes' average precision; ``macro_f1``, where what has half a probability or more counts as heard; and ``lrap``,
-    the mean of the samples' average precision (label ranking), which ``sample_scores`` holds as ``AP``.
+    Every class has a probability of its own; targets are ``(B, K)``, zeros and ones; ``class_weights`` are refused, for
+    labels here do not exclude each other. A test gives mAP, the mean of the classes' average precision; ``macro_f1``,
+    where what has half a probability or more counts as heard; and ``lrap``, the mean of the samples' average precision
+    (label ranking), which ``sample_scores`` holds as ``AP``.
 
     Every process scores all files, so that a metric that is no mean over samples does not depend on their number.
     """
@@ -46,6 +47,8 @@ class AudioTagging(AudioClassification):
         """Make ``loss``; the metrics are functions of all samples at once."""
         if loss is not None:
             raise ValueError("AudioTagging learns each label by a cross entropy of its own: leave loss away")
+        if self.class_weights is not None:
+            raise ValueError("AudioTagging has labels that exclude no other: class_weights are for one label a sample")
         self.loss = SmoothedBCE(label_smoothing)
         self.class_scores: dict[str, Tensor] = {}
 

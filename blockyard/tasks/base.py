@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from lightning.pytorch import LightningModule
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from blockyard.blocks import Block
 from blockyard.plugging import Plug, apply_plugs
 from blockyard.runs.position import share_of_step
+from blockyard.tasks.freezing import find_frozen
 from blockyard.tasks.memory_format import put_channels_last, with_channels_last
 from blockyard.tasks.parameter_groups import ParameterGroups
 from blockyard.tasks.schedules import schedule
@@ -44,7 +46,8 @@ class Task(LightningModule):
         warmup_epochs: Epochs of linear warm-up before the schedule starts.
         warmup_factor: The warm-up starts at this fraction of the learning rate.
         lr_multipliers: Factors of the learning rate by the beginning of a parameter's name in the network, which may
-            hold globs: ``{decode_head: 10, backbone.layer*: 0.1}``; of several that fit, the first.
+            hold globs: ``{decode_head: 10, backbone.layer*: 0.1}``; of several that fit, the first. A factor of 0 keeps
+            weights, but not batch-norm statistics: that is what ``freeze`` does.
         layer_decay: Factor of the learning rate from each layer to the one before it, with 1 at the head (Clark et al.,
             ELECTRA, ICLR 2020); a layer is a unit such as ResNet's ``layer3.4`` with the blocks plugged in there.
             ``lr_multipliers`` come on top.
@@ -52,10 +55,15 @@ class Task(LightningModule):
             left without weight decay; or names of further parameters, which may hold globs, that are too.
         channels_last: Whether weights of convolutions, and inputs, lie in memory with the channels of a position
             beside each other, which is what tensor cores want; the mathematics is the same, the rounding is not.
+        freeze: Names of modules or parameters of the network, matched as those of ``lr_multipliers``, that training
+            leaves as they are, bit for bit: no gradient, optimiser state or weight decay, no moving statistics, and
+            evaluation mode, so that nothing drops. Gradients pass through. A block plugged in there trains all the
+            same, unless a pattern names it by its own segment: ``[layer*]`` is all of the stock stages and none of the
+            blocks, ``[layer*, "*.block"]`` these too.
 
     Raises:
         ValueError: If ``block``, ``at`` and ``plugs`` do not fit together, a plug is refused, a name fits no
-            parameter, the network's layers are not known, or
+            parameter, nothing is left to train, the network's layers are not known, or
             ``channels_last`` is given for a network without convolutions of rank 2 or 3.
     """
 
@@ -80,6 +88,7 @@ class Task(LightningModule):
         layer_decay: float | None = None,
         no_weight_decay: bool | list[str] | None = None,
         channels_last: bool | None = None,
+        freeze: list[str] | None = None,
     ) -> None:
         super().__init__()
         self.plugs = _plugs(block, at, plugs)
@@ -89,7 +98,13 @@ class Task(LightningModule):
         self.lr_scheduler = lr_scheduler
         self.lr_interval = lr_interval
         self.warmup_epochs, self.warmup_factor = warmup_epochs, warmup_factor
-        self.parameter_groups = ParameterGroups(network, lr_multipliers or {}, layer_decay, no_weight_decay)
+        self.frozen = find_frozen(network, freeze or [])
+        self.frozen.hold(network)
+        if freeze:
+            print(self.frozen.line(network))
+            warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")  # Lightning thinks them forgotten
+        groups = ParameterGroups(network, lr_multipliers or {}, layer_decay, no_weight_decay, self.frozen.parameters)
+        self.parameter_groups = groups
         self.channels_last = bool(channels_last)
         if self.channels_last:
             put_channels_last(network)
@@ -100,6 +115,12 @@ class Task(LightningModule):
         super().__init_subclass__(**options)
         for name in STEPS & vars(cls).keys():
             setattr(cls, name, naming_layers(vars(cls)[name]))
+
+    def train(self, mode: bool = True) -> Self:
+        """Put everything in training mode that is not frozen."""
+        super().train(mode)
+        self.frozen.rest(self.network)
+        return self
 
     def forward(self, x: Tensor) -> Tensor:
         """What the network makes of a batch ``(B, C, *S)``; in evaluation B may be 0, on a process without a sample."""

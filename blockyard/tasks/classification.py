@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from blockyard.backbones import Backbone
 from blockyard.mistakes import nearest
 from blockyard.tasks.base import Batch, Task
 from blockyard.tasks.class_means import MacroAccuracy, MacroF1
+from blockyard.tasks.class_weights import WeightedCrossEntropy, balanced_weights, checked, give_weights
 from blockyard.tasks.mixing import Mixing
 from blockyard.tasks.sample_scores import SampleScores
 
@@ -40,13 +41,18 @@ class Classification(Task):
         loss: What trains, called with logits and target, such as a class of :mod:`blockyard.losses`; one that has an
             argument ``features`` also gets the last map before it is pooled. None is the cross entropy. Evaluation
             keeps the cross entropy.
+        class_weights: A factor for each class in the training loss; ``balanced`` is n / (K n_k), where n_k of the n
+            training samples are of class k. See :class:`~blockyard.tasks.class_weights.WeightedCrossEntropy` for what
+            is divided by, and for smoothed and mixed labels. Another ``loss`` has to have a ``weight``, and uses it in
+            its own way. Metrics and the losses of evaluation know no weights.
         compile: Whether to run the network through ``torch.compile``, from the start of a run on; or the name of
             another backend of it than its own. Weights, checkpoints and costs are those of the network as it is.
         options: Those of :class:`~blockyard.tasks.base.Task`.
 
     Raises:
-        ValueError: If ``label_smoothing`` is out of range or given to another loss than the cross entropy, ``compile``
-            names no backend of torch's, or as :class:`~blockyard.tasks.base.Task`.
+        ValueError: If ``label_smoothing`` is out of range or given to another loss than the cross entropy,
+            ``class_weights`` do not fit classes or loss, ``compile`` names no backend of torch's, or as
+            :class:`~blockyard.tasks.base.Task`; when training starts, if ``balanced`` finds a class without a sample.
     """
 
     primary_metric: ClassVar[str] = "top1"
@@ -60,6 +66,7 @@ class Classification(Task):
         mixing: Mixing | None = None,
         loss: Callable[[], nn.Module] | None = None,
         compile: bool | str | None = None,
+        class_weights: list[float] | Literal["balanced"] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(backbone(num_classes, input_shape[0]), input_shape, **options)
@@ -67,13 +74,21 @@ class Classification(Task):
         self.mixing = mixing
         self.outcomes: dict[str, Tensor] = {}
         self.confusion: Tensor | None = None
+        self.class_weights = class_weights
         self.make_criteria(label_smoothing, loss)
         self.loss_takes_features = "features" in inspect.signature(self.loss.forward).parameters
         self.compiler = _compiler(compile)
         self._both: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
 
     def setup(self, stage: str) -> None:
-        """Compile the network, in place, so that its weights keep their names."""
+        """Count the classes, if they are to be balanced; compile the network, in place: its weights keep their names.
+
+        Raises:
+            ValueError: If the classes can't be balanced.
+        """
+        if stage == "fit" and self.class_weights == "balanced":
+            weights = balanced_weights(self.trainer.datamodule)  # type: ignore[attr-defined]
+            self.loss.get_buffer("weight").copy_(torch.tensor(weights))
         if self.compiler:
             self.network.compile(backend=self.compiler)
         if self.compiler and self.loss_takes_features:
@@ -86,7 +101,12 @@ class Classification(Task):
             raise ValueError("label_smoothing is the cross entropy's: set the loss's own instead, if it has one")
         if not 0 <= label_smoothing <= 1:
             raise ValueError(f"label_smoothing={label_smoothing} must be from 0 to 1")
-        self.loss: nn.Module = nn.CrossEntropyLoss(label_smoothing=label_smoothing) if loss is None else loss()
+        cross_entropy = nn.CrossEntropyLoss if self.class_weights is None else WeightedCrossEntropy
+        self.loss: nn.Module = cross_entropy(label_smoothing=label_smoothing) if loss is None else loss()
+        if self.class_weights is not None:
+            # those that balance are known from the data, when training starts
+            weights = [1.0] * self.num_classes if self.class_weights == "balanced" else self.class_weights
+            give_weights(self.loss, checked(weights, self.num_classes))
         self.val_loss = MeanMetric()
         self.val_metrics = _metrics(self.num_classes, "val/")
         self.test_metrics = _metrics(self.num_classes, "test/")

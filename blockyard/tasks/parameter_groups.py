@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from math import inf
 from typing import Any
 
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import nn
 
 from blockyard.mistakes import nearest
@@ -22,22 +23,34 @@ class ParameterGroups:
 
     Args:
         network: The network.
-        multipliers: Factors of the learning rate, by the beginning of a parameter's name; of several, the first.
+        multipliers: Factors of the learning rate, by the beginning of a parameter's name; of several, the first. At 0
+            weights stay, and all else that training changes goes on, such as batch-norm statistics.
         layer_decay: Factor from one layer of the network to the one before it, beginning with 1 at the head.
         no_weight_decay: Whether biases, norms and all else of one axis at most, and what the network itself says, are
             left without weight decay; or names of further parameters, with all of these.
+        frozen: Names of parameters that no optimiser holds.
 
     Raises:
-        ValueError: If a name fits no parameter, ``layer_decay`` is out of range, or the network has no known layers.
+        ValueError: If a name fits no parameter, a multiplier is negative, ``layer_decay`` is out of range, or the
+            network has no known layers.
     """
 
     network: nn.Module
     multipliers: dict[str, float] = field(default_factory=dict)
     layer_decay: float | None = None
     no_weight_decay: bool | list[str] | None = None
+    frozen: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         _check(self.network, self.multipliers, "lr_multipliers")
+        for pattern, factor in self.multipliers.items():
+            if not 0 <= factor < inf:
+                raise ValueError(f"lr_multipliers: {pattern}={factor} must be a finite factor of at least 0")
+            if factor == 0:
+                rank_zero_warn(
+                    f"lr_multipliers: {pattern} at 0 keeps its weights, but its batch-norm statistics go on moving and "
+                    "its dropout goes on dropping; freeze leaves it as it is"
+                )
         if isinstance(self.no_weight_decay, list):
             _check(self.network, self.no_weight_decay, "no_weight_decay")
         if self.layer_decay is not None:
@@ -51,6 +64,7 @@ class ParameterGroups:
         Args:
             parameters: Of the task, those of the network under ``network.``; the rest counts as the head.
         """
+        parameters = [(name, one) for name, one in parameters if name.removeprefix("network.") not in self.frozen]
         if not (self.multipliers or self.layer_decay or self.no_weight_decay):
             return [parameter for _, parameter in parameters]
         scales = self._scales()
@@ -154,22 +168,33 @@ def _undecayed(network: nn.Module, no_weight_decay: bool | list[str] | None) -> 
         if hasattr(type(module), "no_weight_decay"):
             patterns += [f"{path}.{name}" if path else name for name in module.no_weight_decay()]
     for name, _ in network.named_parameters():
-        if any(_fits(name, pattern) for pattern in patterns):
+        if any(fits(name, pattern) for pattern in patterns):
             yield name
 
 
 def _multiplier(name: str, multipliers: dict[str, float]) -> float:
-    return next((factor for pattern, factor in multipliers.items() if _fits(name, pattern)), 1.0)
+    return next((factor for pattern, factor in multipliers.items() if fits(name, pattern)), 1.0)
 
 
-def _fits(name: str, pattern: str) -> bool:
-    plain = ".".join(part for part in name.split(".") if part != "host")  # the same pattern with and without plugs
-    return any(fnmatchcase(one, whole) for one in (name, plain) for whole in (pattern, f"{pattern}.*"))
+def fits(name: str, pattern: str, whole: bool = False) -> bool:
+    """Whether a pattern fits a name, or, unless it must be the ``whole`` one, the beginning of it up to a dot."""
+    patterns = (pattern,) if whole else (pattern, f"{pattern}.*")
+    return any(fnmatchcase(one, of) for one in (name, plain(name)) for of in patterns)
+
+
+def near(pattern: str, names: Iterable[str]) -> str:
+    """A hint: which parts of a network, of those that hold the named parameters, a pattern may have meant."""
+    parts = [plain(name).split(".") for name in names]
+    return nearest(pattern, {".".join(path[:i]) for path in parts for i in range(1, len(path))})
+
+
+def plain(name: str) -> str:
+    """A name as it is without plugs, so that patterns mean the same with and without them."""
+    return ".".join(part for part in name.split(".") if part != "host")
 
 
 def _check(network: nn.Module, patterns: Iterable[str], option: str) -> None:
     names = [name for name, _ in network.named_parameters()]
     for pattern in patterns:
-        if not any(_fits(name, pattern) for name in names):
-            near = nearest(pattern, sorted({name.rpartition(".")[0] for name in names}))
-            raise ValueError(f"{option}: {pattern} fits no parameter; {near}")
+        if not any(fits(name, pattern) for name in names):
+            raise ValueError(f"{option}: {pattern} fits no parameter; {near(pattern, names)}")

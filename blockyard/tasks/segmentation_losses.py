@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from blockyard.heads import Segmentor
+from blockyard.tasks.class_weights import checked
 from blockyard.tasks.segmentation_metrics import IGNORED
 
 
@@ -50,12 +51,11 @@ def weigh_classes(network: Segmentor, weights: list[float] | None) -> None:
     """Give each class a factor in the losses of all heads.
 
     Raises:
-        ValueError: If there is not one factor a class, or a head has another loss than the cross entropy.
+        ValueError: If these are no factors of the classes, or a head has another loss than the cross entropy.
     """
     if weights is None:
         return
-    if len(weights) != network.num_classes or min(weights) < 0:
-        raise ValueError(f"class_weights: {network.num_classes} numbers of at least 0, one a class, got {weights}")
+    checked(weights, network.num_classes)
     heads: list[Any] = [network.decode_head, *network.auxiliary_heads]
     for head in heads:
         losses = head.loss_decode if isinstance(head.loss_decode, nn.ModuleList) else [head.loss_decode]

@@ -106,19 +106,29 @@ class TestTwoProcesses:
     # float64 on both sides; sums are taken in another order
     CLOSE = {"rtol": 1e-9, "atol": 1e-12}  # noqa: RUF012
 
-    @pytest.mark.parametrize(
-        "name", ["cross entropy", "bias loss", "activated gradient", "activated update", "all, accumulated"]
+    EQUAL = (
+        *("cross entropy", "bias loss", "activated gradient", "activated update", "all, accumulated"),
+        *("weighted", "balanced", "frozen", "drawn alike"),
     )
+    OTHERWISE = ("bias loss of each process", "activated before the processes agree", "weighted by each process")
+
+    @pytest.mark.parametrize("name", EQUAL)
     def test_equal_one(self, found, name):
         alone, first, second = (torch.tensor(weights[name], dtype=torch.float64) for weights in found)
         torch.testing.assert_close(first, alone, **self.CLOSE)
         assert torch.equal(first, second)
 
-    @pytest.mark.parametrize("name", ["bias loss of each process", "activated before the processes agree"])
+    @pytest.mark.parametrize("name", OTHERWISE)
     def test_what_would_be_wrong_is_told_apart(self, found, name):
         alone, first, _ = (torch.tensor(weights[name], dtype=torch.float64) for weights in found)
         assert (alone - first).abs().max() > 1e-5
 
     def test_each_training_is_another(self, found):
-        names = ["cross entropy", "bias loss", "activated gradient", "activated update", "all, accumulated"]
-        assert len({tuple(found[0][name]) for name in names}) == len(names)
+        assert len({tuple(found[0][name]) for name in self.EQUAL}) == len(self.EQUAL)
+
+    def test_what_is_frozen_is_that_of_the_beginning(self, found):
+        seed_everything(0)
+        start = nn.Conv2d(1, 8, 3, 2).weight.flatten().tolist()  # what the script makes first
+        for weights in found:
+            assert weights["frozen"][: len(start)] == start
+            assert weights["weighted"][: len(start)] != start

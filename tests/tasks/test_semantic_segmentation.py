@@ -95,7 +95,7 @@ class TestWeights:
         loss = module.network.losses(data["input"], data["target"])["decode.loss_ce"]
         torch.testing.assert_close(loss, 2 * losses[hardest & (data["target"] > 0)].sum() / losses.numel())
 
-    @pytest.mark.parametrize("weights", [[1.0, 1.0], [1.0, 1.0, 1.0, -1.0]])
+    @pytest.mark.parametrize("weights", [[1.0, 1.0], [1.0, 1.0, 1.0, -1.0], [0.0] * 4, [float("nan")] * 4])
     def test_one_for_each_class(self, weights):
         with pytest.raises(ValueError, match="class_weights: 4 numbers of at least 0, one a class"):
             few.task(class_weights=weights)

@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.optim import SGD
 
 from blockyard.backbones import Backbone, Stage
-from blockyard.callbacks import GradientActivation
+from blockyard.callbacks import EMA, GradientActivation
 from blockyard.datamodules import Digits
 from blockyard.losses import BiasLoss
 from blockyard.tasks import ImageClassification
@@ -60,24 +61,37 @@ class TooEarly(GradientActivation):
         pass
 
 
-TRAININGS: dict[str, tuple[Any, list[Callback], int]] = {
-    "cross entropy": (None, [], 1),
-    "bias loss": (BiasLoss, [], 1),
-    "bias loss of each process": (OwnExtremes, [], 1),
-    "activated gradient": (None, [GradientActivation()], 1),
-    "activated update": (None, [GradientActivation(stage="update")], 1),
-    "activated before the processes agree": (None, [TooEarly()], 1),
-    "all, accumulated": (BiasLoss, [GradientActivation()], 2),
+class OwnSum(nn.CrossEntropyLoss):
+    """What the weighted loss must not do: divide by the weights of a process's own samples."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return F.cross_entropy(input, target, self.weight.to(input.dtype))
+
+
+WEIGHTS = [0.25, 1.0, 4.0, 1.0, 1.0, 0.0, 1.0, 2.0, 1.0, 8.0]
+TRAININGS: dict[str, tuple[dict[str, Any], list[Callback], int]] = {
+    "cross entropy": ({}, [], 1),
+    "bias loss": ({"loss": BiasLoss}, [], 1),
+    "bias loss of each process": ({"loss": OwnExtremes}, [], 1),
+    "activated gradient": ({}, [GradientActivation()], 1),
+    "activated update": ({}, [GradientActivation(stage="update")], 1),
+    "activated before the processes agree": ({}, [TooEarly()], 1),
+    "all, accumulated": ({"loss": BiasLoss}, [GradientActivation()], 2),
+    "weighted": ({"class_weights": WEIGHTS}, [], 1),
+    "weighted by each process": ({"class_weights": WEIGHTS, "loss": OwnSum}, [], 1),
+    "balanced": ({"class_weights": "balanced"}, [], 1),
+    "frozen": ({"freeze": ["conv"]}, [EMA(0.5)], 1),
+    "drawn alike": ({}, [], 1),
 }
-"""Loss, callbacks, batches a step."""
+"""Options of the task, callbacks, batches a step."""
 
 
 def train(name: str, devices: int) -> list[float]:
     """The weights after three steps."""
-    loss, callbacks, accumulate = TRAININGS[name]
+    options, callbacks, accumulate = TRAININGS[name]
     seed_everything(0)
     optimizer = partial(SGD, lr=0.5, momentum=0.9, weight_decay=0.01)
-    module = ImageClassification(Plain, 10, (1, 8, 8), optimizer=optimizer, loss=loss)
+    module = ImageClassification(Plain, 10, (1, 8, 8), optimizer=optimizer, **options)
     trainer = Trainer(
         accelerator="cpu",
         devices=devices,
@@ -92,7 +106,7 @@ def train(name: str, devices: int) -> list[float]:
         enable_model_summary=False,
         callbacks=callbacks,
     )
-    trainer.fit(module, Digits("8x8", batch_size=8))
+    trainer.fit(module, Digits("8x8", batch_size=8, class_sampling="balanced" if name == "drawn alike" else None))
     return [value for parameter in module.network.parameters() for value in parameter.flatten().tolist()]
 
 

@@ -6,17 +6,17 @@ import os
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from blockyard.datamodules.audio.augmentation import Augmentation, Noise
 from blockyard.datamodules.audio.clips import AudioClips
 from blockyard.datamodules.audio.listing import Recordings, find_audio
-from blockyard.datamodules.base import DataModule
+from blockyard.datamodules.labelled import LabelledDataModule
 
 Range = tuple[float, float]
 
 
-class AudioDataModule(DataModule):
+class AudioDataModule(LabelledDataModule):
     """Waveforms, read when asked for; a subclass lists the files in :meth:`recordings`.
 
     Sounds are made mono by averaging channels and resampled where their rate is another. Those shorter than
@@ -48,6 +48,7 @@ class AudioDataModule(DataModule):
         seed: Seed of order and augmentation; None takes the one of ``seed_everything``.
         name: What tables call the data.
         checked: A manifest of ``check-data``; contents then count in what the data are, not names and labels alone.
+        options: Those of :class:`~blockyard.datamodules.labelled.LabelledDataModule`.
 
     Raises:
         ValueError: If a number is out of range.
@@ -73,8 +74,9 @@ class AudioDataModule(DataModule):
         seed: int | None = None,
         name: str | None = None,
         checked: str | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(batch_size, num_workers, seed, name, checked)
+        super().__init__(batch_size, num_workers, seed, name, checked, **options)
         self.save_hyperparameters()
         # A Path among them would make checkpoints unreadable; they are what the subclass was given.
         self.hparams["predict_path"] = predict_path and os.fspath(predict_path)

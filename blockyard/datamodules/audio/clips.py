@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from blockyard.datamodules.audio.augmentation import Augmentation
 from blockyard.datamodules.audio.files import AudioError, Sound, Waveform
@@ -88,6 +89,11 @@ class AudioClips(Split):
     def windows(self) -> list[tuple[float, float]] | None:  # type: ignore[override]
         """Of every window the part of its file, in seconds."""
         return None if self.training else self._laid.seconds
+
+    @property
+    def targets(self) -> NDArray[Any] | None:  # type: ignore[override]
+        """Labels of the sounds."""
+        return self.recordings.targets
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """``input``, float32 ``(1, L)``, ``valid``, ``target`` if there are labels, in training ``replaced``.

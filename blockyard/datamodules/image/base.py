@@ -5,21 +5,21 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 from functools import partial
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import albumentations as A
 import cv2
 import numpy as np
 
-from blockyard.datamodules.base import DataModule
 from blockyard.datamodules.class_folders import Listing
 from blockyard.datamodules.image.augmentation import erasing_transform, policy_transform
 from blockyard.datamodules.image.new_pictures import NewPictures, find_pictures
 from blockyard.datamodules.images import IMAGENET_MEAN, IMAGENET_STD, ImageFiles, Images, Pixels
+from blockyard.datamodules.labelled import LabelledDataModule
 from blockyard.datamodules.picture_files import check_bits
 
 
-class ImageDataModule(DataModule):
+class ImageDataModule(LabelledDataModule):
     """Picture files of any size and of most kinds, with one label each.
 
     Training pictures are cropped at random to a share ``scale`` of their area, resized to ``size`` and flipped;
@@ -54,6 +54,7 @@ class ImageDataModule(DataModule):
         seed: Seed of order and augmentation; None takes the one of ``seed_everything``.
         name: What tables call the data.
         checked: A manifest of ``check-data``; contents then count in what the data are, not names and labels alone.
+        options: Those of :class:`~blockyard.datamodules.labelled.LabelledDataModule`.
 
     Raises:
         ValueError: If a number is out of range, or there is no such policy.
@@ -80,8 +81,9 @@ class ImageDataModule(DataModule):
         bits: int | None = None,
         name: str | None = None,
         checked: str | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(batch_size, num_workers, seed, name, checked)
+        super().__init__(batch_size, num_workers, seed, name, checked, **options)
         check_bits(bits)
         self.save_hyperparameters()
         # A Path among them would make checkpoints unreadable; they are what the subclass was given.

@@ -14,18 +14,19 @@ from typing import Any, ClassVar, Literal
 import albumentations as A
 import numpy as np
 
-from blockyard.datamodules.base import DataError, DataModule
+from blockyard.datamodules.base import DataError
 from blockyard.datamodules.fingerprints import fingerprint
 from blockyard.datamodules.holding_out import hold_out
 from blockyard.datamodules.image.augmentation import erasing_transform, policy_transform
 from blockyard.datamodules.image.corruptions import VERSIONS, check_corruption, read_corrupted, read_new_test_set
 from blockyard.datamodules.image.new_pictures import NewPictures, find_pictures
 from blockyard.datamodules.images import Images
+from blockyard.datamodules.labelled import LabelledDataModule
 
 PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 
 
-class CIFAR10(DataModule):
+class CIFAR10(LabelledDataModule):
     """CIFAR-10: 50,000 training and 10,000 test pictures, 32×32, ten classes.
 
     Validation has no published split: of each class, the last ``val_size / num_classes`` training pictures in file
@@ -53,6 +54,7 @@ class CIFAR10(DataModule):
             test split.
         name: What tables call the data.
         checked: A manifest of ``check-data``; contents then count in what the data are, not names and labels alone.
+        options: Those of :class:`~blockyard.datamodules.labelled.LabelledDataModule`.
 
     Raises:
         ValueError: If ``val_size`` is negative or not a multiple of the number of classes, or there is no such
@@ -101,8 +103,9 @@ class CIFAR10(DataModule):
         predict_folder: str | list[str] | None = None,
         name: str | None = None,
         checked: str | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(batch_size, num_workers, seed, name, checked)
+        super().__init__(batch_size, num_workers, seed, name, checked, **options)
         root = os.fspath(root)  # a Path among the hyperparameters would make checkpoints unreadable
         self.save_hyperparameters()
         if val_size < 0 or val_size % self.size:

