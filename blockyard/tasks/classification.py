@@ -14,7 +14,9 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionM
 
 import blockyard.losses  # noqa: F401 - the command line finds imported classes by their name alone
 from blockyard.backbones import Backbone
+from blockyard.losses.trial import try_out
 from blockyard.mistakes import nearest
+from blockyard.plugging.probe import undisturbed
 from blockyard.tasks.base import Batch, Task
 from blockyard.tasks.class_means import MacroAccuracy, MacroF1
 from blockyard.tasks.mixing import Mixing
@@ -45,8 +47,9 @@ class Classification(Task):
         options: Those of :class:`~blockyard.tasks.base.Task`.
 
     Raises:
-        ValueError: If ``label_smoothing`` is out of range or given to another loss than the cross entropy, ``compile``
-            names no backend of torch's, or as :class:`~blockyard.tasks.base.Task`.
+        ValueError: If ``label_smoothing`` is out of range or given to another loss than the cross entropy, the loss does
+            not take such targets, ``compile`` names no backend of torch's, or as
+            :class:`~blockyard.tasks.base.Task`.
     """
 
     primary_metric: ClassVar[str] = "top1"
@@ -69,8 +72,18 @@ class Classification(Task):
         self.confusion: Tensor | None = None
         self.make_criteria(label_smoothing, loss)
         self.loss_takes_features = "features" in inspect.signature(self.loss.forward).parameters
+        if loss is not None:
+            like = self._last_map(input_shape) if self.loss_takes_features else None
+            try_out(self.loss, num_classes, mixing is not None, like)
         self.compiler = _compiler(compile)
         self._both: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
+
+    def _last_map(self, input_shape: tuple[int, ...]) -> Tensor:
+        """The last map of a sample of zeros, ``(1, C, *S)``."""
+        network: Any = self.network
+        with undisturbed(network):
+            features: Tensor = network.map_and_logits(torch.zeros(1, *input_shape))[0]
+        return features
 
     def setup(self, stage: str) -> None:
         """Compile the network, in place, so that its weights keep their names."""
