@@ -41,8 +41,8 @@ def mistake_in(error: BaseException) -> BaseException | None:
     """What people can do something about, under whatever others wrapped around it; None means a bug.
 
     That is a ``ValueError`` for what they got wrong and a ``FloatingPointError`` for a training that diverged, both
-    raised by this package's own code; what Lightning calls a misconfiguration; what a class of a library says to options
-    that a configuration gives it; and whatever a disk says that is full, read-only or otherwise won't.
+    raised by this package's own code; what Lightning calls a misconfiguration; what a class of a library says to the
+    options that a configuration gives it; and whatever a disk says that is full, read-only or otherwise won't.
     """
     cause: BaseException | None = error
     while cause is not None:
@@ -73,6 +73,9 @@ def _of_a_library(error: BaseException) -> str | None:
     if type(error).__name__ == "MisconfigurationException" and type(error).__module__.startswith("lightning."):
         return f"trainer: {text}"
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    where = str(frames[-1].f_globals.get("__name__", "")) if frames else ""
+    if where.startswith("lightning.pytorch.callbacks.") and isinstance(error, RuntimeError | ValueError | ImportError):
+        return f"trainer.callbacks: {text}"
     places = [place for place, frame in enumerate(frames) if frame.f_code.co_name == "default_class_instantiator"]
     if not places or [frame.f_code.co_name for frame in frames[places[-1] + 1 :]][:1] != ["__init__"]:
         return None

@@ -47,8 +47,8 @@ class Classification(Task):
         options: Those of :class:`~blockyard.tasks.base.Task`.
 
     Raises:
-        ValueError: If ``label_smoothing`` is out of range or given to another loss than the cross entropy, the loss does
-            not take such targets, ``compile`` names no backend of torch's, or as
+        ValueError: If ``label_smoothing`` is out of range or given to another loss than the cross entropy, the loss
+            does not take such targets, ``compile`` names no backend of torch's, or as
             :class:`~blockyard.tasks.base.Task`.
     """
 
