@@ -121,6 +121,7 @@ def export(portable: Portable, name: str) -> tuple[bytes, list[str]]:
                 refusal = refusal or str(error)
             except DiffersError as error:
                 difference = difference or str(error)
+                break
             else:
                 best = found if best is None or len(found.refuses) < len(best.refuses) else best
                 if not best.refuses:

@@ -151,8 +151,8 @@ def check_batches(options: Mapping[str, Any], data: DataModule) -> None:
     counted = isinstance(interval, int) or (isinstance(interval, float) and interval > 1)
     if counted and every and interval > train and val:
         raise ValueError(
-            f"trainer.val_check_interval: an epoch has {train} batches and no {interval:g}: a share of an epoch such as "
-            "0.5, fewer batches, or with trainer.check_val_every_n_epoch null any number of batches across epochs"
+            f"trainer.val_check_interval: an epoch has {train} batches and no {interval:g}: a share of it such as 0.5, "
+            "fewer batches, or with trainer.check_val_every_n_epoch null any number of batches across epochs"
         )
     epochs = options["max_epochs"] or 0
     never = epochs < every if every else counted and interval > epochs * train
