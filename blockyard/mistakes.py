@@ -41,7 +41,8 @@ def mistake_in(error: BaseException) -> BaseException | None:
     """What people can do something about, under whatever others wrapped around it; None means a bug.
 
     That is a ``ValueError`` for what they got wrong and a ``FloatingPointError`` for a training that diverged, both
-    raised by this package's own code, and whatever a disk says that is full, read-only or otherwise won't.
+    raised by this package's own code; what Lightning calls a misconfiguration; what a class of a library says to the
+    options that a configuration gives it; and whatever a disk says that is full, read-only or otherwise won't.
     """
     cause: BaseException | None = error
     while cause is not None:
@@ -49,6 +50,8 @@ def mistake_in(error: BaseException) -> BaseException | None:
             return cause
         if isinstance(cause, OSError) and cause.errno in DISK:
             return ValueError(_of_the_disk(cause))
+        if said := _of_a_library(cause):
+            return ValueError(said)
         cause = cause.__cause__
     return None
 
@@ -58,6 +61,30 @@ def _is_ours(error: BaseException) -> bool:
     # A data error in a DataLoader's worker is raised again by torch: its class says whose it is.
     places = (type(error).__module__, str(frames[-1].f_globals.get("__name__", "")))
     return any(place.startswith("blockyard") for place in places)
+
+
+LIBRARIES = ("lightning.", "timm.", "torch.")
+"""Modules whose classes a configuration may name, and which say themselves what they can't do."""
+
+
+def _of_a_library(error: BaseException) -> str | None:
+    """What a library says to what it was given, one line; None if it is no such word."""
+    text = " ".join(str(error).split())
+    if type(error).__name__ == "MisconfigurationException" and type(error).__module__.startswith("lightning."):
+        return f"trainer: {text}"
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    where = str(frames[-1].f_globals.get("__name__", "")) if frames else ""
+    if where.startswith("lightning.pytorch.callbacks.") and isinstance(error, RuntimeError | ValueError | ImportError):
+        return f"trainer.callbacks: {text}"
+    places = [place for place, frame in enumerate(frames) if frame.f_code.co_name == "default_class_instantiator"]
+    if not places or [frame.f_code.co_name for frame in frames[places[-1] + 1 :]][:1] != ["__init__"]:
+        return None
+    kind, options = (frames[places[-1]].f_locals.get(name) for name in ("class_type", "kwargs"))
+    if not isinstance(kind, type) or not kind.__module__.startswith(LIBRARIES):
+        return None
+    given = ", ".join(f"{name}={value!r:.40}" for name, value in (options or {}).items())
+    said = text or traceback.extract_tb(error.__traceback__)[-1].line or type(error).__name__
+    return f"{kind.__name__}({given}): {said}"
 
 
 def _of_the_disk(error: OSError) -> str:

@@ -77,3 +77,11 @@ def _cpu() -> str:
     lines = info.read_text().splitlines() if info.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return models[0] if models else platform.processor() or platform.machine()
+
+
+def precision(name: str | int | None) -> str:
+    """Today's name of a precision: Lightning still takes those that it once had."""
+    return PRECISIONS.get(str(name), str(name))
+
+
+PRECISIONS = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64-true", "None": "32-true"}

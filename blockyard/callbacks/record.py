@@ -105,6 +105,10 @@ class RunRecord(Callback):
         if not isinstance(trainer.limit_test_batches, float) or trainer.limit_test_batches != 1.0:
             rank_zero_warn(f"no record: limit_test_batches={trainer.limit_test_batches} leaves out test samples")
             return
+        trained = machine.precision(self._configuration()["trainer"].get("precision"))
+        if trainer.precision != trained:
+            rank_zero_warn(f"no record: tested in {trainer.precision}, trained in {trained}")
+            return
         task: Any = pl_module
         scores = {name: values.cpu().numpy() for name, values in task.sample_scores.items()}
         written = self._record(trainer, task, scores)

@@ -6,13 +6,26 @@ import argparse
 import importlib
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from blockyard.commands.export_formats import FORMATS, Format, RefusedError, Shape, capture, dynamic_axes, trial_shapes
+from blockyard.commands.export_formats import (
+    FORMATS,
+    NEEDED,
+    DiffersError,
+    EngineRefusedError,
+    Format,
+    RefusedError,
+    Run,
+    Shape,
+    capture,
+    dynamic_axes,
+    trial_shapes,
+)
 from blockyard.hub import from_checkpoint, save_pretrained
 from blockyard.leaderboard import atomic
 from blockyard.mistakes import ArgumentParser
@@ -97,58 +110,110 @@ def export(portable: Portable, name: str) -> tuple[bytes, list[str]]:
         ValueError: If it can't be captured, or what was made of it gives something else than the network.
     """
     form = FORMATS[name]
-    refusal = ""
-    for freedom, oblivious in [(one, flag) for one in FREEDOM for flag in (False, True)]:
-        try:
-            with _quiet(), torch.no_grad():
-                program = capture(portable, freedom, oblivious)
-                content = form.write(program, portable.card)
-                report = _compare(form, content, portable, trial_shapes(program, portable.card.input_shape))
-        except RefusedError as error:
-            refusal = refusal or str(error)
-            continue
-        return content, [_signature(dynamic_axes(program), portable), *report]
+    refusal = difference = ""
+    best: _Exported | None = None
+    for freedom in FREEDOM:
+        for oblivious in (True, False):
+            try:
+                with _quiet(), torch.no_grad():
+                    found = _captured(form, portable, freedom, oblivious)
+            except RefusedError as error:
+                refusal = refusal or str(error)
+            except DiffersError as error:
+                difference = difference or str(error)
+                break
+            else:
+                best = found if best is None or len(found.refuses) < len(best.refuses) else best
+                if not best.refuses:
+                    break
+        if best is not None:
+            why = difference or "the network takes no other"
+            return best.content, [_signature(best.dynamic, portable, why), *best.report]
+    if difference:
+        raise ValueError(f"export: {difference}: nothing was written")
     raise ValueError(f"export: {type(portable.network).__name__} can't be exported: {refusal}")
 
 
-def _compare(form: Format, content: bytes, portable: Portable, shapes: list[Shape]) -> list[str]:
-    """Run what was written, and the network, on the same inputs.
+@dataclass(frozen=True)
+class _Exported:
+    """A network as a file, compared with itself.
+
+    Args:
+        content: Its bytes.
+        dynamic: Which axes of the input may vary.
+        report: How it was compared, and what it does not take, in lines.
+        refuses: Shapes that the network takes and the file does not.
+    """
+
+    content: bytes
+    dynamic: tuple[bool, ...]
+    report: list[str]
+    refuses: list[Shape]
+
+
+def _captured(form: Format, portable: Portable, freedom: Collection[str], oblivious: bool) -> _Exported:
+    """Capture a network, write it, and run what was written beside the network on the same inputs.
 
     Raises:
-        RefusedError: If it does not run at a size that it should.
-        ValueError: If it gives something else.
+        RefusedError: If it can't be captured, or either does not run at a size that is not among the smallest.
+        DiffersError: If what was written gives something else.
     """
+    program = capture(portable, freedom, oblivious)
+    content, dynamic = form.write(program, portable.card), dynamic_axes(program)
     run = form.read(content)
     if run is None:
-        return [f"not compared with the network: {form.engine} is not installed"]
-    worst = 0.0
-    generator = torch.Generator().manual_seed(0)
-    for shape in shapes:
-        x = torch.rand(shape, generator=generator)
-        x = x if portable.card.mean or len(shape) > 3 else 2 * x - 1
+        return _Exported(content, dynamic, [f"not compared with the network: {form.engine} is not installed"], [])
+    differences: dict[Shape, float] = {}
+    refuses = []
+    for place, shape in enumerate(trial_shapes(program, portable.card.input_shape)):
         try:
-            expected, given = portable(x), run(x)
-        except Exception as error:  # each engine has its own types, and so have networks that refuse a size
-            raise RefusedError(f"at {_text(shape)}: {' '.join(str(error).split())[:200]}") from error
-        largest = float(expected.abs().max())
-        difference = float((given - expected).abs().max()) / max(largest, torch.finfo(torch.float32).tiny)
-        if given.shape != expected.shape or not difference <= TOLERANCE:
-            raise ValueError(
-                f"export: at {_text(shape)} what was exported differs from the network by {difference:.1e} of its "
-                f"largest output, allowed is {TOLERANCE:.0e}: nothing was written"
-            )
-        worst = max(worst, difference)
-    tried = " and ".join(map(_text, shapes))
-    return [f"compared by {form.engine} at {tried}: differs by {worst:.1e} of the largest output at most"]
+            differences[shape] = _difference(portable, run, shape)
+        except RefusedError as error:
+            if place < NEEDED:
+                raise
+            if isinstance(error, EngineRefusedError):
+                refuses.append(shape)
+    tried, worst = " and ".join(map(_text, differences)), max(differences.values())
+    report = [f"compared by {form.engine} at {tried}: differs by {worst:.1e} of the largest output at most"]
+    if refuses:
+        report.append(f"refuses {' and '.join(map(_text, refuses))}, which the network takes")
+    return _Exported(content, dynamic, report, refuses)
 
 
-def _signature(dynamic: tuple[bool, ...], portable: Portable) -> str:
-    """What goes in and out, and plainly which axes can't change."""
+def _difference(portable: Portable, run: Run, shape: Shape) -> float:
+    """Largest difference between a network and what was written of it, relative to the network's largest output.
+
+    Raises:
+        RefusedError: If one of them does not run.
+        DiffersError: If it is more than :data:`TOLERANCE`.
+    """
+    x = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    x = x if portable.card.mean or len(shape) > 3 else 2 * x - 1
+    try:
+        expected = portable(x)
+    except Exception as error:  # networks that refuse a size have their own types
+        raise RefusedError(f"at {_text(shape)}: {' '.join(str(error).split())[:200]}") from error
+    try:
+        given = run(x)
+    except Exception as error:  # and so has each engine
+        raise EngineRefusedError(f"at {_text(shape)}: {' '.join(str(error).split())[:200]}") from error
+    differs = f"at {_text(shape)} what was exported differs from the network"
+    if given.shape != expected.shape:
+        raise DiffersError(f"{differs} in the shape of its output")
+    largest = float(expected.abs().max())
+    difference = float((given - expected).abs().max()) / max(largest, torch.finfo(torch.float32).tiny)
+    if not difference <= TOLERANCE:
+        raise DiffersError(f"{differs} by {difference:.1e} of its largest output, allowed is {TOLERANCE:.0e}")
+    return difference
+
+
+def _signature(dynamic: tuple[bool, ...], portable: Portable, why: str) -> str:
+    """What goes in and out, and plainly which axes can't change, and why."""
     shape = portable.card.input_shape
     names = ("batch", "channels", *AXES[len(shape) - 1])
     axes = [name if free else str(size) for name, free, size in zip(names, dynamic, (2, *shape), strict=True)]
     fixed = [name for name, free in zip(names, dynamic, strict=True) if not free and name != "channels"]
-    said = f"; {' and '.join(fixed)} can't change: the network takes no other" if fixed else ""
+    said = f"; {' and '.join(fixed)} can't change: {why}" if fixed else ""
     return f"input: float32 ({', '.join(axes)}), {portable.card.takes}{said}\noutput: {portable.card.output}"
 
 

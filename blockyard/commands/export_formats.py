@@ -25,6 +25,14 @@ class RefusedError(Exception):
     """The network, or what became of it, does not take inputs of some size; one line."""
 
 
+class EngineRefusedError(RefusedError):
+    """What became of the network does not take inputs of a size that the network takes; one line."""
+
+
+class DiffersError(Exception):
+    """What became of the network gives something else than the network; one line."""
+
+
 @dataclass(frozen=True)
 class Format:
     """A kind of file.
@@ -52,7 +60,7 @@ def capture(portable: Portable, freedom: Collection[str], oblivious: bool = Fals
         freedom: What may vary, of ``batch`` and ``size``. The exporter still fixes an axis that the network compares
             with a number, as networks with learned positions do.
         oblivious: Whether to take no notice that a size of 1 may be a special case: without that, a graph can refuse a
-            batch of one for the sake of how a tensor lies in memory.
+            batch of one, or a map of 1×1, for the sake of how a tensor lies in memory.
 
     Raises:
         RefusedError: If the network decides by values or sizes so that no graph can say it.
@@ -83,19 +91,33 @@ def dynamic_axes(program: ExportedProgram) -> tuple[bool, ...]:
 
 
 def trial_shapes(program: ExportedProgram, shape: Shape) -> list[Shape]:
-    """Two shapes to compare at: one sample as in training, and three that are about a quarter larger."""
+    """Shapes to compare at: as in training, about a quarter larger, of another form, and down to the smallest.
+
+    Lengths are odd where the graph allows it, and batches of one and of several.
+    """
     batch, _, *sizes = _input(program)
-    larger = [_larger(size, length) for size, length in zip(sizes, shape[1:], strict=True)]
-    batches = (1, 3) if isinstance(batch, torch.SymInt) else (2, 2)
-    return [(batches[0], *shape), (batches[1], shape[0], *larger)]
+    free = isinstance(batch, torch.SymInt)
+    trials = []
+    for samples, factors in TRIALS:
+        lengths = zip(sizes, shape[1:], strict=True)
+        found = [_length(size, length, factors[axis % 2]) for axis, (size, length) in enumerate(lengths)]
+        trials.append((samples if free else 2, shape[0], *found))
+    return list(dict.fromkeys(trials))
 
 
-def _larger(size: Any, length: int) -> int:
-    """A length that an axis also takes; where the graph asks for multiples, such as ``32 * s``, the next but a few."""
-    if not isinstance(size, torch.SymInt):
+TRIALS = ((1, (1.0, 1.0)), (3, (1.25, 1.25)), (2, (0.6, 1.4)), (1, (0.25, 0.25)), (3, (0.0, 0.0)), (1, (0.0, 0.0)))
+"""Samples, and factors of the training's lengths, by turns; 0 is the smallest length that an axis takes."""
+NEEDED = 3
+"""Of these trials, so many at the front have to run; the smallest ones many networks refuse."""
+
+
+def _length(size: Any, length: int, factor: float) -> int:
+    """A length that an axis also takes; where the graph asks for multiples, such as ``32 * s``, one of them."""
+    if not isinstance(size, torch.SymInt) or factor == 1:
         return length
     step = int(size.node.expr.as_coeff_Mul()[0])
-    return step * (length // step + length // (4 * step) + 1)
+    steps = int(factor * length / step) + (factor > 1)
+    return steps | 1 if step == 1 else step * max(1, steps)
 
 
 def _write_torch(program: ExportedProgram, card: Card) -> bytes:

@@ -41,6 +41,7 @@ from blockyard.composing.processes import is_first_process
 from blockyard.composing.resuming import go_on, go_on_here, same_data
 from blockyard.composing.run_directories import RUNS, find_checkpoint, run_directory
 from blockyard.composing.startup import Startup
+from blockyard.composing.trainer_options import check_batches, fit_to_machine, refuse_callbacks, settle, try_optimizer
 from blockyard.datamodules import DataError, DataModule
 from blockyard.leaderboard.identity import FINGERPRINTS
 from blockyard.runs.keep_best import KeepBest, refuse_other_keepers
@@ -65,6 +66,7 @@ class SuiteCLI(LightningCLI):
         composed: The configuration.
         needs_data: Whether classes are those of the data, and have to be the checkpoint's if there is one. Otherwise a
             checkpoint that says its classes is believed, and the data it was trained on need not be there.
+        trains: Whether there will be a training; None means where the verb is ``fit``.
 
     Attributes:
         run_config: The resolved configuration of the run that trained, or will train, the network.
@@ -76,8 +78,11 @@ class SuiteCLI(LightningCLI):
             this run.
     """
 
-    def __init__(self, verb: str | None, composed: Composed, needs_data: bool = True) -> None:
+    def __init__(
+        self, verb: str | None, composed: Composed, needs_data: bool = True, trains: bool | None = None
+    ) -> None:
         self.verb, self.composed, self.needs_data = verb, composed, needs_data
+        self.trains = verb == "fit" if trains is None else trains
         verbs = dict.fromkeys(self.subcommands(), PARSER) if verb else {}
         self._startup = Startup()
         if not is_first_process():
@@ -122,6 +127,7 @@ class SuiteCLI(LightningCLI):
         section = self.config[self.subcommand] if self.subcommand else self.config
         trusting = any(option.startswith(TRUSTING) for option in self.composed.options)
         refuse_calls(section, trusting)
+        settle(section.trainer, self.trains)
         dump = yaml.safe_load(self._parser(self.subcommand).dump(section, skip_none=False))
         resolved = {key: short_names(dump[key]) for key in ("seed_everything", "trainer", "model", "data")}
         saved = self.composed.saved
@@ -137,6 +143,11 @@ class SuiteCLI(LightningCLI):
         # Where to write is the command's to say, before the training's.
         own = resolved["trainer"].get("default_root_dir")
         self._place = resolved if own else self.run_config
+
+    def instantiate_classes(self) -> None:
+        """Look at the trainer's options first: that takes no data."""
+        fit_to_machine(self._get(self.config, "trainer"), self.trains)
+        super().instantiate_classes()
 
     def _settle_classes(self) -> None:
         """Give the data the names that the checkpoint has, or compare the two.
@@ -156,6 +167,10 @@ class SuiteCLI(LightningCLI):
         self._identify_data()
         self.run_directory = run_directory(self._place)
         options = self._get(self.config_init, "trainer")
+        refuse_callbacks(_listed(options.callbacks))
+        if self.trains:
+            check_batches(options, self.datamodule)
+            try_optimizer(self.model)
         if options.logger in (None, True):
             kwargs["logger"] = self._loggers() if self.subcommand in ("fit", None) else False
         kwargs["max_time"] = None  # KeepLast leaves in time, with a checkpoint

@@ -14,7 +14,9 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionM
 
 import blockyard.losses  # noqa: F401 - the command line finds imported classes by their name alone
 from blockyard.backbones import Backbone
+from blockyard.losses.trial import try_out
 from blockyard.mistakes import nearest
+from blockyard.plugging.probe import undisturbed
 from blockyard.tasks.base import Batch, Task
 from blockyard.tasks.class_means import MacroAccuracy, MacroF1
 from blockyard.tasks.class_weights import WeightedCrossEntropy, balanced_weights, checked, give_weights
@@ -51,8 +53,9 @@ class Classification(Task):
 
     Raises:
         ValueError: If ``label_smoothing`` is out of range or given to another loss than the cross entropy,
-            ``class_weights`` do not fit classes or loss, ``compile`` names no backend of torch's, or as
-            :class:`~blockyard.tasks.base.Task`; when training starts, if ``balanced`` finds a class without a sample.
+            ``class_weights`` do not fit classes or loss, the loss does not take such targets, ``compile`` names no
+            backend of torch's, or as :class:`~blockyard.tasks.base.Task`; when training starts, if ``balanced`` finds a
+            class without a sample.
     """
 
     primary_metric: ClassVar[str] = "top1"
@@ -77,8 +80,18 @@ class Classification(Task):
         self.class_weights = class_weights
         self.make_criteria(label_smoothing, loss)
         self.loss_takes_features = "features" in inspect.signature(self.loss.forward).parameters
+        if loss is not None:
+            like = self._last_map(input_shape) if self.loss_takes_features else None
+            try_out(self.loss, num_classes, mixing is not None, like)
         self.compiler = _compiler(compile)
         self._both: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
+
+    def _last_map(self, input_shape: tuple[int, ...]) -> Tensor:
+        """The last map of a sample of zeros, ``(1, C, *S)``."""
+        network: Any = self.network
+        with undisturbed(network):
+            features: Tensor = network.map_and_logits(torch.zeros(1, *input_shape))[0]
+        return features
 
     def setup(self, stage: str) -> None:
         """Count the classes, if they are to be balanced; compile the network, in place: its weights keep their names.

@@ -52,7 +52,13 @@ def small(kind) -> Portable:
     network = nn.Sequential(
         nn.Conv2d(3, 32, 3, 2, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, CLASSES)
     )
-    plug(network, partial(kind, **OPTIONS.get(kind.__name__, {})), "0", example=(1, 3, 32, 32), quiet=True)
+    plug(
+        network,
+        partial(kind, **OPTIONS.get(getattr(kind, "__name__", ""), {})),
+        "0",
+        example=(1, 3, 32, 32),
+        quiet=True,
+    )
     return Portable(awake(network), card()).eval()
 
 
@@ -75,6 +81,55 @@ def test_every_block_exports_in_a_network_of_any_batch_and_size(kind):
     for shape in [(1, 3, 64, 48), (5, 3, 34, 50)]:
         x = torch.rand(shape)
         assert_same(program(x), portable(x))
+
+
+class Branching(nn.Module):
+    """Looks at small maps otherwise, of which a graph keeps the branch that it was captured in."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.mean((2, 3)) if x.shape[-1] > 12 else x.amax((2, 3))
+
+
+def test_a_program_that_refuses_small_maps_says_so():
+    content, report = export(Portable(Branching(), card()).eval(), "torch")
+    assert "(batch, 3, height, width)" in report[0]
+    assert report[-1] == "refuses 1×3×9×9 and 3×3×1×1 and 1×3×1×1, which the network takes"
+    program = torch.export.load(io.BytesIO(content)).module()
+    with pytest.raises(Exception, match="Guard failed"):
+        program(torch.rand(1, 3, 9, 9))
+
+
+def test_a_graph_that_takes_the_wrong_branch_at_other_sizes_keeps_its_own():
+    """ONNX has no guards: it would give a mean where the network takes the maximum."""
+    portable = Portable(Branching(), card()).eval()
+    content, report = export(portable, "onnx")
+    assert "(batch, 3, 32, 32)" in report[0]
+    assert "height and width can't change: at 1×3×9×9 what was exported differs from the network by" in report[0]
+    x = torch.rand(5, 3, 32, 32)
+    assert_same(onnx_run(content, x), portable(x))
+    with pytest.raises(Exception, match="invalid dimensions"):
+        onnx_run(content, torch.rand(1, 3, 9, 9))
+
+
+def test_pooling_to_cells_is_right_at_its_own_size_and_takes_no_other_in_onnx():
+    """Adaptive pooling of a map of any size to 3×3 cells has no counterpart there."""
+    portable = small(partial(blocks.AsymmetricNonlocal, bins=(1, 3)))
+    content, report = export(portable, "onnx")
+    assert "(batch, 3, 32, 32)" in report[0]
+    assert "height and width can't change" in report[0]
+    x = torch.rand(3, 3, 32, 32)
+    assert_same(onnx_run(content, x), portable(x))
+
+
+@pytest.mark.parametrize("name", ["torch", "onnx"])
+def test_the_smallest_maps(name):
+    portable = small(blocks.SqueezeExcitation)
+    content, report = export(portable, name)
+    assert "1×3×1×1: differs" in report[1]
+    run = torch.export.load(io.BytesIO(content)).module() if name == "torch" else partial(onnx_run, content)
+    for shape in [(1, 3, 1, 1), (3, 3, 1, 1), (1, 3, 2, 64)]:
+        x = torch.rand(shape)
+        assert_same(run(x), portable(x))
 
 
 @pytest.mark.parametrize("name", MOST_USED)

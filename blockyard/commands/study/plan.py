@@ -94,7 +94,8 @@ def plan(study: Study, name: str, look_only: bool = False) -> list[Run | ValueEr
 
 
 def _run(config: dict[str, Any], study: str, known: dict[str, dict[str, str]], look_only: bool) -> Run:
-    resolved = _Resolved(None, Composed(merge(config, {"trainer": {"enable_progress_bar": False}}))).run_config
+    composed = Composed(merge(config, {"trainer": {"enable_progress_bar": False}}))
+    resolved = _Resolved(None, composed, trains=True).run_config
     key = json.dumps(resolved["data"], sort_keys=True)
     if key not in known:
         known[key] = _fingerprints(resolved["data"], look_only)

@@ -46,7 +46,7 @@ def carry_out(file: Path) -> int:
 
 
 def _train_and_test(config: dict[str, Any]) -> None:
-    cli = SuiteCLI(None, Composed(config))
+    cli = SuiteCLI(None, Composed(config), trains=True)
     planned, now = config.get(FINGERPRINTS), cli.run_config.get(FINGERPRINTS)
     if planned and now and planned != now:
         raise ValueError(f"the data are others than when the study was planned: {planned} then, {now} now")
