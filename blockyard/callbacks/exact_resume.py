@@ -46,6 +46,9 @@ class ExactResume(Callback):
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Keep the states until training starts."""
+        fitting = trainer.state.fn == TrainerFn.FITTING
+        if fitting and trainer.max_steps != -1 and checkpoint.get(POSITION, {}).get("batch") == 0:
+            _begin_epoch(checkpoint["loops"]["fit_loop"])
         self._states = checkpoint.get(KEY, [])
         if (lost := checkpoint.get(ACCUMULATED, 0)) and trainer.state.fn == TrainerFn.FITTING:
             rank_zero_warn(
@@ -64,6 +67,20 @@ class ExactResume(Callback):
         if self._states:
             set_random_state(self._states[trainer.global_rank], trainer.strategy.root_device)
             self._states = []
+
+
+def _begin_epoch(loop: dict[str, Any]) -> None:
+    """Let a fit loop that ended an epoch begin the next.
+
+    Where ``max_steps`` is set, Lightning goes on with the epoch that is over: it counts one without a batch, so that
+    the next one trains on the samples of the one after it, and logs every step one too high.
+    """
+    for progress in loop["epoch_progress"].values():
+        progress["completed"] = progress["processed"]
+    loop["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1
+    batches = loop["epoch_loop.batch_progress"]
+    batches["is_last_batch"] = False
+    batches["current"] = dict.fromkeys(batches["current"], 0)
 
 
 def random_state(device: torch.device) -> dict[str, Any]:

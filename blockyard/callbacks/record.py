@@ -105,8 +105,9 @@ class RunRecord(Callback):
         if not isinstance(trainer.limit_test_batches, float) or trainer.limit_test_batches != 1.0:
             rank_zero_warn(f"no record: limit_test_batches={trainer.limit_test_batches} leaves out test samples")
             return
-        trained = machine.precision(self._configuration()["trainer"].get("precision"))
-        if trainer.precision != trained:
+        options = self._configuration()["trainer"]
+        trained = machine.precision(options.get("precision"))
+        if trainer.precision != trained and not options.get("plugins"):  # a plugin may be the precision
             rank_zero_warn(f"no record: tested in {trainer.precision}, trained in {trained}")
             return
         task: Any = pl_module

@@ -105,8 +105,11 @@ def trial_shapes(program: ExportedProgram, shape: Shape) -> list[Shape]:
     return list(dict.fromkeys(trials))
 
 
-TRIALS = ((1, (1.0, 1.0)), (3, (1.25, 1.25)), (2, (0.6, 1.4)), (1, (0.25, 0.25)), (3, (0.0, 0.0)), (1, (0.0, 0.0)))
-"""Samples, and factors of the training's lengths, by turns; 0 is the smallest length that an axis takes."""
+TRIALS = (
+    *((1, (1.0, 1.0)), (3, (1.25, 1.25)), (2, (0.6, 1.4))),
+    *((1, (0.25, 0.25)), (1, (-2.0, -2.0)), (3, (-1.0, -1.0)), (1, (-1.0, -1.0))),
+)
+"""Samples, and factors of the training's lengths, by turns; a negative one is of the smallest length of an axis."""
 NEEDED = 3
 """Of these trials, so many at the front have to run; the smallest ones many networks refuse."""
 
@@ -116,6 +119,8 @@ def _length(size: Any, length: int, factor: float) -> int:
     if not isinstance(size, torch.SymInt) or factor == 1:
         return length
     step = int(size.node.expr.as_coeff_Mul()[0])
+    if factor < 0:
+        return int(-factor) * step
     steps = int(factor * length / step) + (factor > 1)
     return steps | 1 if step == 1 else step * max(1, steps)
 
@@ -131,7 +136,10 @@ def _read_torch(content: bytes) -> Run:
 
 
 def _write_onnx(program: ExportedProgram, card: Card) -> bytes:
-    made = torch.onnx.export(program, dynamo=True, input_names=["input"], output_names=["output"], verbose=False)
+    try:
+        made = torch.onnx.export(program, dynamo=True, input_names=["input"], output_names=["output"], verbose=False)
+    except Exception as error:  # it has types of its own, and says what is missing in the innermost one
+        raise RefusedError(f"ONNX has no counterpart: {_innermost(error)}") from error
     assert made is not None
     model = made.model_proto
     _name_axes(model.graph, len(card.input_shape) - 1)
@@ -140,6 +148,12 @@ def _write_onnx(program: ExportedProgram, card: Card) -> bytes:
     if model.ByteSize() >= 2**31:
         raise ValueError("export: the network has more than 2 GB of weights, which one ONNX file can't hold")
     return model.SerializeToString()
+
+
+def _innermost(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _name_axes(graph: Any, rank: int) -> None:

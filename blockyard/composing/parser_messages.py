@@ -6,6 +6,8 @@ import inspect
 import re
 from typing import Any
 
+import yaml
+from jsonargparse import ArgumentParser, Namespace
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 from torch.optim import Optimizer
@@ -161,3 +163,17 @@ def _find(path: str) -> type | None:
             return kind
         stack += kind.__subclasses__()
     return None
+
+
+def dumped(parser: ArgumentParser, section: Namespace) -> dict[str, Any]:
+    """A parsed configuration as plain values.
+
+    Raises:
+        ValueError: If a value is not to be had as one, such as a member of an enumeration; one line.
+    """
+    try:
+        content: dict[str, Any] = yaml.safe_load(parser.dump(section, skip_none=False))
+    except ValueError as error:
+        why = next((line.strip(" -") for line in str(error).splitlines() if "represent" in line), str(error))
+        raise ValueError(f"config: what can't be written down is no part of a run: {' '.join(why.split())}") from error
+    return content

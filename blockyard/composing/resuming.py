@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from blockyard.callbacks.machine import precision
 from blockyard.composing.composition import contradiction, flatten, read_checkpoint
 from blockyard.composing.processes import is_first_process
 from blockyard.leaderboard.identity import FINGERPRINTS, IGNORED, PARENT, canonical, identity
@@ -162,7 +163,11 @@ def changes(saved: dict[str, Any], now: dict[str, Any]) -> dict[str, tuple[Any, 
 
 
 def _comparable(config: dict[str, Any]) -> dict[str, Any]:
-    return canonical({key: value for key, value in config.items() if key not in (FINGERPRINTS, PARENT)})
+    plain = {key: value for key, value in config.items() if key not in (FINGERPRINTS, PARENT)}
+    trainer = plain.get("trainer", {})
+    if trainer.get("precision") is not None:  # which older configurations call by other names
+        plain["trainer"] = {**trainer, "precision": precision(trainer["precision"])}
+    return canonical(plain)
 
 
 def statement(parent: Mapping[str, Any], now: dict[str, Any]) -> str:

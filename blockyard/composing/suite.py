@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
@@ -36,12 +35,12 @@ from blockyard.composing.claim import held
 from blockyard.composing.composition import TRUSTING, Composed, contradiction, read_vocabulary
 from blockyard.composing.evaluating import evaluated, evaluation_options, tested_on
 from blockyard.composing.naming import refuse_calls
-from blockyard.composing.parser_messages import explain
+from blockyard.composing.parser_messages import dumped, explain
 from blockyard.composing.processes import is_first_process
 from blockyard.composing.resuming import go_on, go_on_here, same_data
 from blockyard.composing.run_directories import RUNS, find_checkpoint, run_directory
 from blockyard.composing.startup import Startup
-from blockyard.composing.trainer_options import check_batches, fit_to_machine, refuse_callbacks, settle, try_optimizer
+from blockyard.composing.trainer_options import fit_to_machine, settle, try_out
 from blockyard.datamodules import DataError, DataModule
 from blockyard.leaderboard.identity import FINGERPRINTS
 from blockyard.runs.keep_best import KeepBest, refuse_other_keepers
@@ -128,7 +127,7 @@ class SuiteCLI(LightningCLI):
         trusting = any(option.startswith(TRUSTING) for option in self.composed.options)
         refuse_calls(section, trusting)
         settle(section.trainer, self.trains)
-        dump = yaml.safe_load(self._parser(self.subcommand).dump(section, skip_none=False))
+        dump = dumped(self._parser(self.subcommand), section)
         resolved = {key: short_names(dump[key]) for key in ("seed_everything", "trainer", "model", "data")}
         saved = self.composed.saved
         evaluation = evaluation_options(dump) if self.subcommand != "fit" else []
@@ -167,10 +166,8 @@ class SuiteCLI(LightningCLI):
         self._identify_data()
         self.run_directory = run_directory(self._place)
         options = self._get(self.config_init, "trainer")
-        refuse_callbacks(_listed(options.callbacks))
         if self.trains:
-            check_batches(options, self.datamodule)
-            try_optimizer(self.model)
+            try_out(options, self.model, self.datamodule)
         if options.logger in (None, True):
             kwargs["logger"] = self._loggers() if self.subcommand in ("fit", None) else False
         kwargs["max_time"] = None  # KeepLast leaves in time, with a checkpoint

@@ -115,12 +115,25 @@ def _is_plain(value: Any) -> bool:
     )
 
 
-def refuse_callbacks(callbacks: list[Callback]) -> None:
-    """Refuse callbacks of Lightning that set options of their own: what runs is what the configuration says.
+def try_out(options: Mapping[str, Any], task: Any, data: DataModule) -> None:
+    """Refuse, before a training has a folder, what it would end by soon.
+
+    Args:
+        options: The ``trainer`` section, instantiated.
+        task: What is trained; it makes an optimiser, which is dropped.
+        data: What it is trained on.
 
     Raises:
-        ValueError: If there is one.
+        ValueError: If limits and intervals do not go with the batches that there are, the optimiser refuses its
+            options, or a callback sets options itself.
     """
+    _refuse_callbacks(_listed(options["callbacks"] or []))
+    _check_batches(options, data)
+    task.optimizer(task.parameter_groups.of(task.named_parameters()))
+
+
+def _refuse_callbacks(callbacks: list[Callback]) -> None:
+    """What runs is what the configuration says."""
     for callback in callbacks:
         if isinstance(callback, BatchSizeFinder | LearningRateFinder):
             option = "data.batch_size" if isinstance(callback, BatchSizeFinder) else "model.optimizer.lr"
@@ -130,16 +143,8 @@ def refuse_callbacks(callbacks: list[Callback]) -> None:
             )
 
 
-def check_batches(options: Mapping[str, Any], data: DataModule) -> None:
-    """Compare limits and intervals with the batches that there are.
-
-    Args:
-        options: The ``trainer`` section of a training.
-        data: What it trains on.
-
-    Raises:
-        ValueError: If a share of an epoch is less than a batch, or an interval more than an epoch.
-    """
+def _check_batches(options: Mapping[str, Any], data: DataModule) -> None:
+    """Compare limits and intervals with the batches that there are."""
     if options["fast_dev_run"]:
         return
     batches = len(data.train_dataloader())
@@ -160,11 +165,6 @@ def check_batches(options: Mapping[str, Any], data: DataModule) -> None:
         rank_zero_warn(f"no validation in {epochs} epochs of {train} batches, so no best.ckpt")
 
 
-def try_optimizer(task: Any) -> None:
-    """Make the optimiser of a task once, so that options that it refuses are known before the run has a folder."""
-    task.optimizer(task.parameter_groups.of(task.named_parameters()))
-
-
 def _limited(options: Mapping[str, Any], split: str, batches: int) -> int:
     """Batches of an epoch."""
     name = "overfit_batches" if options["overfit_batches"] else f"limit_{split}_batches"
@@ -179,5 +179,5 @@ def _limited(options: Mapping[str, Any], split: str, batches: int) -> int:
     return int(batches * limit)
 
 
-def _listed(loaders: Any) -> list[Any]:
-    return loaders if isinstance(loaders, list) else [loaders]
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

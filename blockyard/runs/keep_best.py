@@ -57,6 +57,7 @@ class KeepBest(ModelCheckpoint):
             with found.open("rb") as file:
                 atomic.save(place, lambda copy: shutil.copyfileobj(file, copy))
         self.best_model_score = self.kth_value = score
+        self.current_score = self._state_in(checkpoint)["current_score"]
         self.best_model_path = self.kth_best_model_path = str(place)
         self.best_k_models = {str(place): score}
 
@@ -64,10 +65,15 @@ class KeepBest(ModelCheckpoint):
         """Nothing: :meth:`on_load_checkpoint` has done it."""
 
     def _score_in(self, checkpoint: dict[str, Any]) -> Tensor | None:
-        """The best score that a checkpoint knows, also one from when Lightning's own class kept it."""
+        """The best score that a checkpoint knows."""
+        score: Tensor | None = self._state_in(checkpoint).get("best_model_score")
+        return score
+
+    def _state_in(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
+        """The state of this callback in a checkpoint, also in one from when Lightning's own class kept it."""
         states = checkpoint.get("callbacks", {})
         kept = (state for name, state in states.items() if name.startswith(("KeepBest{", "ModelCheckpoint{")))
-        return next((state["best_model_score"] for state in kept if state.get("monitor") == self.monitor), None)
+        return next((state for state in kept if state.get("monitor") == self.monitor), {})
 
     def _is_as_good(self, file: Path, score: Tensor) -> bool:
         """Whether a file has weights of that score; of a better one, if it was written after the last checkpoint."""

@@ -87,6 +87,8 @@ class KeepLast(Checkpoint):
         if self._steps % self.every_n_steps == 0:
             self._agreed = self._agree(trainer)
         if not _validation_follows(trainer) and not _epoch_is_over(trainer) and (self._agreed or _run_ends(trainer)):
+            # Lightning logs this step after its callbacks only, and a run that goes on takes it for done
+            trainer._logger_connector.update_train_step_metrics()
             self._save_and_leave(trainer)
 
     def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:

@@ -19,6 +19,7 @@ from blockyard.backbones import FrontEnded, LogMel, PreResNet
 from blockyard.blocks import list_blocks
 from blockyard.commands.export import TOLERANCE, export
 from blockyard.commands.export_formats import CARD_FILE
+from blockyard.poolings import MPNCov
 from blockyard.portable import Card, Portable
 
 CLASSES = 5
@@ -93,7 +94,7 @@ class Branching(nn.Module):
 def test_a_program_that_refuses_small_maps_says_so():
     content, report = export(Portable(Branching(), card()).eval(), "torch")
     assert "(batch, 3, height, width)" in report[0]
-    assert report[-1] == "refuses 1×3×9×9 and 3×3×1×1 and 1×3×1×1, which the network takes"
+    assert report[-1] == "refuses 1×3×9×9 and 1×3×2×2 and 3×3×1×1 and 1×3×1×1, which the network takes"
     program = torch.export.load(io.BytesIO(content)).module()
     with pytest.raises(Exception, match="Guard failed"):
         program(torch.rand(1, 3, 9, 9))
@@ -112,8 +113,8 @@ def test_a_graph_that_takes_the_wrong_branch_at_other_sizes_keeps_its_own():
 
 
 def test_pooling_to_cells_is_right_at_its_own_size_and_takes_no_other_in_onnx():
-    """Adaptive pooling of a map of any size to 3×3 cells has no counterpart there."""
-    portable = small(partial(blocks.AsymmetricNonlocal, bins=(1, 3)))
+    """Adaptive pooling of a map of any size to 2×2 cells has no counterpart there."""
+    portable = small(partial(blocks.AsymmetricNonlocal, bins=(1, 2)))
     content, report = export(portable, "onnx")
     assert "(batch, 3, 32, 32)" in report[0]
     assert "height and width can't change" in report[0]
@@ -227,6 +228,13 @@ class Wrong(nn.Module):
 def test_what_no_graph_can_say_ends_in_one_line():
     with pytest.raises(ValueError, match=r"Wrong can't be exported") as error:
         export(Portable(Wrong(), card()).eval(), "torch")
+    assert "\n" not in str(error.value)
+
+
+def test_what_onnx_does_not_know_ends_in_one_line():
+    pooled = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), MPNCov(4))
+    with pytest.raises(ValueError, match=r"can't be exported: ONNX has no counterpart: .*eigh") as error:
+        export(Portable(pooled, card()).eval(), "onnx")
     assert "\n" not in str(error.value)
 
 

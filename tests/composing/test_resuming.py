@@ -110,6 +110,11 @@ def test_options_that_came_later_do_not_count():
     assert changes(SAVED, now) == {}
 
 
+def test_two_names_of_one_precision_are_the_same():
+    old, new = (changed("trainer.precision", name) for name in ("bf16", "bf16-mixed"))
+    assert changes(old, new) == {}
+
+
 def test_what_went_on_is_compared_with_a_baseline_that_went_on():
     bare = copy.deepcopy(SAVED)
     del bare["model"]["init_args"]["block"], bare["model"]["init_args"]["at"]

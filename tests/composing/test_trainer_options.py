@@ -88,6 +88,15 @@ def test_what_lightning_finds_out_later_is_one_line_too(capsys):
     assert "val/top1" in line
 
 
+def test_a_callback_that_no_configuration_can_hold(tmp_path, capsys):
+    """Timer's interval is an enumeration; trainer.max_time does what it does."""
+    assert fit("--trainer.callbacks", "Timer", "--trainer.callbacks.duration", "00:00:01:00") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "can't be written down" in line
+    assert "Interval.step" in line
+    assert not list(tmp_path.iterdir())
+
+
 def test_options_are_judged_before_data_are_read(capsys):
     options = ["--data.root", "nowhere", "--trainer.accumulate_grad_batches"]
     assert main(["fit", "--config", "image_classification/cub200.yaml", *options, "0"]) == 2
