@@ -18,6 +18,7 @@ from blockyard.cli import VERBS, main
 from blockyard.composing.composition import compose
 from blockyard.composing.preparing import prepare
 from blockyard.composing.suite import SuiteCLI
+from blockyard.runs.keep_last import PREEMPTED
 
 QUIET = "--trainer.enable_progress_bar=false"
 DIGITS = ["--config", "image_classification/digits.yaml", "--data.variant", "8x8", QUIET]
@@ -96,19 +97,22 @@ class TestRun:
 
     def test_is_not_overwritten(self, trained, monkeypatch, capsys):
         monkeypatch.chdir(trained.parents[1])
-        assert "already holds this run: add --ckpt_path last" in said(capsys, "fit", *SHORT, *SNL)
+        assert "already holds this run: --ckpt_path last continues it" in said(capsys, "fit", *SHORT, *SNL)
 
     def test_goes_on_from_last_as_if_never_stopped(self, here):
-        def weights(directory: str, *epochs: str) -> dict[str, torch.Tensor]:
-            for count in epochs:
-                steady = ["--model.lr_scheduler", "null", "--trainer.default_root_dir", directory]
-                assert main(["fit", *SHORT, *SNL, *steady, "--trainer.max_epochs", count, "--ckpt_path", "last"]) == 0
+        def fit(directory: str, *options: str) -> int:
+            run = ["--trainer.max_epochs", "2", "--trainer.default_root_dir", directory, "--ckpt_path", "last"]
+            return main(["fit", *SHORT, *SNL, *run, *options])
+
+        def weights(directory: str) -> dict[str, torch.Tensor]:
             checkpoint = torch.load(f"{directory}/checkpoints/last.ckpt", weights_only=True)
             assert checkpoint["global_step"] == 4
             return checkpoint["state_dict"]
 
-        whole, stopped = weights("whole", "2"), weights("stopped", "1", "2")
-        assert all(torch.equal(stopped[name], value) for name, value in whole.items())
+        assert fit("whole") == 0
+        assert fit("stopped", "--trainer.max_time", "00:00:00:00") == PREEMPTED  # after one step
+        assert fit("stopped") == 0
+        assert all(torch.equal(weights("stopped")[name], value) for name, value in weights("whole").items())
 
     def test_a_diverging_loss_stops_and_names_the_step(self, here, capsys):
         assert main(["fit", *SHORT, "--trainer.limit_train_batches", "5", "--model.optimizer.lr", "1e30"]) == 1

@@ -8,7 +8,6 @@ from blockyard.callbacks.exact_resume import ExactResume
 from blockyard.callbacks.gradient_activation import GradientActivation
 from blockyard.callbacks.mask_writer import MaskWriter
 from blockyard.callbacks.predictions import PredictionsCSV
-from blockyard.callbacks.preemption import PREEMPTED, Preemption
 from blockyard.callbacks.record import RunRecord
 from blockyard.callbacks.retrieval_report import RankedGallery, RetrievalWriter
 from blockyard.callbacks.run_config import RunConfig
@@ -20,7 +19,6 @@ from blockyard.callbacks.tag_report import TagReport
 
 __all__ = [
     "EMA",
-    "PREEMPTED",
     "AtomicCheckpointIO",
     "ClassReport",
     "ContactSheet",
@@ -28,7 +26,6 @@ __all__ = [
     "GradientActivation",
     "MaskWriter",
     "PredictionsCSV",
-    "Preemption",
     "RankedGallery",
     "RetrievalWriter",
     "RunConfig",

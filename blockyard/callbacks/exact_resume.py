@@ -11,6 +11,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
+from blockyard.runs.position import KEY as POSITION
+from blockyard.runs.position import position_of
+
 KEY = "random_states"
 ACCUMULATED = "accumulated_batches"
 """Where a checkpoint says how many batches had gone into the next step."""
@@ -35,6 +38,7 @@ class ExactResume(Callback):
         if trainer.world_size > 1:
             torch.distributed.all_gather_object(states, state)
         checkpoint[KEY] = states
+        checkpoint[POSITION] = position_of(trainer).items()
         progress: Any = trainer.fit_loop.epoch_loop.batch_progress
         done = 0 if progress.is_last_batch else progress.current.ready % trainer.accumulate_grad_batches
         if done:

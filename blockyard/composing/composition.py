@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from blockyard.composing.inherited import believed, inherited
-from blockyard.leaderboard.identity import FINGERPRINTS
+from blockyard.leaderboard.identity import FINGERPRINTS, PARENT
 from blockyard.mistakes import nearest
 
 if TYPE_CHECKING:
@@ -45,10 +45,14 @@ class Composed:
     checkpoint: str | None = None
     saved: dict[str, Any] | None = None
 
+    def asks(self, option: str) -> bool:
+        """Whether the command line itself sets an option."""
+        return any(token.partition("=")[0] == f"--{option}" for token in self.options)
+
     def arguments(self, verb: str | None) -> list[str]:
         """The command line that says the same to jsonargparse, with or without a verb in front."""
-        # which data a configuration was about, when it was resolved, is not for it to say of those that are there now
-        said = {key: value for key, value in self.config.items() if key != FINGERPRINTS}
+        # which data a configuration was about when it was resolved, and what it went on from, is no option of a new run
+        said = {key: value for key, value in self.config.items() if key not in (FINGERPRINTS, PARENT)}
         config = ["--config", yaml.safe_dump(said, sort_keys=False)] if said else []
         checkpoint = ["--ckpt_path", self.checkpoint] if self.checkpoint and verb else []
         return [*([verb] if verb else []), *config, *checkpoint, *self.options]

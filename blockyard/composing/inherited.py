@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from blockyard.leaderboard.identity import fingerprints_of
+from blockyard.leaderboard.identity import fingerprints_of, parent_of
 
 
 def believed(saved: Any, checkpoint: Path) -> dict[str, Any]:
@@ -33,6 +33,7 @@ def believed(saved: Any, checkpoint: Path) -> dict[str, Any]:
     if damaged or not isinstance(config.get("seed_everything") or 0, int):
         raise ValueError(f"{checkpoint}: the configuration in it is damaged")
     fingerprints_of(config)
+    parent_of(config)
     trainer = dict(config.get("trainer") or {})
     place = trainer.get("default_root_dir")
     if place and Path(str(place)).resolve() != checkpoint.resolve().parent.parent:

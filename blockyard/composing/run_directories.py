@@ -35,10 +35,11 @@ def find_checkpoint(verb: str, name: str | None, directory: Path) -> str | None:
         ValueError: If there is no such checkpoint, or ``fit`` would overwrite a run.
     """
     places = {kind: directory / "checkpoints" / f"{kind}.ckpt" for kind in ("best", "last")}
-    if verb == "fit" and name is None and places["last"].is_file() and is_first_process():
+    elsewhere = name is None or (name not in places and Path(name).resolve().parent != places["last"].parent.resolve())
+    if verb == "fit" and elsewhere and places["last"].is_file() and is_first_process():
         raise ValueError(
-            f"{directory} already holds this run: add --ckpt_path last to continue it, or "
-            "--trainer.default_root_dir to repeat it elsewhere"
+            f"{directory} already holds this run: --ckpt_path {'last' if name is None else places['last']} continues "
+            "it, another --trainer.default_root_dir repeats it elsewhere"
         )
     if name not in places:
         return name

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 from argparse import ArgumentError
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext, suppress
-from datetime import timedelta
 from operator import attrgetter
 from pathlib import Path
-from pydoc import locate
 from typing import Any
 
 import torch
 import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -27,7 +24,6 @@ from blockyard.callbacks import (
     ExactResume,
     MaskWriter,
     PredictionsCSV,
-    Preemption,
     RankedGallery,
     RetrievalWriter,
     RunConfig,
@@ -38,13 +34,17 @@ from blockyard.callbacks import (
 )
 from blockyard.composing.claim import held
 from blockyard.composing.composition import TRUSTING, Composed, contradiction, read_vocabulary
+from blockyard.composing.evaluating import evaluated, evaluation_options, tested_on
 from blockyard.composing.naming import refuse_calls
 from blockyard.composing.parser_messages import explain
 from blockyard.composing.processes import is_first_process
+from blockyard.composing.resuming import go_on, go_on_here, same_data
 from blockyard.composing.run_directories import RUNS, find_checkpoint, run_directory
 from blockyard.composing.startup import Startup
 from blockyard.datamodules import DataError, DataModule
 from blockyard.leaderboard.identity import FINGERPRINTS
+from blockyard.runs.keep_best import KeepBest
+from blockyard.runs.keep_last import KeepLast
 from blockyard.tasks import AudioTagging, Classification, PersonReID, SemanticSegmentation
 
 PARSER = {"exit_on_error": False, "allow_abbrev": False}
@@ -126,7 +126,11 @@ class SuiteCLI(LightningCLI):
         resolved = {key: short_names(dump[key]) for key in ("seed_everything", "trainer", "model", "data")}
         saved = self.composed.saved
         evaluation = evaluation_options(dump) if self.subcommand != "fit" else []
-        if saved and (problem := contradiction(saved, resolved, [".".join(option) for option in evaluation])):
+        if saved and self.subcommand == "fit":
+            same = go_on(saved, resolved, Path(str(self.composed.checkpoint)))
+            if not same and not self.composed.asks("trainer.default_root_dir"):
+                resolved["trainer"]["default_root_dir"] = None  # the run that it comes from stays whole
+        elif saved and (problem := contradiction(saved, resolved, [".".join(option) for option in evaluation])):
             raise ValueError(problem)
         self.run_config = evaluated(saved, resolved, evaluation) if saved and self.subcommand != "fit" else resolved
         self.vocabulary = (
@@ -159,12 +163,15 @@ class SuiteCLI(LightningCLI):
         if self.subcommand:
             method = self.config_init[self.subcommand]
             method.ckpt_path = find_checkpoint(self.subcommand, method.ckpt_path, self.run_directory)
+            if self.subcommand == "fit" and method.ckpt_path and not self.composed.saved:  # it was "best" or "last"
+                go_on_here(self.run_config, Path(method.ckpt_path))
             if method.ckpt_path:  # it may have been "best" or "last"
                 self.vocabulary = read_vocabulary(Path(method.ckpt_path))
             method.return_predictions = False  # PredictionsCSV writes them as they come
         self._settle_classes()
         if options.logger in (None, True):
             kwargs["logger"] = self._loggers() if self.subcommand in ("fit", None) else False
+        kwargs["max_time"] = None  # KeepLast leaves in time, with a checkpoint
         kwargs["plugins"] = [*_listed(options.plugins), AtomicCheckpointIO()]
         config = {**options, **kwargs, "default_root_dir": self.run_directory}
         try:
@@ -206,12 +213,7 @@ class SuiteCLI(LightningCLI):
             self.run_config[FINGERPRINTS] = tested_on(saved, now)
         elif self.subcommand == "fit":
             now = self.datamodule.fingerprints("train", "val", "test")
-            before = saved.get(FINGERPRINTS, now)
-            if other := [name for name in ("classes", "train", "val") if before.get(name) != now[name]]:
-                raise ValueError(
-                    f"{self.composed.checkpoint} was trained on other data: {other[0]} {before.get(other[0])} then, "
-                    f"{now[other[0]]} now"
-                )
+            same_data(saved, now, self.composed.checkpoint)
             self.run_config[FINGERPRINTS] = now
 
     def _loggers(self) -> list[Logger]:
@@ -220,9 +222,8 @@ class SuiteCLI(LightningCLI):
         return [TensorBoardLogger(place, name="", version=""), CSVLogger(place, name="metrics")]
 
     def _callbacks(self) -> list[Callback]:
-        """What hangs on every trainer; ``last`` is written every epoch and every ten minutes."""
-        place: dict[str, Any] = {"dirpath": self.run_directory / "checkpoints", "enable_version_counter": False}
-        metric = f"val/{self.model.primary_metric}"
+        """What hangs on every trainer."""
+        checkpoints = self.run_directory / "checkpoints"
         record = RunRecord(str(RUNS / "records"))
         record.config = self.run_config
         resume: list[Callback] = [ExactResume()] if self.subcommand in ("fit", None) else []
@@ -232,11 +233,14 @@ class SuiteCLI(LightningCLI):
             RunConfig(self.run_config, self.run_directory),
             record,
             *(report(self.run_directory) for report in reports_of(self.model)),
-            ModelCheckpoint(filename="best", monitor=metric, mode="max", save_on_train_epoch_end=False, **place),
-            ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **place),
-            ModelCheckpoint(filename="last", train_time_interval=timedelta(minutes=10), **place),
-            Preemption(self.run_directory / "checkpoints" / "last.ckpt"),
+            KeepBest(checkpoints, f"val/{self.model.primary_metric}"),
+            KeepLast(checkpoints / "last.ckpt", seconds(self._get(self.config_init, "trainer").max_time)),
         ]
+
+
+def seconds(duration: Any) -> float | None:
+    """A duration as ``trainer.max_time`` takes it: ``DD:HH:MM:SS``, a mapping or a timedelta."""
+    return Timer(duration).time_remaining() if duration is not None else None
 
 
 def _listed(value: Any) -> list[Any]:
@@ -258,27 +262,3 @@ def short_names(config: Any) -> Any:
     if str(short.get("class_path", "")).startswith("blockyard."):
         short["class_path"] = short["class_path"].rpartition(".")[2]
     return short
-
-
-def evaluation_options(config: dict[str, Any]) -> list[tuple[str, str]]:
-    """Section and name of the options that only evaluation looks at, of the configuration's task and data module."""
-    kinds = [(section, locate(config[section]["class_path"])) for section in ("model", "data")]
-    return [(section, option) for section, kind in kinds for option in getattr(kind, "evaluation_options", ())]
-
-
-def tested_on(saved: dict[str, Any], now: dict[str, str]) -> dict[str, str]:
-    """The data that a training was on, as its configuration says, and the test split that it is tested on now."""
-    return {"of": now["of"], **saved.get(FINGERPRINTS, {}), **{key: now[key] for key in ("test",) if key in now}}
-
-
-def evaluated(saved: dict[str, Any], now: dict[str, Any], options: list[tuple[str, str]]) -> dict[str, Any]:
-    """The configuration of a training with the evaluation options of ``now``: a result under others is another one.
-
-    So is one on another test split, where ``now`` says on which.
-    """
-    config = copy.deepcopy(saved)
-    if FINGERPRINTS in now:
-        config[FINGERPRINTS] = tested_on(saved, now[FINGERPRINTS])
-    for section, option in options:
-        config[section]["init_args"][option] = now[section]["init_args"].get(option)
-    return config

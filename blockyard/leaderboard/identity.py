@@ -34,6 +34,8 @@ IGNORED = (
     "trainer.num_nodes",
     "trainer.strategy",
     "data.init_args.num_workers",
+    # how long it may take before it has to leave; it goes on later
+    "trainer.max_time",
     # what is shown and logged
     "trainer.logger",
     "trainer.log_every_n_steps",
@@ -51,6 +53,8 @@ IGNORED_CALLBACKS = (
     "DeviceStatsMonitor",
     "ExactResume",
     "LearningRateMonitor",
+    "KeepBest",
+    "KeepLast",
     "ModelCheckpoint",
     "MaskWriter",
     "ModelSummary",
@@ -85,10 +89,17 @@ FINGERPRINTS = "fingerprints"
 ``of`` says whether they are of ``names`` and labels or of ``contents``. Configurations from before this was written
 down have none, and stay what they were.
 """
+PARENT = "parent"
+"""Where a configuration says that its training went on from a checkpoint of another experiment.
+
+``experiment``, ``baseline`` and ``run`` are that one's hashes, ``step`` says after how many optimiser steps, and
+``changed`` what the options were until then that are others now.
+"""
 BASES = {"model": "Task", "data": "DataModule", "trainer": "Trainer"}
 """Under which name :data:`ADDED` has the options that a whole section of the configuration has gained."""
 
 _FINGERPRINT = re.compile(r"[0-9a-f]{16}")
+_HASH = re.compile(r"[0-9a-f]{12}")
 _CLASS_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 
 
@@ -126,6 +137,8 @@ def identity_of(experiment: Mapping[str, Any], seed: int) -> Identity:
     arguments = experiment["model"]["init_args"]
     unplugged = {key: value for key, value in arguments.items() if key != "plugs"}
     baseline = {**experiment, "model": {**experiment["model"], "init_args": unplugged}}
+    if PARENT in baseline:  # the baseline of what went on is a baseline that went on
+        baseline[PARENT] = {**baseline[PARENT], "experiment": baseline[PARENT]["baseline"]}
     digest = _digest(experiment)
     return Identity(digest, _digest(baseline), _digest([digest, seed]))
 
@@ -141,6 +154,8 @@ def canonical(config: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: As :func:`identity`, the seed apart.
     """
     plain = _simplify(config, "")
+    if parent := parent_of(config):
+        plain[PARENT] = {name: parent[name] for name in ("experiment", "baseline", "step")}
     for section, base in BASES.items():
         node = plain.get(section, {})
         _forget_added(node if section == "trainer" else node.get("init_args", {}), base)
@@ -185,6 +200,26 @@ def fingerprints_of(config: Mapping[str, Any]) -> dict[str, str]:
     wrong = [name for name, text in digests.items() if not _FINGERPRINT.fullmatch(text)]
     if wrong or (said and said.get("of") not in ("names", "contents")):
         raise ValueError(f"config: {FINGERPRINTS} are {dict(said)!r:.200}; 16 hexadecimal digits each are needed")
+    return dict(said)
+
+
+def parent_of(config: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a configuration says of the experiment that its training went on from; None if it began by itself.
+
+    Raises:
+        ValueError: If what it says is malformed.
+    """
+    said = config.get(PARENT)
+    if said is None:
+        return None
+    hashes = [said.get(name) for name in ("experiment", "baseline", "run")] if isinstance(said, Mapping) else [None]
+    step = said.get("step") if isinstance(said, Mapping) else None
+    sound = all(isinstance(text, str) and _HASH.fullmatch(text) for text in hashes)
+    if not sound or type(step) is not int or step < 0 or not isinstance(said.get("changed"), Mapping):
+        raise ValueError(
+            f"config: {PARENT} is {said!r:.200}; needed are experiment, baseline and run, 12 hexadecimal digits each, "
+            "step and changed"
+        )
     return dict(said)
 
 

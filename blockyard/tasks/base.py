@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from blockyard.blocks import Block
 from blockyard.plugging import Plug, apply_plugs
+from blockyard.runs.position import share_of_step
 from blockyard.tasks.memory_format import put_channels_last, with_channels_last
 from blockyard.tasks.parameter_groups import ParameterGroups
 from blockyard.tasks.schedules import schedule
@@ -117,6 +118,11 @@ class Task(LightningModule):
                 f"the loss is {loss.item()} at epoch {self.current_epoch}, step {self.global_step}: "
                 "stopped before the optimiser step; a lower learning rate or a warm-up may help"
             )
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Gradients of one batch; where an epoch ends with fewer batches than are accumulated, they share the step."""
+        share = share_of_step(self.trainer)
+        super().backward(loss if share == 1 else loss * share, *args, **kwargs)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimiser, and the schedule with its warm-up."""

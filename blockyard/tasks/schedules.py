@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LRSchedulerCallable, ReduceLROnPlateau
 from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLRScheduler
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LinearLR, LRScheduler, PolynomialLR, SequentialLR
+from torch.optim.lr_scheduler import LinearLR, LRScheduler, SequentialLR
+
+from blockyard.runs.position import planned_steps, steps_an_epoch
+
+SHAPES: dict[str | None, Callable[[float], float]] = {
+    "cosine": lambda done: (1 + math.cos(math.pi * done)) / 2,
+    "poly": lambda done: (1 - done) ** 0.9,
+    None: lambda done: 1.0,
+}
+"""The share of the learning rate that is left when so much of the run after the warm-up is done."""
 
 
 def schedule(
@@ -38,46 +48,104 @@ def schedule(
     """
     if isinstance(scheduler, str):
         interval = "step"
-    total = _steps(trainer) if interval == "step" else trainer.max_epochs or -1
-    if total < 0 and isinstance(scheduler, str):
+    if isinstance(scheduler, str) and planned_steps(trainer) is None:
         raise ValueError(f"{scheduler} spans the whole run, which has no end: set trainer.max_epochs or max_steps")
-    warmup = warmup_epochs * (_steps_per_epoch(trainer) if warmup_epochs and interval == "step" else 1)
-    if 0 < total <= warmup:
-        raise ValueError(f"the warm-up takes {warmup} of the run's {total} {interval}s: lower warmup_epochs")
-    main = _main(optimizer, scheduler, max(1, total - warmup))
-    if main is None and not warmup:
+    if scheduler is None and not warmup_epochs:
         return optimizer
-    if isinstance(main, ReduceLROnPlateau):
-        if warmup:
-            raise ValueError("warmup_epochs does not go with ReduceLROnPlateau, which follows a metric")
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": main, "monitor": main.monitor}}
-    if warmup:
-        main = _warm_up(optimizer, main, warmup, warmup_factor)
-    chosen: LRSchedulerConfigType = {"scheduler": main, "interval": interval}  # type: ignore[typeddict-item]
+
+    def length() -> tuple[int, float]:
+        unit = steps_an_epoch(trainer) if warmup_epochs and interval == "step" else 1
+        total = planned_steps(trainer) if interval == "step" else trainer.max_epochs
+        warmup = warmup_epochs * unit
+        if total is not None and 0 < total <= warmup:
+            raise ValueError(f"the warm-up takes {warmup} of the run's {total} {interval}s: lower warmup_epochs")
+        return warmup, math.inf if total is None or total < 0 else total
+
+    if scheduler is None or isinstance(scheduler, str):
+        main: Any = WholeRun(optimizer, SHAPES[scheduler], length, warmup_factor)
+    else:
+        main = scheduler(optimizer)
+        if isinstance(main, ReduceLROnPlateau):
+            if warmup_epochs:
+                raise ValueError("warmup_epochs does not go with ReduceLROnPlateau, which follows a metric")
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": main, "monitor": main.monitor}}
+        if warmup_epochs:
+            main = AfterWarmUp(optimizer, main, length()[0], warmup_factor)
+    chosen: LRSchedulerConfigType = {"scheduler": main, "interval": interval}
     return {"optimizer": optimizer, "lr_scheduler": chosen}
 
 
-def _steps(trainer: Trainer) -> int:
-    """Optimiser steps of the run; -1 if it has no end."""
-    steps = trainer.estimated_stepping_batches
-    return -1 if math.isinf(steps) else int(steps)
+class WholeRun(LRScheduler):
+    """A linear warm-up, and a shape that spans the rest of the run.
+
+    The rate of a step depends on its number and on the length that the run has now, and on nothing else: of a
+    checkpoint it takes over the number alone, so that a run made longer or shorter has the rates of its present length.
+
+    Args:
+        optimizer: The optimiser to schedule.
+        shape: One of :data:`SHAPES`.
+        length: Steps of the warm-up and of the whole run.
+        factor: Fraction of the learning rate that the warm-up starts from.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        shape: Callable[[float], float],
+        length: Callable[[], tuple[int, float]],
+        factor: float,
+    ) -> None:
+        self.shape, self.length, self.factor = shape, length, factor
+        self.warmup, self.total = length()
+        super().__init__(optimizer)
+
+    def get_lr(self) -> list[float | Any]:
+        """The rates of step ``last_epoch``, as torch calls it."""
+        return [base * self.share(self.last_epoch) for base in self.base_lrs]
+
+    def share(self, step: int) -> float:
+        """The share of the learning rate at a step, from 0."""
+        if step < self.warmup:
+            return self.factor + (1 - self.factor) * step / self.warmup
+        return self.shape(min(1.0, (step - self.warmup) / (self.total - self.warmup)))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The step, and the rates of it for whoever wants to know."""
+        return {"last_epoch": self.last_epoch, "_last_lr": self._last_lr}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on at the step of a checkpoint, whichever schedule wrote it; the optimiser's rates are set anew."""
+        self.last_epoch = state_dict["last_epoch"]
+        self.warmup, self.total = self.length()
+        self._last_lr = self.get_lr()
+        for group, rate in zip(self.optimizer.param_groups, self._last_lr, strict=True):
+            group["lr"] = rate
 
 
-def _steps_per_epoch(trainer: Trainer) -> int:
-    trainer.fit_loop.setup_data()  # of a run that only max_steps ends, Lightning has not counted the batches yet
-    return math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
+class AfterWarmUp(SequentialLR):
+    """A schedule that begins where a linear warm-up ends.
 
+    Args:
+        optimizer: The optimiser to schedule.
+        main: What comes after.
+        steps: Steps, or epochs, of the warm-up.
+        factor: Fraction of the learning rate that it starts from.
+    """
 
-def _main(
-    optimizer: Optimizer, scheduler: Literal["cosine", "poly"] | LRSchedulerCallable | None, steps: int
-) -> LRScheduler | ReduceLROnPlateau | None:
-    if scheduler is None:
-        return None
-    if scheduler == "poly":
-        return PolynomialLR(optimizer, steps, power=0.9)
-    return CosineAnnealingLR(optimizer, steps) if scheduler == "cosine" else scheduler(optimizer)
+    def __init__(self, optimizer: Optimizer, main: LRScheduler, steps: int, factor: float) -> None:
+        first = LinearLR(optimizer, start_factor=factor, total_iters=steps)
+        super().__init__(optimizer, [first, main], milestones=[steps])
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on where a checkpoint stopped.
 
-def _warm_up(optimizer: Optimizer, main: LRScheduler | None, steps: int, factor: float) -> LRScheduler:
-    first = LinearLR(optimizer, start_factor=factor, total_iters=steps)
-    return SequentialLR(optimizer, [first, main or ConstantLR(optimizer, factor=1.0)], milestones=[steps])
+        Raises:
+            ValueError: If the warm-up has another length now.
+        """
+        then, now = state_dict.get("_milestones", self._milestones), self._milestones
+        if then != now:
+            raise ValueError(
+                f"the warm-up took {then[0]} steps and would now take {now[0]}: a schedule by steps can't go on with "
+                "other steps an epoch"
+            )
+        super().load_state_dict(state_dict)

@@ -15,11 +15,11 @@ from types import FrameType
 
 import torch
 
-from blockyard.callbacks import PREEMPTED
 from blockyard.commands.study.plan import Run, write_configuration
 from blockyard.commands.study.progress import Progress
 from blockyard.commands.study.run import BUSY, carry_out
 from blockyard.mistakes import mistake_in
+from blockyard.runs.keep_last import PREEMPTED
 
 POLL = 0.2
 """Seconds between two looks at running processes."""

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from blockyard.callbacks import PREEMPTED
 from blockyard.cli import main
 from blockyard.commands.study import configurations, local, mean_line, read_study
 from blockyard.commands.study.plan import plan
@@ -21,6 +20,7 @@ from blockyard.composing.claim import claimed
 from blockyard.composing.composition import compose
 from blockyard.composing.preparing import prepare
 from blockyard.composing.suite import SuiteCLI
+from blockyard.runs.keep_last import PREEMPTED
 
 STUDY = {
     "config": "image_classification/digits.yaml",

@@ -15,9 +15,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer, seed_everythin
 from torch import nn
 from torch.nn import functional as F
 
-from blockyard.callbacks import PREEMPTED, ExactResume, Preemption
-from blockyard.callbacks.preemption import requeue
+from blockyard.callbacks import ExactResume
 from blockyard.datamodules import Digits
+from blockyard.runs.keep_last import PREEMPTED, KeepLast, requeue
 
 STEPS_AN_EPOCH = 4
 FIT = [
@@ -62,7 +62,7 @@ def trainer_of(place, *callbacks, **options):
         max_epochs=2,
         accelerator="cpu",
         logger=False,
-        callbacks=[*callbacks, ExactResume(), Preemption(place, **options.pop("preemption", {}))],
+        callbacks=[*callbacks, ExactResume(), KeepLast(place, **options.pop("keep", {}))],
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
@@ -108,7 +108,7 @@ def test_never_in_the_middle_of_an_accumulation(tmp_path):
 def test_ranks_agree_every_few_steps(tmp_path):
     place = tmp_path / "last.ckpt"
     with pytest.raises(SystemExit):
-        train(place, Signal(signal.SIGUSR1, 2), preemption={"every_n_steps": 3})
+        train(place, Signal(signal.SIGUSR1, 2), keep={"every_n_steps": 3})
     assert torch.load(place, weights_only=True)["global_step"] == 3
 
 
@@ -116,11 +116,11 @@ def test_lets_a_short_validation_end(tmp_path):
     place = tmp_path / "last.ckpt"
     with pytest.raises(SystemExit):
         train(place, Signal(signal.SIGTERM, 1, "validation"))
-    assert torch.load(place, weights_only=True)["global_step"] == STEPS_AN_EPOCH + 1
+    assert torch.load(place, weights_only=True)["global_step"] == STEPS_AN_EPOCH
 
 
 def test_leaves_a_long_validation_without_a_checkpoint(tmp_path, monkeypatch):
-    monkeypatch.setattr("blockyard.callbacks.preemption.PATIENCE", -1.0)
+    monkeypatch.setattr("blockyard.runs.keep_last.PATIENCE", -1.0)
     with pytest.raises(SystemExit) as left:
         train(tmp_path / "last.ckpt", Signal(signal.SIGTERM, 1, "validation"))
     assert left.value.code == PREEMPTED

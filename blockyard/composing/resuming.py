@@ -1,0 +1,165 @@
+"""What may change when a run goes on, and what it is then: the same run, or a new experiment that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from blockyard.composing.composition import contradiction, flatten, read_checkpoint
+from blockyard.composing.processes import is_first_process
+from blockyard.leaderboard.identity import FINGERPRINTS, IGNORED, PARENT, canonical, identity
+from blockyard.runs.position import Position, read_state
+
+Verdict = Literal["the same run", "refused", "a new experiment"]
+IN_THE_MIDDLE = "trainer.accumulate_grad_batches"
+"""What can't change within an epoch, whose batches are counted off by it."""
+
+
+def on_resume(option: str) -> Verdict:
+    """What becomes of a run that goes on with another value of an option.
+
+    Where the run is carried out, and what is shown of it, makes no other run. What changes the course of training makes
+    a new experiment, whose configuration says from which step of which other it went on. What makes another network,
+    other data or another draw of both would be no continuation at all.
+
+    Args:
+        option: As on the command line: ``trainer.max_epochs``.
+    """
+    if option == "seed_everything":
+        return "refused"
+    if any(f"{option}.".startswith(f"{free.replace('.init_args', '')}.") for free in IGNORED):
+        return "the same run"
+    return "a new experiment" if option.startswith("trainer.") or option == "data.batch_size" else "refused"
+
+
+def go_on(saved: dict[str, Any], now: dict[str, Any], checkpoint: Path) -> bool:
+    """Settle what a training is that goes on, and say so where it is not the run that it was.
+
+    Args:
+        saved: The configuration in the checkpoint.
+        now: The configuration asked for; it is told what it comes from.
+        checkpoint: The file.
+
+    Returns:
+        Whether it is the same run.
+
+    Raises:
+        ValueError: If it can't go on so, in one line.
+        SystemExit: If it is the same run, which is over: code 0.
+    """
+    state = read_state(checkpoint)
+    parent = parent_of_resumed(saved, now, state.position)
+    again = parent == saved.get(PARENT)
+    over = state.is_over(now["trainer"])
+    if over and not again:
+        raise ValueError(f"{checkpoint}: {over}: nothing is left to train")
+    if is_first_process() and (over or not again):
+        print(f"blockyard: {f'already trained: {over}; {checkpoint}' if over else statement(parent or {}, now)}")
+    if over:
+        raise SystemExit(0)
+    if parent:
+        now[PARENT] = parent
+    return again
+
+
+def go_on_here(now: dict[str, Any], checkpoint: Path) -> None:
+    """Go on with the run that a folder holds.
+
+    Raises:
+        ValueError: If it is another one.
+        SystemExit: If it is over: code 0.
+    """
+    saved = read_checkpoint(checkpoint)
+    parent = parent_of_resumed(saved, now, read_state(checkpoint).position)
+    if parent != saved.get(PARENT):
+        was = ", ".join(f"{option} was {_text(then)}" for option, then in (parent or {}).get("changed", {}).items())
+        raise ValueError(
+            f"{checkpoint.parent.parent} holds another run ({was}): --ckpt_path {checkpoint} with another "
+            "--trainer.default_root_dir goes on from it, as a new experiment"
+        )
+    go_on(saved, now, checkpoint)
+    same_data(saved, now[FINGERPRINTS], checkpoint)
+
+
+def same_data(saved: dict[str, Any], now: dict[str, str], checkpoint: str | Path | None) -> None:
+    """See that a training goes on with the data that it began with.
+
+    Raises:
+        ValueError: If not.
+    """
+    before = saved.get(FINGERPRINTS, now)
+    if other := [name for name in ("classes", "train", "val") if before.get(name) != now[name]]:
+        raise ValueError(
+            f"{checkpoint} was trained on other data: {other[0]} {before.get(other[0])} then, {now[other[0]]} now"
+        )
+
+
+def parent_of_resumed(saved: dict[str, Any], now: dict[str, Any], position: Position) -> dict[str, Any] | None:
+    """What a resumed run comes from, for its configuration: nothing where it is the run that wrote the checkpoint.
+
+    Args:
+        saved: The configuration in the checkpoint.
+        now: The configuration asked for.
+        position: How far the checkpoint is.
+
+    Raises:
+        ValueError: If it can't go on so, in one line.
+    """
+    if problem := contradiction(saved, now):
+        raise ValueError(problem)
+    if now.get("seed_everything") != saved.get("seed_everything"):
+        raise ValueError(
+            f"--seed_everything {now.get('seed_everything')} contradicts the checkpoint, trained with "
+            f"{saved.get('seed_everything')}"
+        )
+    changed = changes(saved, now)
+    for option, (then, value) in changed.items():
+        if on_resume(option) == "refused":
+            raise ValueError(f"--{option} {_text(value)} contradicts the checkpoint, trained with {_text(then)}")
+    if IN_THE_MIDDLE in changed and position.batch:
+        raise ValueError(
+            f"the checkpoint is from the middle of an epoch, where {IN_THE_MIDDLE} can't change: it was "
+            f"{_text(changed[IN_THE_MIDDLE][0])}"
+        )
+    if not changed:
+        return saved.get(PARENT)
+    of = identity(saved)
+    before = {option: then for option, (then, _) in changed.items()}
+    return {
+        "experiment": of.experiment,
+        "baseline": of.baseline,
+        "run": of.run,
+        "step": position.step,
+        "changed": before,
+    }
+
+
+def changes(saved: dict[str, Any], now: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The options in which two configurations are different experiments: then and now.
+
+    Options that came after the checkpoint don't count, nor which data they are about, which is compared elsewhere.
+    """
+    before, after = (flatten(_comparable(config)) for config in (saved, now))
+    existing = flatten(saved)
+    differing = [option for option in sorted({*before, *after}) if before.get(option) != after.get(option)]
+    return {
+        option: (before.get(option), after.get(option))
+        for option in differing
+        if any(option == known or option.startswith(f"{known}.") for known in existing)
+    }
+
+
+def _comparable(config: dict[str, Any]) -> dict[str, Any]:
+    return canonical({key: value for key, value in config.items() if key not in (FINGERPRINTS, PARENT)})
+
+
+def statement(parent: Mapping[str, Any], now: dict[str, Any]) -> str:
+    """One line that says what a new experiment is."""
+    after = flatten(_comparable(now))
+    changed = (f"{option} {_text(then)} → {_text(after.get(option))}" for option, then in parent["changed"].items())
+    return f"a new experiment, from step {parent['step']} of run {parent['run']}: {', '.join(changed)}"
+
+
+def _text(value: Any) -> str:
+    return "null" if value is None else str(value)

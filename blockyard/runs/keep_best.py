@@ -1,0 +1,78 @@
+"""The checkpoint that validated best, wherever the run goes on."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from torch import Tensor
+
+from blockyard.leaderboard import atomic
+
+
+class KeepBest(ModelCheckpoint):
+    """Writes ``best.ckpt`` whenever the metric on the validation split is higher than ever in this run.
+
+    The score travels with the file: a run that goes on in another folder, or from a checkpoint elsewhere, takes
+    ``best.ckpt`` along from beside that checkpoint. Lightning forgets the best when the folder has changed, and then
+    writes a worse one over it.
+
+    Args:
+        folder: Where it goes.
+        metric: What is highest, ``val/…``.
+    """
+
+    def __init__(self, folder: Path, metric: str) -> None:
+        super().__init__(
+            folder,
+            "best",
+            monitor=metric,
+            mode="max",
+            save_on_train_epoch_end=False,
+            enable_version_counter=False,
+        )
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Take over the best so far, and its file; every rank calls this."""
+        score = self._score_in(checkpoint)
+        if trainer.state.fn != TrainerFn.FITTING or score is None:
+            return
+        place = Path(self.dirpath or ".") / "best.ckpt"
+        beside = Path(str(trainer.ckpt_path)).with_name("best.ckpt")
+        found = next((file for file in (place, beside) if self._is_as_good(file, score)), None)
+        found = trainer.strategy.broadcast(found)
+        if found is None:
+            rank_zero_warn(
+                f"the best checkpoint so far, with {self.monitor} {score:.4g}, is not beside {trainer.ckpt_path}: "
+                "best.ckpt will be the best from here on"
+            )
+            return
+        if found != place and trainer.is_global_zero:
+            with found.open("rb") as file:
+                atomic.save(place, lambda copy: shutil.copyfileobj(file, copy))
+        self.best_model_score = self.kth_value = score
+        self.best_model_path = self.kth_best_model_path = str(place)
+        self.best_k_models = {str(place): score}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Nothing: :meth:`on_load_checkpoint` has done it."""
+
+    def _score_in(self, checkpoint: dict[str, Any]) -> Tensor | None:
+        """The best score that a checkpoint knows, also one from when Lightning's own class kept it."""
+        states = checkpoint.get("callbacks", {})
+        kept = (state for name, state in states.items() if name.startswith(("KeepBest{", "ModelCheckpoint{")))
+        return next((state["best_model_score"] for state in kept if state.get("monitor") == self.monitor), None)
+
+    def _is_as_good(self, file: Path, score: Tensor) -> bool:
+        """Whether a file has weights of that score; of a better one, if it was written after the last checkpoint."""
+        try:
+            found = self._score_in(torch.load(file, map_location="cpu", weights_only=True, mmap=True))
+        except Exception:  # torch raises many types for a file that is missing, cut off or no checkpoint
+            return False
+        return found is not None and bool(found >= score)
