@@ -21,10 +21,10 @@ import csv
 import json
 import multiprocessing
 import random
+import shutil
 import signal
 import sys
 import tempfile
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -33,79 +33,60 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
+from leavings import differences, leavings
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, Timer
+from lightning.pytorch.callbacks import Checkpoint
 
 from blockyard.cli import main
 from blockyard.composing.suite import SuiteCLI
 from blockyard.datamodules.samples.speech_layout import write_wav
 from blockyard.datamodules.samples.tiny_audio import chord
 from blockyard.datamodules.samples.tiny_pedestrians import write_tiny_pedestrians
+from blockyard.runs import keep_last
+from blockyard.runs.keep_last import KeepLast
 
-MEASURED = (
-    "throughput",
-    "training_seconds",
-    "peak_memory",
-    "finished",
-    "checkpoint_sha256",
-    "commit",
-    "Timer",
-    "loops",
-)
-"""Parts of records and checkpoints that need not be equal: what the clock says, what holds it, the source, which may be
-edited meanwhile, and how Lightning counted on its way."""
-CODES = {"SIGTERM": (75,), "SIGKILL": (-signal.SIGKILL,), "max_time": (0,)}
+CODES = {"SIGTERM": 75, "SIGKILL": -signal.SIGKILL, "max_time": 75}
 """Exit codes of a run that is stopped so."""
-EPOCHS = 4
 HOOKS = ("train_batch_start", "train_batch_end", "validation_batch_end", "validation_end", "train_epoch_end")
 OPTIONS = ((1, None), (2, None), (1, 2), (2, 3))
 """Batches of a step, and batches from one validation to the next: None validates at the end of each epoch."""
-OPTIMIZER = {"class_path": "AdamW", "init_args": {"lr": 0.01, "weight_decay": 0.01}}
-SHARED = {"block": None, "at": None, "optimizer": OPTIMIZER, "lr_scheduler": "cosine", "warmup_epochs": 1}
-TASKS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "digits": (
-        {
-            "class_path": "ImageClassification",
-            "init_args": {
-                "backbone": {"class_path": "PreResNet", "init_args": {"depth": 8, "dropout": 0.5}},
-                "mixing": {"mixup_alpha": 0.2, "cutmix_alpha": 1.0},
-            },
-        },
-        {"class_path": "Digits", "init_args": {"variant": "8x8", "batch_size": 204}},
-    ),
-    "people": (
-        {
-            "class_path": "PersonReID",
-            "init_args": {"backbone": {"class_path": "PreResNet", "init_args": {"depth": 8, "stem_stride": 2}}},
-        },
-        {
-            "class_path": "Market1501",
-            "init_args": {
-                **{"root": "people", "verify": False, "size": [32, 16], "pad": 2, "val_identities": 4},
-                **{"batch_size": 8, "instances": 2, "num_workers": 0},
-            },
-        },
-    ),
-    "tags": (
-        {
-            "class_path": "AudioTagging",
-            "init_args": {
-                "front_end": {
-                    "class_path": "LogMel",
-                    "init_args": {"sample_rate": 4000, "n_mels": 16, "freq_mask": 3, "time_mask": 4},
-                },
-                "backbone": {"class_path": "PreResNet", "init_args": {"depth": 8, "dropout": 0.2, "stem_stride": 2}},
-            },
-        },
-        {
-            "class_path": "AudioCSV",
-            "init_args": {
-                **{"manifest": "sounds/list.csv", "sample_rate": 4000, "duration": 0.5, "shift": 0.1},
-                **{"gain": [-6, 6], "batch_size": 10, "num_workers": 0},
-            },
-        },
-    ),
+RUN = """
+trainer:
+  {{max_epochs: 4, max_time: "01:00:00:00", accumulate_grad_batches: {accumulate}, val_check_interval: {validate_every},
+    accelerator: cpu, devices: {processes}, strategy: {strategy}, log_every_n_steps: 1, enable_progress_bar: false,
+    callbacks: [{{class_path: EMA, init_args: {{decay: 0.8}}}}, {{class_path: StopEarly, init_args: {{patience: 3}}}}]}}
+model:
+  class_path: {task}
+  init_args:
+    optimizer: {{class_path: AdamW, init_args: {{lr: 0.01, weight_decay: 0.01}}}}
+    lr_scheduler: cosine
+    warmup_epochs: 1
+    block: null
+    at: null
+"""
+TASKS = {
+    "ImageClassification": """
+    backbone: {class_path: PreResNet, init_args: {depth: 8, dropout: 0.5}}
+    mixing: {mixup_alpha: 0.2, cutmix_alpha: 1.0}
+data: {class_path: Digits, init_args: {variant: 8x8, batch_size: 204}}
+""",
+    "PersonReID": """
+    backbone: {class_path: PreResNet, init_args: {depth: 8, stem_stride: 2}}
+data:
+  class_path: Market1501
+  init_args:
+    {root: PLACE/people, verify: false, val_identities: 4, size: [32, 16], pad: 2, batch_size: 8, instances: 2,
+     num_workers: 0}
+""",
+    "AudioTagging": """
+    front_end: {class_path: LogMel, init_args: {sample_rate: 4000, n_mels: 16, freq_mask: 3, time_mask: 4}}
+    backbone: {class_path: PreResNet, init_args: {depth: 8, dropout: 0.2, stem_stride: 2}}
+data:
+  class_path: AudioCSV
+  init_args:
+    {manifest: PLACE/sounds/list.csv, sample_rate: 4000, duration: 0.5, shift: 0.1, gain: [-6, 6], batch_size: 10,
+     num_workers: 0}
+""",
 }
 
 
@@ -119,28 +100,12 @@ class Line:
     validate_every: int | None
 
     def write(self, folder: Path, data: Path) -> None:
-        """Make the run's folder, with its configuration."""
-        model, module = TASKS[self.task]
-        paths = {
-            name: str(data / module["init_args"][name]) for name in {"root", "manifest"} & set(module["init_args"])
-        }
-        trainer = {
-            **{"max_epochs": EPOCHS, "accumulate_grad_batches": self.accumulate, "log_every_n_steps": 1},
-            **{"accelerator": "cpu", "devices": self.processes, "strategy": "ddp" if self.processes > 1 else "auto"},
-            **{"val_check_interval": self.validate_every or 1.0, "enable_progress_bar": False},
-            "max_time": "01:00:00:00",
-            "callbacks": [
-                {"class_path": "EMA", "init_args": {"decay": 0.8}},
-                {"class_path": "StopEarly", "init_args": {"patience": 3}},
-            ],
-        }
-        config = {
-            "model": {**model, "init_args": {**SHARED, **model["init_args"]}},
-            "data": {**module, "init_args": {**module["init_args"], **paths}},
-            "trainer": trainer,
-        }
+        """Make the run's folder anew, with its configuration: all runs have the same, for checkpoints tell theirs."""
+        options = {**asdict(self), "validate_every": self.validate_every or 1.0}
+        text = RUN.strip("\n").format(**options, strategy="ddp" if self.processes > 1 else "auto")
+        shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        (folder / "run.yaml").write_text(yaml.safe_dump(config))
+        (folder / "run.yaml").write_text(text + TASKS[self.task].replace("PLACE", str(data)))
 
 
 @dataclass(frozen=True)
@@ -149,17 +114,17 @@ class Stop:
 
     kind: str
     hook: str
-    epoch: int
-    batch: int
-    late: bool = False
+    number: int
+    """The batch of the run, from 0."""
+    late: bool
     """Whether after all other callbacks, those that write checkpoints included."""
-    rank: int = 0
-    keep_every: int = 1
+    rank: int
+    keep_every: int
     """Batches from one checkpoint of "every ten minutes" to the next."""
 
     def __str__(self) -> str:
         when = "after" if self.late else "before"
-        return f"{self.kind} at {self.epoch}:{self.batch} {self.hook}, {when} the others, rank {self.rank}"
+        return f"{self.kind} at batch {self.number} {self.hook} {when} the others on rank {self.rank}"
 
 
 class Stopping(Callback):
@@ -170,13 +135,14 @@ class Stopping(Callback):
         setattr(self, f"on_{stop.hook}", self._look)
 
     def _look(self, trainer: Any, *_: Any) -> None:
-        if (trainer.current_epoch, trainer.fit_loop.batch_idx) != (self.stop.epoch, self.stop.batch):
+        number = trainer.current_epoch * trainer.num_training_batches + trainer.fit_loop.batch_idx
+        if (number, trainer.global_rank) != (self.stop.number, self.stop.rank):
             return
         if self.stop.kind == "max_time":
-            end_time(trainer)
-        elif trainer.global_rank == self.stop.rank and self.stop.kind == "SIGTERM":
+            next(callback for callback in trainer.callbacks if isinstance(callback, KeepLast)).max_time = 0.0
+        elif self.stop.kind == "SIGTERM":
             os.kill(os.getpid(), signal.SIGTERM)
-        elif trainer.global_rank == self.stop.rank:
+        else:
             os.killpg(0, signal.SIGKILL)  # as a lost machine would: all ranks
 
 
@@ -192,28 +158,7 @@ class KeepOften(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int) -> None:
         """Let it be time, or not."""
-        keep_after(trainer, timedelta(microseconds=1) if (batch_idx + 1) % self.batches == 0 else timedelta(days=1))
-
-
-def keep_after(trainer: Any, time: timedelta) -> None:
-    """Have the next checkpoint written after such a time."""
-    try:
-        from blockyard.runs import keep_last
-    except ImportError:
-        for callback in trainer.checkpoint_callbacks:
-            if isinstance(callback, ModelCheckpoint) and callback._train_time_interval is not None:
-                callback._train_time_interval = time
-    else:
-        keep_last.EVERY = time
-
-
-def end_time(trainer: Any) -> None:
-    """Let ``max_time`` be over."""
-    for callback in trainer.callbacks:
-        if isinstance(callback, Timer):
-            callback._duration = 0.0
-        elif hasattr(callback, "max_time"):
-            callback.max_time = timedelta(0)
+        keep_last.EVERY = timedelta(0) if (batch_idx + 1) % self.batches == 0 else timedelta(days=1)
 
 
 def blockyard(plan: str, line: list[str]) -> int:
@@ -238,7 +183,7 @@ def run(folder: Path, *line: str, stop: Stop | None = None) -> int:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
         sys.argv = [str(Path(__file__).resolve()), "--child", json.dumps(stop and asdict(stop)), *line]
-        sys.exit(blockyard(*sys.argv[2:3], sys.argv[3:]))
+        sys.exit(blockyard(sys.argv[2], sys.argv[3:]))
 
     process = multiprocessing.get_context("fork").Process(target=forked)
     process.start()
@@ -252,59 +197,6 @@ def train(folder: Path, stop: Stop | None = None) -> int:
     return run(folder, "fit", "--config", "run.yaml", "--ckpt_path", "last", stop=stop)
 
 
-def left(folder: Path) -> dict[str, Any]:
-    """All that a run leaves."""
-    if run(folder, "test", "--ckpt_path", str(next(folder.glob("runs/*/checkpoints/best.ckpt"), "none"))):
-        return {"test": (folder / "log").read_text().splitlines()[-1]}
-    checkpoints = {path.name: torch.load(path, weights_only=True) for path in folder.glob("runs/*/checkpoints/*")}
-    records = [json.loads(path.read_bytes()) for path in sorted(folder.glob("runs/records/*.json"))]
-    return {**moved(checkpoints, folder), "log": logged(folder), "records": records}
-
-
-def moved(value: Any, folder: Path) -> Any:
-    """A nest whose paths don't say in which folder the run is."""
-    if isinstance(value, dict):
-        return {moved(key, folder): moved(item, folder) for key, item in value.items() if "timedelta" not in str(key)}
-    if isinstance(value, list | tuple):
-        return [moved(item, folder) for item in value]
-    return value.replace(str(folder), "") if isinstance(value, str) else value
-
-
-def logged(folder: Path) -> dict[str, list[str]]:
-    """Every value by its column and step: what a resumed run repeats must be the same, so of equal ones one."""
-    values = defaultdict(set)
-    for path in folder.glob("runs/*/metrics/version_*/metrics.csv"):
-        for row in csv.DictReader(path.read_text().splitlines()):
-            for column in row.keys() - {"step", "epoch"}:
-                if row[column]:
-                    values[f"{column} at {row['step']}"].add((row["epoch"], row[column]))
-    return {key: sorted(of_step) for key, of_step in values.items()}
-
-
-def unequal(one: Any, other: Any, *path: str) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Where two nests differ, and how."""
-    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor) and one.shape == other.shape:
-        if not torch.equal(one, other):
-            yield path, f"off by {(one.double() - other.double()).abs().max():.2g}"
-    elif isinstance(one, dict) and isinstance(other, dict):
-        for key in (one.keys() | other.keys()) - set(MEASURED):
-            yield from unequal(one.get(key, "missing"), other.get(key, "missing"), *path, str(key))
-    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
-        for number, (a, b) in enumerate(zip(one, other, strict=True)):
-            yield from unequal(a, b, *path, str(number))
-    elif repr(one) != repr(other):
-        yield path, f"{str(other)[:60]}, not {str(one)[:60]}"
-
-
-def differences(whole: dict[str, Any], stopped: dict[str, Any]) -> list[str]:
-    """What a stopped run leaves otherwise than the undisturbed one; of many tensors or rows one, and their number."""
-    found = defaultdict(list)
-    for path, what in unequal(whole, stopped):
-        group = path[:3] if path[1:2] == ("callbacks",) else path[:2] if path[0].endswith(".ckpt") else path[:1]
-        found[group].append(f"{' '.join(key.partition('{')[0] for key in path)}: {what}")
-    return sorted(sorted(of)[0] + (f" (and {len(of) - 1} more)" if of[1:] else "") for of in found.values())
-
-
 def make_data(place: Path) -> None:
     """People and sounds."""
     write_tiny_pedestrians(place / "people", people=30)
@@ -313,29 +205,33 @@ def make_data(place: Path) -> None:
         labels = sorted(random.choice(4, size=1 + number % 2, replace=False).tolist())
         sound = sum((chord(label, random, 0.6, 4000) for label in labels), random.normal(0, 0.5, 2400))
         write_wav(place / "sounds" / f"{number}.wav", np.asarray(sound), 4000)
-        rows.append(
-            f"{number}.wav,{';'.join(map(str, labels))},{'train' if number < 60 else ('val', 'test')[number % 2]}"
-        )
+        split = "train" if number < 60 else ("val", "test")[number % 2]
+        rows.append(f"{number}.wav,{';'.join(map(str, labels))},{split}")
     (place / "sounds" / "list.csv").write_text("\n".join(rows) + "\n")
 
 
-def choose(line: Line, whole: dict[str, Any]) -> list[Stop]:
-    """One random stop, or two, of a run that undisturbed came so far."""
-    cost = whole["last.ckpt"]["training_cost"]
-    an_epoch = round(cost["batches"] / cost["epochs"])
-    every = line.validate_every or an_epoch
-    anywhere, ends = range(cost["batches"]), range(an_epoch - 1, cost["batches"], an_epoch)
-    borders = [number for number in anywhere if number % an_epoch in (0, an_epoch - 1)]
-    validated = [number for number in anywhere if (number % an_epoch + 1) % every == 0]
-    stops = []
+def choose(line: Line, batches: int, an_epoch: int) -> list[Stop]:
+    """One random stop of a run that undisturbed has so many batches, or two, the second of them after the first."""
+    every, stops, first = line.validate_every or an_epoch, list[Stop](), 0
     for _ in range(random.choice((1, 1, 2))):
-        kind, hook = random.choice(("SIGTERM", "SIGKILL", "max_time")), random.choice(HOOKS)
-        places = {"train_epoch_end": ends}.get(hook) or random.choice((anywhere, borders))
-        places = validated if hook.startswith("validation") else places
-        epoch, batch = divmod(random.choice(places), an_epoch)
+        kind, hook, anywhere = random.choice(tuple(CODES)), random.choice(HOOKS), range(first, batches)
+        borders = [number for number in anywhere if number % an_epoch in (0, an_epoch - 1)]
+        validated = [number for number in anywhere if (number % an_epoch + 1) % every == 0]
+        ends = [number for number in anywhere if number % an_epoch == an_epoch - 1]
+        places = {"train_epoch_end": ends, "train": random.choice((anywhere, borders)), "validation": validated}
+        if not (possible := places.get(hook) or places[hook.partition("_")[0]]):
+            break
+        place = random.choice(possible)
         rank, keep_every = random.randrange(line.processes), random.randint(1, 4)
-        stops.append(Stop(kind, hook, epoch, batch, random.random() < 0.5, rank, keep_every))
-    return sorted(stops, key=lambda stop: (stop.epoch, stop.batch))
+        stops.append(Stop(kind, hook, place, random.random() < 0.5, rank, keep_every))
+        first = place + 2 * line.accumulate  # by then it has left, whatever it waited for
+    return stops
+
+
+def tested(folder: Path) -> dict[str, Any]:
+    """All that a run leaves, once its best checkpoint is tested."""
+    best = next(folder.glob("runs/*/checkpoints/best.ckpt"), "best")
+    return {"test": tail(folder)} if run(folder, "test", "--ckpt_path", str(best)) else leavings(folder)
 
 
 def at_step(folder: Path) -> int:
@@ -344,16 +240,23 @@ def at_step(folder: Path) -> int:
     return torch.load(found, weights_only=True)["global_step"] if found else 0
 
 
-def stopped(folder: Path, stops: list[Stop]) -> tuple[list[int], list[str]]:
+def tail(folder: Path) -> str:
+    """The last line that a run said."""
+    return (folder / "log").read_text().splitlines()[-1]
+
+
+def stopped(folder: Path, stops: list[Stop], last: int) -> tuple[list[int], list[str]]:
     """Stop a run and go on with it; from which steps, and what went wrong on the way."""
     steps, wrong = [], []
     for stop in stops:
         code = train(folder, stop)
         steps.append(at_step(folder))
-        if code not in CODES[stop.kind]:
-            wrong.append(f"{stop}: exit code {code}, {folder}/log")
+        # who asks from the first batch of the last step on finds that the run ends by itself
+        ended = code == 0 and stop.kind != "SIGKILL" and stop.number >= last
+        if code != CODES[stop.kind] and not ended:
+            wrong.append(f"{stop}: exit code {code}, {tail(folder)}")
     if code := train(folder):
-        wrong.append(f"did not go on: exit code {code}, {(folder / 'log').read_text().splitlines()[-1]}")
+        wrong.append(f"did not go on: exit code {code}, {tail(folder)}")
     return steps, wrong
 
 
@@ -367,12 +270,10 @@ def compare() -> None:
     parser.add_argument("--csv", type=Path, help="where the table goes")
     arguments = parser.parse_args()
     random.seed(arguments.seed)
-    rows = []
     with tempfile.TemporaryDirectory() as name:
-        place = Path(name).resolve()
-        make_data(place)
-        runs = measure(place, arguments.stops, arguments.tasks, arguments.processes)
-        for row in runs:
+        make_data(Path(name))
+        rows = []
+        for row in measure(Path(name), arguments.stops, arguments.tasks, arguments.processes):
             rows.append(row)
             print(*row.values(), sep=", ", flush=True)
     if arguments.csv:
@@ -381,32 +282,28 @@ def compare() -> None:
             table.writeheader()
             table.writerows(rows)
     bad = sum(row["result"] != "same" for row in rows)
-    print(f"{len(rows)} runs with {sum(row['stops'].count(' at ') for row in rows)} stops: {bad} differ")
+    print(f"{len(rows)} runs, stopped {sum(row['stops'].count(' at ') for row in rows)} times: {bad} differ")
     sys.exit(1 if bad else 0)
 
 
 def measure(place: Path, count: int, tasks: list[str], processes: list[int]) -> Iterator[dict[str, Any]]:
     """A row of the table for every run that is stopped."""
-    whole: dict[Line, dict[str, Any]] = {}
+    folder, undisturbed = place / "run", dict[Line, dict[str, Any]]()
     for number in range(count):
         line = Line(tasks[number % len(tasks)], random.choice(processes), *random.choice(OPTIONS))
-        if line not in whole:
-            folder = place / f"whole{len(whole)}"
+        if line not in undisturbed:
             line.write(folder, place)
             if train(folder):
                 sys.exit((folder / "log").read_text())
-            whole[line] = left(folder)
-        folder = place / str(number)
+            undisturbed[line] = tested(folder)
+        whole = undisturbed[line]
+        cost = whole["last.ckpt"]["training_cost"]
+        stops = choose(line, cost["batches"], an_epoch := round(cost["batches"] / cost["epochs"]))
         line.write(folder, place)
-        stops = choose(line, whole[line])
-        steps, found = stopped(folder, stops)
-        found = found or differences(whole[line], left(folder))
-        yield {
-            **asdict(line),
-            "stops": " + ".join(map(str, stops)),
-            "from_step": steps,
-            "result": "; ".join(found) or "same",
-        }
+        steps, found = stopped(folder, stops, cost["batches"] - line.accumulate)
+        found = found or differences(whole, tested(folder))
+        told = {"batches": f"{cost['batches']} of {an_epoch} an epoch", "stops": " + ".join(map(str, stops))}
+        yield {**asdict(line), **told, "from_step": steps, "result": "; ".join(found) or "same"}
 
 
 if __name__ == "__main__":
