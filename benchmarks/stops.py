@@ -61,8 +61,6 @@ model:
     optimizer: {{class_path: AdamW, init_args: {{lr: 0.01, weight_decay: 0.01}}}}
     lr_scheduler: cosine
     warmup_epochs: 1
-    block: null
-    at: null
 """
 TASKS = {
     "ImageClassification": """
@@ -74,18 +72,16 @@ data: {class_path: Digits, init_args: {variant: 8x8, batch_size: 204}}
     backbone: {class_path: PreResNet, init_args: {depth: 8, stem_stride: 2}}
 data:
   class_path: Market1501
-  init_args:
-    {root: PLACE/people, verify: false, val_identities: 4, size: [32, 16], pad: 2, batch_size: 8, instances: 2,
-     num_workers: 0}
+  init_args: {root: PLACE/people, verify: false, val_identities: 4, size: [32, 16], pad: 2, batch_size: 8,
+    instances: 2, num_workers: 0}
 """,
     "AudioTagging": """
     front_end: {class_path: LogMel, init_args: {sample_rate: 4000, n_mels: 16, freq_mask: 3, time_mask: 4}}
     backbone: {class_path: PreResNet, init_args: {depth: 8, dropout: 0.2, stem_stride: 2}}
 data:
   class_path: AudioCSV
-  init_args:
-    {manifest: PLACE/sounds/list.csv, sample_rate: 4000, duration: 0.5, shift: 0.1, gain: [-6, 6], batch_size: 10,
-     num_workers: 0}
+  init_args: {manifest: PLACE/sounds/list.csv, sample_rate: 4000, duration: 0.5, shift: 0.1, gain: [-6, 6],
+    batch_size: 10, num_workers: 0}
 """,
 }
 
@@ -123,8 +119,7 @@ class Stop:
     """Batches from one checkpoint of "every ten minutes" to the next."""
 
     def __str__(self) -> str:
-        when = "after" if self.late else "before"
-        return f"{self.kind} at batch {self.number} {self.hook} {when} the others on rank {self.rank}"
+        return f"{self.kind} at batch {self.number} {self.hook}{' late' * self.late} on rank {self.rank}"
 
 
 class Stopping(Callback):
@@ -236,8 +231,8 @@ def tested(folder: Path) -> dict[str, Any]:
 
 def at_step(folder: Path) -> int:
     """The step of the last checkpoint; 0 if there is none."""
-    found = next(folder.glob("runs/*/checkpoints/last.ckpt"), None)
-    return torch.load(found, weights_only=True)["global_step"] if found else 0
+    steps = (torch.load(path, weights_only=True)["global_step"] for path in folder.glob("runs/*/checkpoints/last.ckpt"))
+    return next(steps, 0)
 
 
 def tail(folder: Path) -> str:
@@ -272,15 +267,9 @@ def compare() -> None:
     random.seed(arguments.seed)
     with tempfile.TemporaryDirectory() as name:
         make_data(Path(name))
-        rows = []
-        for row in measure(Path(name), arguments.stops, arguments.tasks, arguments.processes):
-            rows.append(row)
-            print(*row.values(), sep=", ", flush=True)
-    if arguments.csv:
-        with arguments.csv.open("w", newline="") as file:
-            table = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
-            table.writeheader()
-            table.writerows(rows)
+        rows = list(measure(Path(name), arguments.stops, arguments.tasks, arguments.processes))
+    with (arguments.csv or Path(os.devnull)).open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([rows[0].keys(), *(row.values() for row in rows)])
     bad = sum(row["result"] != "same" for row in rows)
     print(f"{len(rows)} runs, stopped {sum(row['stops'].count(' at ') for row in rows)} times: {bad} differ")
     sys.exit(1 if bad else 0)
@@ -296,14 +285,15 @@ def measure(place: Path, count: int, tasks: list[str], processes: list[int]) -> 
             if train(folder):
                 sys.exit((folder / "log").read_text())
             undisturbed[line] = tested(folder)
-        whole = undisturbed[line]
-        cost = whole["last.ckpt"]["training_cost"]
+        cost = (whole := undisturbed[line])["last.ckpt"]["training_cost"]
         stops = choose(line, cost["batches"], an_epoch := round(cost["batches"] / cost["epochs"]))
         line.write(folder, place)
         steps, found = stopped(folder, stops, cost["batches"] - line.accumulate)
         found = found or differences(whole, tested(folder))
         told = {"batches": f"{cost['batches']} of {an_epoch} an epoch", "stops": " + ".join(map(str, stops))}
-        yield {**asdict(line), **told, "from_step": steps, "result": "; ".join(found) or "same"}
+        row = {**asdict(line), **told, "from_step": steps, "result": "; ".join(found) or "same"}
+        print(*row.values(), sep=", ", flush=True)
+        yield row
 
 
 if __name__ == "__main__":
