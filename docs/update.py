@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import csv
+import inspect
 import re
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
+from lightning.pytorch import Trainer
 from matplotlib.figure import Figure
 
 from blockyard.commands.catalogue import entries, published
 from blockyard.commands.catalogue import markdown as catalogue
+from blockyard.composing.resuming import on_resume
+from blockyard.leaderboard.identity import IGNORED
 from blockyard.leaderboard.page import page
 from blockyard.leaderboard.record import read_all
 from blockyard.leaderboard.render import markdown
@@ -24,6 +28,7 @@ README = ROOT / "README.md"
 RECORDS = ROOT / "leaderboard" / "records"
 STUDY = ROOT / "leaderboard" / "digits-blocks"
 TABLES = ROOT / "docs" / "leaderboards.md"
+RESUME = ROOT / "docs" / "resume.md"
 BLOCKS = ROOT / "docs" / "blocks.md"
 SHAPE = (256, 28, 28)
 RESULTS = ROOT / "benchmarks" / "results"
@@ -193,16 +198,34 @@ def photograph(path: Path, chromium: str) -> None:
         subprocess.run([chromium, *flags], check=True, capture_output=True, timeout=60)
 
 
+def options() -> str:
+    """One row a set of options that a resumed run may or may not have changed."""
+    sections = {"trainer": list(inspect.signature(Trainer).parameters), "data": ["batch_size"]}
+    listed = ["seed_everything", *(f"{section}.{name}" for section, names in sections.items() for name in names)]
+    free = [option.replace(".init_args", "") for option in IGNORED]
+    listed += [option for option in free if option.startswith(("model.", "data."))]
+    verdicts: dict[str, list[str]] = {}
+    for option in [*listed, "model.OPTION", "data.OPTION"]:
+        verdicts.setdefault(on_resume(option), []).append(option)
+    others = {"model.OPTION": "every other of `model.`", "data.OPTION": "every other of `data.`"}
+    lines = ["| option | on resume |", "| --- | --- |"]
+    for verdict, names in verdicts.items():
+        told = ", ".join(others.get(name, f"`{name}`") for name in names)
+        lines.append(f"| {told} | {verdict} |")
+    return "\n".join(lines)
+
+
 def updated(text: str) -> str:
-    """The README with its generated sections as they should be."""
-    for name, make in (("leaderboard", leaderboard), ("benchmark", benchmark), ("peers", peers)):
+    """A page with its generated sections as they should be."""
+    for name, make in (("leaderboard", leaderboard), ("benchmark", benchmark), ("peers", peers), ("options", options)):
         section = f"<!-- {name}: written by make docs -->\n{make().strip()}\n<!-- end of {name} -->"
         text = re.sub(rf"<!-- {name}: .*?<!-- end of {name} -->", lambda _, s=section: s, text, flags=re.DOTALL)
     return text
 
 
 if __name__ == "__main__":
-    README.write_text(updated(README.read_text()))
+    for page_of_text in (README, RESUME):
+        page_of_text.write_text(updated(page_of_text.read_text()))
     TABLES.write_text(leaderboards())
     BLOCKS.write_text(blocks())
     draw(PICTURE)

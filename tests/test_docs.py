@@ -6,9 +6,11 @@ import importlib.util
 import re
 from pathlib import Path
 from types import ModuleType
+from typing import get_args
 
 from blockyard import blocks
 from blockyard.cli import VERBS
+from blockyard.composing.resuming import Verdict
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -25,6 +27,14 @@ def test_the_tables_of_the_docs_come_from_committed_records():
     update = _update()
     assert update.updated(README) == README, "run make docs"
     assert update.leaderboards() == update.TABLES.read_text(), "run make docs"
+
+
+def test_the_table_of_options_on_resume_comes_from_the_code():
+    update = _update()
+    page = update.RESUME.read_text()
+    assert update.updated(page) == page, "run make docs"
+    assert "`trainer.max_epochs`" in page
+    assert set(re.findall(r"\| ([a-z ]+) \|$", page, re.MULTILINE)) == {"on resume", *get_args(Verdict)}
 
 
 def test_the_page_of_blocks_comes_from_the_classes():

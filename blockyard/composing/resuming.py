@@ -26,7 +26,7 @@ def on_resume(option: str) -> Verdict:
     Args:
         option: As on the command line: ``trainer.max_epochs``.
     """
-    if option == "seed_everything":
+    if option in ("seed_everything", "trainer.fast_dev_run"):  # a trial begins
         return "refused"
     if any(f"{option}.".startswith(f"{free.replace('.init_args', '')}.") for free in IGNORED):
         return "the same run"

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from blockyard.leaderboard.identity import PARENT
+
 NO_BLOCK = "none"
 """The block label of a baseline."""
 LONGEST = 72
@@ -66,7 +68,7 @@ def differences(experiments: Sequence[Mapping[str, Any]]) -> list[str]:
     Returns:
         For each experiment the settings that it has and in which it differs from another: ``max_epochs=5, clips=3``.
     """
-    flat = [_settings(experiment) for experiment in experiments]
+    flat = [_settings(_with_parent_named(experiment)) for experiment in experiments]
     paths = dict.fromkeys(path for settings in flat for path in sorted(settings, key=str))
     varying = [path for path in paths if len({settings.get(path) for settings in flat}) > 1]
     names = _short(varying)
@@ -74,6 +76,12 @@ def differences(experiments: Sequence[Mapping[str, Any]]) -> list[str]:
         ", ".join(f"{names[path]}={_cut(settings[path], 40)}" for path in varying if path in settings)
         for settings in flat
     ]
+
+
+def _with_parent_named(experiment: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same with one phrase for the experiment that it went on from."""
+    parent = experiment.get(PARENT)
+    return {**experiment, PARENT: f"{parent['experiment']} at step {parent['step']}"} if parent else experiment
 
 
 def _named(node: Any) -> str:
