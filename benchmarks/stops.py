@@ -255,8 +255,8 @@ def stopped(folder: Path, stops: list[Stop], last: int) -> tuple[list[int], list
     return steps, wrong
 
 
-def compare() -> None:
-    """Run undisturbed, run with stops, compare."""
+def compare() -> int:
+    """Run undisturbed, run with stops, compare; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--stops", type=int, default=40, help="how many runs are stopped, once or twice each")
     parser.add_argument("--seed", type=int, default=0, help="of all choices")
@@ -272,7 +272,7 @@ def compare() -> None:
         csv.writer(file, lineterminator="\n").writerows([rows[0].keys(), *(row.values() for row in rows)])
     bad = sum(row["result"] != "same" for row in rows)
     print(f"{len(rows)} runs, stopped {sum(row['stops'].count(' at ') for row in rows)} times: {bad} differ")
-    sys.exit(1 if bad else 0)
+    return 1 if bad else 0
 
 
 def measure(place: Path, count: int, tasks: list[str], processes: list[int]) -> Iterator[dict[str, Any]]:
