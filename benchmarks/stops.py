@@ -3,9 +3,8 @@
 Small runs go undisturbed; then again, each stopped at a random batch, once or twice, and continued by the very same
 line. A stop is a SIGTERM, a ``kill -9`` while the checkpoint of every ten minutes is written every few batches, or the
 end of ``max_time``; half of them at the borders of an epoch: its first and its last batch, in a validation, after it.
-All that both leave must be the same, but for what is measured by the clock: every tensor and number in the best and
-the last checkpoint (weights, both sets of EMA, optimiser, schedule, patience, best score), every logged value, and the
-record of a test.
+All that both leave must be the same, but for what the clock says: every tensor and number in the best and the last
+checkpoint (both sets of EMA, optimiser, schedule, patience, best score), every logged value, the record of a test.
 
     python benchmarks/stops.py --stops 40
 """
@@ -48,12 +47,13 @@ from blockyard.runs.keep_last import KeepLast
 CODES = {"SIGTERM": 75, "SIGKILL": -signal.SIGKILL, "max_time": 75}
 """Exit codes of a run that is stopped so."""
 HOOKS = ("train_batch_start", "train_batch_end", "validation_batch_end", "validation_end", "train_epoch_end")
-OPTIONS = ((1, None), (2, None), (1, 2), (2, 3))
-"""Batches of a step, and batches from one validation to the next: None validates at the end of each epoch."""
+OPTIONS = ((1, None, -1), (2, None, -1), (1, 2, -1), (2, 3, -1), (1, None, 16), (2, None, 11))
+"""Batches of a step; from one validation to the next, None for an epoch; ``max_steps``, which ends it within an epoch."""
 RUN = """
 trainer:
-  {{max_epochs: 4, max_time: "01:00:00:00", accumulate_grad_batches: {accumulate}, val_check_interval: {validate_every},
-    accelerator: cpu, devices: {processes}, strategy: {strategy}, log_every_n_steps: 1, enable_progress_bar: false,
+  {{max_epochs: 4, max_steps: {max_steps}, max_time: "01:00:00:00", accumulate_grad_batches: {accumulate},
+    val_check_interval: {validate_every}, accelerator: cpu, devices: {processes}, strategy: {strategy},
+    log_every_n_steps: 1, enable_progress_bar: false,
     callbacks: [{{class_path: EMA, init_args: {{decay: 0.8}}}}, {{class_path: StopEarly, init_args: {{patience: 3}}}}]}}
 model:
   class_path: {task}
@@ -94,6 +94,7 @@ class Line:
     processes: int
     accumulate: int
     validate_every: int | None
+    max_steps: int
 
     def write(self, folder: Path, data: Path) -> None:
         """Make the run's folder anew, with its configuration: all runs have the same, for checkpoints tell theirs."""
