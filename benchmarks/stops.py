@@ -48,7 +48,7 @@ CODES = {"SIGTERM": 75, "SIGKILL": -signal.SIGKILL, "max_time": 75}
 """Exit codes of a run that is stopped so."""
 HOOKS = ("train_batch_start", "train_batch_end", "validation_batch_end", "validation_end", "train_epoch_end")
 OPTIONS = ((1, None, -1), (2, None, -1), (1, 2, -1), (2, 3, -1), (1, None, 16), (2, None, 11))
-"""Batches of a step; from one validation to the next, None for an epoch; ``max_steps``, which ends it within an epoch."""
+"""Batches of a step; from one validation to the next, None for an epoch; ``max_steps``, which ends within an epoch."""
 RUN = """
 trainer:
   {{max_epochs: 4, max_steps: {max_steps}, max_time: "01:00:00:00", accumulate_grad_batches: {accumulate},
@@ -184,8 +184,7 @@ def run(folder: Path, *line: str, stop: Stop | None = None) -> int:
     process = multiprocessing.get_context("fork").Process(target=forked)
     process.start()
     process.join()
-    assert process.exitcode is not None
-    return process.exitcode
+    return process.exitcode  # type: ignore[return-value] # it has ended
 
 
 def train(folder: Path, stop: Stop | None = None) -> int:
