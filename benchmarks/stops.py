@@ -229,10 +229,20 @@ def tested(folder: Path) -> dict[str, Any]:
     return {"test": tail(folder)} if run(folder, "test", "--ckpt_path", str(best)) else leavings(folder)
 
 
+def last(folder: Path) -> dict[str, Any]:
+    """The last checkpoint; nothing if there is none."""
+    path = next(folder.glob("runs/*/checkpoints/last.ckpt"), None)
+    return torch.load(path, weights_only=True) if path else {}
+
+
 def at_step(folder: Path) -> int:
     """The step of the last checkpoint; 0 if there is none."""
-    steps = (torch.load(path, weights_only=True)["global_step"] for path in folder.glob("runs/*/checkpoints/last.ckpt"))
-    return next(steps, 0)
+    return last(folder).get("global_step", 0)
+
+
+def batches_of(folder: Path) -> int:
+    """Batches that a run had in all."""
+    return last(folder)["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["ready"]
 
 
 def tail(folder: Path) -> str:
@@ -277,20 +287,20 @@ def compare() -> int:
 
 def measure(place: Path, count: int, tasks: list[str], processes: list[int]) -> Iterator[dict[str, Any]]:
     """A row of the table for every run that is stopped."""
-    folder, undisturbed = place / "run", dict[Line, dict[str, Any]]()
+    folder, undisturbed = place / "run", dict[Line, tuple[dict[str, Any], int]]()
     for number in range(count):
         line = Line(tasks[number % len(tasks)], random.choice(processes), *random.choice(OPTIONS))
         if line not in undisturbed:
             line.write(folder, place)
             if train(folder):
                 sys.exit((folder / "log").read_text())
-            undisturbed[line] = tested(folder)
-        cost = (whole := undisturbed[line])["last.ckpt"]["training_cost"]
-        stops = choose(line, cost["batches"], an_epoch := round(cost["batches"] / cost["epochs"]))
+            undisturbed[line] = tested(folder), batches_of(folder)
+        (whole, batches) = undisturbed[line]
+        stops = choose(line, batches, an_epoch := round(batches / whole["last.ckpt"]["training_cost"]["epochs"]))
         line.write(folder, place)
-        steps, found = stopped(folder, stops, cost["batches"] - line.accumulate)
+        steps, found = stopped(folder, stops, batches - line.accumulate)
         found = found or differences(whole, tested(folder))
-        told = {"batches": f"{cost['batches']} of {an_epoch} an epoch", "stops": " + ".join(map(str, stops))}
+        told = {"batches": f"{batches} of {an_epoch} an epoch", "stops": " + ".join(map(str, stops))}
         row = {**asdict(line), **told, "from_step": steps, "result": "; ".join(found) or "same"}
         print(*row.values(), sep=", ", flush=True)
         yield row
