@@ -129,6 +129,16 @@ def test_resume_from_a_checkpoint_of_another_hook(uninterrupted, tmp_path, hook)
         assert_bit_identical(train(tmp_path, resume=checkpoint, **options)[0], uninterrupted[0])
 
 
+def test_resume_at_the_end_of_an_epoch_where_steps_end_the_run(uninterrupted, tmp_path):
+    """Lightning goes on with the epoch that is over, and passes over most of the next."""
+    saved = ModelCheckpoint(tmp_path, "other-{step}", save_top_k=-1, save_on_train_epoch_end=True)
+    train(tmp_path, callbacks=[saved], max_steps=EPOCHS * STEPS_AN_EPOCH)
+    for step in (4, 8):
+        resumed, seen = train(tmp_path, resume=tmp_path / f"other-step={step}.ckpt", max_steps=EPOCHS * STEPS_AN_EPOCH)
+        assert_bit_identical(resumed, uninterrupted[0])
+        assert seen == uninterrupted[1][300 * step :]
+
+
 def test_checkpoints_need_no_pickle(uninterrupted):
     checkpoint = torch.load(uninterrupted[2] / "step=5.ckpt", weights_only=True)
     assert checkpoint["Digits"] == {"epoch": 1, "batch": 1, "seed": 3, "batch_size": 300, "samples": 1257}
