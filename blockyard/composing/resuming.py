@@ -150,16 +150,12 @@ def parent_of_resumed(saved: dict[str, Any], now: dict[str, Any], position: Posi
 def changes(saved: dict[str, Any], now: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """The options in which two configurations are different experiments: then and now.
 
-    Options that came after the checkpoint don't count, nor which data they are about, which is compared elsewhere.
+    An option that came after the checkpoint counts if it is set, and not if it leaves all as it was; which data the
+    configurations are about is compared elsewhere.
     """
     before, after = (flatten(_comparable(config)) for config in (saved, now))
-    existing = flatten(saved)
     differing = [option for option in sorted({*before, *after}) if before.get(option) != after.get(option)]
-    return {
-        option: (before.get(option), after.get(option))
-        for option in differing
-        if any(option == known or option.startswith(f"{known}.") for known in existing)
-    }
+    return {option: (before.get(option), after.get(option)) for option in differing}
 
 
 def _comparable(config: dict[str, Any]) -> dict[str, Any]:

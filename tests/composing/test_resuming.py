@@ -9,7 +9,7 @@ import pytest
 from lightning.pytorch import Trainer
 
 from blockyard.composing.resuming import changes, on_resume, parent_of_resumed, statement
-from blockyard.leaderboard.identity import IGNORED, canonical, identity
+from blockyard.leaderboard.identity import ADDED, IGNORED, canonical, identity
 from blockyard.leaderboard.labels import differences
 from blockyard.runs.position import Position
 
@@ -105,9 +105,13 @@ def test_batches_are_not_counted_off_anew_within_an_epoch():
         parent_of_resumed(SAVED, changed("trainer.accumulate_grad_batches", 2), MIDDLE)
 
 
-def test_options_that_came_later_do_not_count():
-    now = changed("trainer.barebones", False)
-    assert changes(SAVED, now) == {}
+def test_an_option_that_came_later_counts_where_it_is_set(monkeypatch):
+    monkeypatch.setitem(ADDED, "Task", {"sharpness": 1.0})
+    assert changes(SAVED, changed("model.init_args.sharpness", 1.0)) == {}
+    assert changes(SAVED, changed("model.init_args.freeze", None)) == {}
+    for path, value in (("sharpness", 2.0), ("freeze", ["layer*"])):
+        with pytest.raises(ValueError, match=rf"--model\.{path} .* contradicts the checkpoint, trained with null"):
+            parent_of_resumed(SAVED, changed(f"model.init_args.{path}", value), BORDER)
 
 
 def test_two_names_of_one_precision_are_the_same():
