@@ -140,6 +140,12 @@ class Task(LightningModule):
                 "stopped before the optimiser step; a lower learning rate or a warm-up may help"
             )
 
+    def on_validation_epoch_start(self) -> None:
+        """Validate the first process's statistics on all, which are what a checkpoint holds, not each its own."""
+        if self.trainer.world_size > 1:
+            for buffer in self.network.buffers():
+                torch.distributed.broadcast(buffer, 0)
+
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Gradients of one batch; where an epoch ends with fewer batches than are accumulated, they share the step."""
         share = share_of_step(self.trainer)

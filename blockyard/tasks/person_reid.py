@@ -103,6 +103,7 @@ class PersonReID(Task):
 
     def on_validation_epoch_start(self) -> None:
         """Make room for the vectors of the split."""
+        super().on_validation_epoch_start()
         self._start(self.trainer.val_dataloaders)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

@@ -103,6 +103,7 @@ class ViewClassification(Classification):
 
     def on_validation_epoch_start(self) -> None:
         """Make room for the samples of the split."""
+        super().on_validation_epoch_start()
         self.start_views(self.trainer.val_dataloaders)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
