@@ -144,6 +144,8 @@ class KeepLast(Checkpoint):
             wish = OUT_OF_TIME
         elif now - self._saved >= EVERY.total_seconds():
             wish = SAVE
+        if trainer.world_size == 1:  # a tensor there would have the process wait for its device every step
+            return wish
         return int(trainer.strategy.reduce(torch.tensor(wish, device=trainer.strategy.root_device), reduce_op="max"))
 
     def _save_and_leave(self, trainer: Any) -> None:
