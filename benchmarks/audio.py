@@ -27,8 +27,8 @@ from torchaudio.datasets import SPEECHCOMMANDS
 
 from blockyard.datamodules.audio.speech_commands import SpeechCommands
 from blockyard.datamodules.audio.speech_commands_rules import COMMANDS
-from blockyard.datamodules.samples.coloured_noise import coloured
-from blockyard.datamodules.samples.speech_layout import NOISE, RATE, speaker_name, write_lists, write_wav
+from blockyard.samples.coloured_noise import coloured
+from blockyard.samples.speech_layout import NOISE, RATE, speaker_name, write_lists, write_wav
 
 BATCH_SIZE = 128
 SNR = (0.0, 20.0)

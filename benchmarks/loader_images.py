@@ -31,7 +31,7 @@ from torchvision.transforms import v2
 
 from blockyard.datamodules import ImageFolder
 from blockyard.datamodules.images import IMAGENET_MEAN, IMAGENET_STD
-from blockyard.datamodules.samples.photographs import crop, read_photographs
+from blockyard.samples.photographs import crop, read_photographs
 
 BATCH_SIZE, SIZE, REPEATS = 64, 224, 7
 HELD_OUT = 2

@@ -20,7 +20,7 @@ from torchvision import transforms
 
 from blockyard.datamodules import CIFAR10, DataModule, Digits
 from blockyard.datamodules.images import Images
-from blockyard.datamodules.samples.cifar_like import python2_pickle
+from blockyard.samples.cifar_like import python2_pickle
 
 BATCH_SIZE = 128
 

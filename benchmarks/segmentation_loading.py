@@ -17,12 +17,12 @@ from statistics import median
 import cv2
 import torch
 
-import blockyard.backbones.mmseg_import  # noqa: F401 - before mmseg
+import blockyard.backbones.adapters.mmseg_import  # noqa: F401 - before mmseg
 from blockyard.datamodules.loading import SeededSplit
-from blockyard.datamodules.samples.tiny_scenes import write_tiny_cityscapes, write_tiny_voc
 from blockyard.datamodules.segmentation.base import SegmentationDataModule
 from blockyard.datamodules.segmentation.cityscapes import Cityscapes
 from blockyard.datamodules.segmentation.pascal_voc import PascalVOC
+from blockyard.samples.tiny_scenes import write_tiny_cityscapes, write_tiny_voc
 
 BATCH, REPEATS = 4, 9
 

@@ -36,9 +36,9 @@ from stopping import KeepOften, Stop, Stopping, StoppingLate
 
 from blockyard.cli import main
 from blockyard.composing.suite import SuiteCLI
-from blockyard.datamodules.samples.speech_layout import write_wav
-from blockyard.datamodules.samples.tiny_audio import chord
-from blockyard.datamodules.samples.tiny_pedestrians import write_tiny_pedestrians
+from blockyard.samples.speech_layout import write_wav
+from blockyard.samples.tiny_audio import chord
+from blockyard.samples.tiny_pedestrians import write_tiny_pedestrians
 
 CODES = {"SIGTERM": 75, "SIGKILL": -signal.SIGKILL, "max_time": 75}
 """Exit codes of a run that is stopped so."""

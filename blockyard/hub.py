@@ -19,12 +19,12 @@ import torch
 from jsonargparse import ArgumentParser
 from torch import Tensor, nn
 
+from blockyard import files
 from blockyard.composing.composition import compose
 from blockyard.composing.naming import refuse_calls
 from blockyard.composing.parser_messages import explain
 from blockyard.composing.preparing import prepare
 from blockyard.composing.suite import SuiteCLI
-from blockyard.leaderboard import atomic
 from blockyard.leaderboard.identity import identity
 from blockyard.mistakes import mistake_in
 from blockyard.plugging.places import stock_network
@@ -164,10 +164,10 @@ def save_pretrained(network: nn.Module, directory: str | Path, card: Card | None
         raise ValueError("save_pretrained needs a card, which says how to build the network again")
     whole, folder = _adopted(network, card), Path(directory)
     # weights last: without them the folder can't be taken for a whole one
-    atomic.write(folder / CONFIG, f"{json.dumps(whole.card.items(), indent=2)}\n".encode())
-    atomic.write(folder / README, model_card(whole.card, folder.name).encode())
+    files.write(folder / CONFIG, f"{json.dumps(whole.card.items(), indent=2)}\n".encode())
+    files.write(folder / README, model_card(whole.card, folder.name).encode())
     tensors = {name: tensor.clone().contiguous() for name, tensor in whole.network.state_dict().items()}
-    atomic.write(folder / WEIGHTS, save(tensors))
+    files.write(folder / WEIGHTS, save(tensors))
     return folder
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from blockyard.analysis.graph_looking import look
 from blockyard.commands import inspect
 from blockyard.composing.composition import compose
 from blockyard.composing.preparing import prepare
 from blockyard.composing.suite import SuiteCLI
-from blockyard.graphs import look
 
 DOCS = Path(__file__).parent
 SAMPLES = ["0", "250", "850"]

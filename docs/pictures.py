@@ -8,10 +8,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from blockyard.callbacks import RankedGallery, SegmentationCases
 from blockyard.commands.training import run
 from blockyard.composing import suite
 from blockyard.tasks import PersonReID, SemanticSegmentation
+from blockyard.tasks.person_reid.report import RankedGallery
+from blockyard.tasks.segmentation.cases import SegmentationCases
 
 DOCS = Path(__file__).parent
 PICTURES = ("cases.png", "ranking.png")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from blockyard.blocks.released import KINDS
+from blockyard.blocks.nonlocals.released import KINDS
 from blockyard.commands.study import read_study
 
 PAGE = (Path(__file__).parents[1] / "docs" / "papers.md").read_text()

@@ -9,14 +9,13 @@ import time
 
 import pytest
 
-from blockyard import unfinished
-from blockyard.leaderboard import atomic
+from blockyard import files, unfinished
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
 from blockyard.leaderboard import atomic
-atomic.save(Path(sys.argv[1]), lambda file: (file.write(b"half"), file.flush(), os.kill(os.getpid(), signal.SIGKILL)))
+files.save(Path(sys.argv[1]), lambda file: (file.write(b"half"), file.flush(), os.kill(os.getpid(), signal.SIGKILL)))
 """
 
 
@@ -33,7 +32,7 @@ def left(tmp_path):
 
 
 def test_the_next_writer_removes_what_a_killed_one_left(left):
-    atomic.write(left / "other.html", b"whole")
+    files.write(left / "other.html", b"whole")
     assert names(left) == ["other.html"]
 
 
@@ -61,7 +60,7 @@ def test_what_somebody_writes_at_this_moment_stays(tmp_path):
 def test_a_name_as_long_as_the_file_system_allows(tmp_path):
     for letter in ("a", "ü", "語"):
         path = tmp_path / (letter * (255 // len(letter.encode())))
-        atomic.write(path, b"whole")
+        files.write(path, b"whole")
         assert path.read_bytes() == b"whole"
 
 

@@ -1,16 +1,16 @@
 """Networks that end in a classifier, or in maps for a head, and name their stages alike."""
 
+from blockyard.backbones.adapters.mmseg_backbone import MMSegBackbone
+from blockyard.backbones.adapters.pytorchvideo_backbone import PyTorchVideoBackbone
+from blockyard.backbones.adapters.timm_backbone import TimmBackbone
+from blockyard.backbones.adapters.timm_features import TimmFeatures
 from blockyard.backbones.base import Backbone, Stage
-from blockyard.backbones.framewise import Framewise
-from blockyard.backbones.front_ended import FrontEnded
 from blockyard.backbones.headless import BackboneFeatures
-from blockyard.backbones.log_mel import LogMel
-from blockyard.backbones.mmseg_backbone import MMSegBackbone
+from blockyard.backbones.inputs.framewise import Framewise
+from blockyard.backbones.inputs.front_ended import FrontEnded
+from blockyard.backbones.inputs.log_mel import LogMel
 from blockyard.backbones.pdc_net import PDCNet
 from blockyard.backbones.preresnet import PreResNet
-from blockyard.backbones.pytorchvideo_backbone import PyTorchVideoBackbone
-from blockyard.backbones.timm_backbone import TimmBackbone
-from blockyard.backbones.timm_features import TimmFeatures
 
 __all__ = [
     "Backbone",

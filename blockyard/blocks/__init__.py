@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from blockyard.blocks.activations import StarReLU
-from blockyard.blocks.asymmetric import AsymmetricNonlocal
+from blockyard.blocks.attention.local_attention import HaloAttention
+from blockyard.blocks.attention.relative_attention import RelativeAttention
+from blockyard.blocks.attention.subspace_attention import ULSAM
 from blockyard.blocks.base import Block, GraphBlock, concrete_subclasses
-from blockyard.blocks.cheap_convolutions import PHC, GhostModule
-from blockyard.blocks.compact import CompactNonlocal
-from blockyard.blocks.criss_cross import CrissCross
-from blockyard.blocks.dcls import DCLS
-from blockyard.blocks.disentangled import DisentangledNonlocal
-from blockyard.blocks.double_attention import DoubleAttention
-from blockyard.blocks.dual_attention import ChannelAttention, PositionAttention
-from blockyard.blocks.global_context import GlobalContext
-from blockyard.blocks.local_attention import HaloAttention
-from blockyard.blocks.mixstyle import MixStyle
-from blockyard.blocks.pairwise import Nonlocal, NonlocalStage
-from blockyard.blocks.parameter_free import PFLayer
-from blockyard.blocks.polynomials import PolynomialBranch, PolynomialConvolution
-from blockyard.blocks.relative_attention import RelativeAttention
-from blockyard.blocks.released import ReleasedNonlocal
-from blockyard.blocks.second_order import GSoP
-from blockyard.blocks.spectral import SpectralNonlocal
-from blockyard.blocks.squeeze_excitation import ECA, SqueezeExcitation
-from blockyard.blocks.subspace_attention import ULSAM
+from blockyard.blocks.channels.mixstyle import MixStyle
+from blockyard.blocks.channels.second_order import GSoP
+from blockyard.blocks.channels.squeeze_excitation import ECA, SqueezeExcitation
+from blockyard.blocks.convolutions.cheap_convolutions import PHC, GhostModule
+from blockyard.blocks.convolutions.dcls import DCLS
+from blockyard.blocks.convolutions.parameter_free import PFLayer
+from blockyard.blocks.convolutions.polynomials import PolynomialBranch, PolynomialConvolution
+from blockyard.blocks.nonlocals.asymmetric import AsymmetricNonlocal
+from blockyard.blocks.nonlocals.compact import CompactNonlocal
+from blockyard.blocks.nonlocals.criss_cross import CrissCross
+from blockyard.blocks.nonlocals.disentangled import DisentangledNonlocal
+from blockyard.blocks.nonlocals.double_attention import DoubleAttention
+from blockyard.blocks.nonlocals.dual_attention import ChannelAttention, PositionAttention
+from blockyard.blocks.nonlocals.global_context import GlobalContext
+from blockyard.blocks.nonlocals.pairwise import Nonlocal, NonlocalStage
+from blockyard.blocks.nonlocals.released import ReleasedNonlocal
+from blockyard.blocks.nonlocals.spectral import SpectralNonlocal
 
 __all__ = [
     "DCLS",

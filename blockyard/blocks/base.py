@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, TypeVar
 
 from torch import Tensor, nn
 
-from blockyard.blocks.operators import Operator
+from blockyard.blocks.nonlocals.operators import Operator
 
 Kind = TypeVar("Kind")
 Slot = Literal["after", "convolution", "activation"]

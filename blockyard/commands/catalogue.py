@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from rich.table import Table
 from torch import nn
 
-from blockyard import callbacks, losses
+from blockyard import training
 from blockyard.blocks import Block, list_blocks
 from blockyard.commands.describe import console, cost_cells
 from blockyard.composing.composition import CONFIGS, config_names, read_config
@@ -137,7 +137,7 @@ def blocks(arguments: list[str]) -> None:
 
 def published(glob: str = "*") -> list[type[Any]]:
     """Every block and pooling whose name matches, then the losses and callbacks of this package that have a paper."""
-    others = [vars(room)[name] for room in (losses, callbacks) for name in room.__all__]
+    others = [vars(training)[name] for name in training.__all__]
     named = [kind for kind in others if getattr(kind, "paper", "") and fnmatchcase(kind.__name__, glob)]
     return [*list_blocks(glob), *list_poolings(glob), *named]
 

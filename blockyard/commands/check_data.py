@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
+from blockyard import files
 from blockyard.composing.composition import compose
 from blockyard.composing.data import build_data
 from blockyard.composing.preparing import prepare
@@ -15,7 +16,6 @@ from blockyard.datamodules import DataError, DataModule
 from blockyard.datamodules.checking import Finding
 from blockyard.datamodules.fingerprints import COLUMNS, Manifest, read_manifest
 from blockyard.datamodules.folders import PassedOver
-from blockyard.leaderboard import atomic
 from blockyard.mistakes import printable
 
 USAGE = """usage: blockyard check-data --config CONFIG [--manifest FILE] [--data.OPTION VALUE ...]
@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> int:
     useless = _useless(data, [split for split in SPLITS if split not in unlisted])
     counts += [f"{split} not listed" for split in unlisted] + [f"{split} of no use" for split in useless]
     if file and before is None:
-        atomic.write(file, _manifest_text(found).encode())
+        files.write(file, _manifest_text(found).encode())
         counts.append(f"written down in {file}")
     elif file:
         counts.append(f"{len(changes)} changed since {file} was written")

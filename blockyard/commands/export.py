@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from blockyard import files
 from blockyard.commands.export_formats import (
     FORMATS,
     NEEDED,
@@ -27,7 +28,6 @@ from blockyard.commands.export_formats import (
     trial_shapes,
 )
 from blockyard.hub import from_checkpoint, save_pretrained
-from blockyard.leaderboard import atomic
 from blockyard.mistakes import ArgumentParser
 from blockyard.portable import AXES, Portable
 
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"{save_pretrained(portable, output)}: config.json, model.safetensors, README.md")
         return 0
     content, report = export(portable, known.format)
-    atomic.write(output, content)
+    files.write(output, content)
     print("\n".join([f"{output}: {len(content) / 2**20:.1f} MB", *report]))
     return 0
 

@@ -12,15 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from blockyard import graphs
+from blockyard import files
+from blockyard.analysis.graph_drawing import draw_maps, draw_response
+from blockyard.analysis.graph_looking import Graph, graph_blocks, look
+from blockyard.analysis.graph_spectrum import eigenvalues, refusal
+from blockyard.analysis.graph_spectrum import response as response_of
 from blockyard.blocks import GraphBlock, list_blocks
-from blockyard.blocks.filters import GraphFilterBlock
+from blockyard.blocks.nonlocals.filters import GraphFilterBlock
 from blockyard.composing.composition import compose
 from blockyard.composing.preparing import prepare
 from blockyard.composing.suite import SuiteCLI
 from blockyard.datamodules import DataError, DataModule
 from blockyard.datamodules.images import Pixels
-from blockyard.leaderboard import atomic
 from blockyard.mistakes import ArgumentParser
 from blockyard.plugging.making import factory_name
 
@@ -61,7 +64,7 @@ def main(arguments: Sequence[str]) -> int:
     cli.load_weights(options.ckpt_path)
     pictures = [*from_files(cli.datamodule, options.images), *from_samples(cli.datamodule, options.samples)]
     queries = _queries(options.query, pictures)
-    seen = [{graph.place: graph for graph in graphs.look(cli.model.network, shown.input)} for shown in pictures]
+    seen = [{graph.place: graph for graph in look(cli.model.network, shown.input)} for shown in pictures]
     for place, block in blocks.items():
         found = [(shown, graph[place]) for shown, graph in zip(pictures, seen, strict=True) if place in graph]
         _write(options.output, place, block, found, queries)
@@ -97,7 +100,7 @@ def _blocks(cli: SuiteCLI) -> dict[str, GraphBlock]:
     Raises:
         ValueError: If there is none.
     """
-    blocks = graphs.graph_blocks(cli.model.network)
+    blocks = graph_blocks(cli.model.network)
     if not blocks:
         able = ", ".join(kind.__name__ for kind in list_blocks() if issubclass(kind, GraphBlock))
         plugged = ", ".join(factory_name(plug.block) for plug in cli.model.plugs) or "none"
@@ -168,25 +171,25 @@ def _write(
     output: Path,
     place: str,
     block: GraphBlock,
-    found: Sequence[tuple[Shown, graphs.Graph]],
+    found: Sequence[tuple[Shown, Graph]],
     queries: Sequence[tuple[int, int]],
 ) -> None:
     """Draw one block, and say what was drawn."""
     rows = [(shown.name, shown.pixels, graph) for shown, graph in found]
     kind, size = type(block).__name__, "×".join(map(str, rows[0][2].size))
-    atomic.write(output / f"{place}-maps.png", graphs.draw_maps(rows, queries))
+    files.write(output / f"{place}-maps.png", draw_maps(rows, queries))
     print(f"{place}: {kind} over {size} positions: {output / f'{place}-maps.png'}")
-    reason = next((why for *_, graph in rows if (why := graphs.refusal(block, graph))), None)
+    reason = next((why for *_, graph in rows if (why := refusal(block, graph))), None)
     if reason is not None:
         print(f"{place}: no frequency response: {kind} {reason}")
         return
     assert isinstance(block, GraphFilterBlock)
-    values = [(name, graphs.eigenvalues(graph.matrices[0])) for name, _, graph in rows]
+    values = [(name, eigenvalues(graph.matrices[0])) for name, _, graph in rows]
     every = np.concatenate([one for _, one in values])
     frequencies = [(name, 1 - one.real) for name, one in values]
     least, most = (float(bound) for bound in ((1 - every.real).min(), (1 - every.real).max()))
-    response = graphs.response(block, np.linspace(min(0.0, least), max(2.0, most), 101))
-    atomic.write(output / f"{place}-response.png", graphs.draw_response(f"{kind} at {place}", response, frequencies))
+    response = response_of(block, np.linspace(min(0.0, least), max(2.0, most), 101))
+    files.write(output / f"{place}-response.png", draw_response(f"{kind} at {place}", response, frequencies))
     print(
         f"{place}: graph frequencies {least:.3g} to {most:.3g}, imaginary parts up to {np.abs(every.imag).max():.2g}: "
         f"{output / f'{place}-response.png'}"

@@ -11,17 +11,17 @@ from typing import Any
 from lightning.pytorch.callbacks import ProgressBar
 from rich.table import Table
 
-from blockyard.callbacks.record import sha256_of
+from blockyard import files
+from blockyard.analysis.protocols import judge
+from blockyard.analysis.verdict import METHODS, Options, Verdict
 from blockyard.commands.describe import console
 from blockyard.composing.composition import compose
 from blockyard.composing.preparing import prepare
 from blockyard.composing.run_directories import find_checkpoint
 from blockyard.composing.suite import SuiteCLI
-from blockyard.leaderboard import atomic
 from blockyard.leaderboard.record import described
 from blockyard.mistakes import ArgumentParser, nearest
-from blockyard.probing.protocols import judge
-from blockyard.probing.verdict import METHODS, Options, Verdict
+from blockyard.runs.record import sha256_of
 
 FILE = "off-the-shelf.json"
 DESCRIPTION = """Judge the features of a network that stays as it is (Razavian et al., CNN Features off-the-shelf: an
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
     verdict = judge(cli.trainer, cli.model, cli.datamodule, options)
     _print(cli, checkpoint, verdict)
     path = cli.run_directory / FILE
-    atomic.write(path, json.dumps(_content(cli, checkpoint, verdict), indent=1).encode())
+    files.write(path, json.dumps(_content(cli, checkpoint, verdict), indent=1).encode())
     print(path)
     return 0
 

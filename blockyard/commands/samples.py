@@ -11,8 +11,8 @@ from pkgutil import iter_modules
 
 from jsonargparse import ArgumentParser
 
+from blockyard import samples
 from blockyard.composing.parser_messages import explain
-from blockyard.datamodules import samples
 from blockyard.mistakes import nearest
 
 Writer = Callable[..., Path]

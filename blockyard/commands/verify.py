@@ -9,7 +9,6 @@ from typing import Any
 
 from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 
-from blockyard.callbacks.record import sha256_of
 from blockyard.composing.composition import TRUST, Composed, read_checkpoint
 from blockyard.composing.inherited import believed
 from blockyard.composing.preparing import prepare
@@ -19,6 +18,7 @@ from blockyard.leaderboard.identity import fingerprints_of, identity
 from blockyard.leaderboard.record import Record, read
 from blockyard.leaderboard.validation import is_count, is_fraction
 from blockyard.mistakes import ArgumentParser, nearest
+from blockyard.runs.record import sha256_of
 
 FREE = ("accelerator", "devices", "enable_progress_bar", "num_nodes", "strategy")
 """Options of the trainer that a verification may choose: the machine and what it shows."""

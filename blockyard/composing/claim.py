@@ -20,7 +20,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from blockyard.leaderboard import atomic
+from blockyard import files
 from blockyard.unfinished import machine, started
 
 BEAT, LOST = 30.0, 300.0
@@ -66,7 +66,7 @@ def claimed(directory: Path) -> Iterator[bool]:
 
 def pass_on(directory: Path, job: str) -> None:
     """Give a claim that this process holds to a SLURM job: it stands until the job has ended."""
-    atomic.write(_path(directory, max(_numbers(directory))), json.dumps({"job": job}).encode())
+    files.write(_path(directory, max(_numbers(directory))), json.dumps({"job": job}).encode())
 
 
 def holder(directory: Path) -> str | None:
@@ -89,7 +89,7 @@ def _take(directory: Path) -> int | None:
     if before and _stands(_path(directory, before)):
         return None
     try:
-        atomic.create(_path(directory, before + 1), json.dumps(_mine()).encode())
+        files.create(_path(directory, before + 1), json.dumps(_mine()).encode())
     except FileExistsError:
         return None
     numbers = _numbers(directory)
@@ -164,7 +164,7 @@ def _give_up(path: Path) -> None:
     # On a full disk it stays as it is: the end of this process gives it up.
     with suppress(OSError):
         if path.exists() and _read(path).get("job") is None:
-            atomic.write(path, b"{}")
+            files.write(path, b"{}")
 
 
 def _numbers(directory: Path) -> list[int]:

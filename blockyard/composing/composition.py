@@ -204,7 +204,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: If the file is missing, damaged, or was not written by ``blockyard fit``.
     """
-    from blockyard.callbacks.run_config import CONFIG_KEY
+    from blockyard.runs.run_config import CONFIG_KEY
 
     checkpoint = _open(path)
     if CONFIG_KEY not in checkpoint:
@@ -218,8 +218,8 @@ def read_vocabulary(path: Path) -> Vocabulary | None:
     Raises:
         ValueError: If the file is missing or damaged.
     """
-    from blockyard.callbacks.run_config import VOCABULARY_KEY
     from blockyard.datamodules.vocabulary import Vocabulary
+    from blockyard.runs.run_config import VOCABULARY_KEY
 
     items = _open(path).get(VOCABULARY_KEY)
     return None if items is None else Vocabulary.of(items)

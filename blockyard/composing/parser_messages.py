@@ -19,7 +19,7 @@ from blockyard.datamodules import DataModule
 from blockyard.mistakes import nearest
 from blockyard.plugging import Plug
 from blockyard.poolings import Pooling
-from blockyard.tasks.mixing import Mixing
+from blockyard.training.mixing import Mixing
 
 BASES: dict[str, type] = {
     "model": LightningModule,

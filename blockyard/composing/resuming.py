@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from blockyard.callbacks.machine import precision
 from blockyard.composing.composition import contradiction, flatten, read_checkpoint
 from blockyard.composing.processes import is_first_process
 from blockyard.leaderboard.identity import FINGERPRINTS, IGNORED, PARENT, canonical, identity
+from blockyard.runs.machine import precision
 from blockyard.runs.position import Position, read_state
 
 Verdict = Literal["the same run", "refused", "a new experiment"]

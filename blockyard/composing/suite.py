@@ -16,21 +16,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from blockyard.callbacks import (
-    AtomicCheckpointIO,
-    ClassReport,
-    ContactSheet,
-    ExactResume,
-    MaskWriter,
-    PredictionsCSV,
-    RankedGallery,
-    RetrievalWriter,
-    RunConfig,
-    RunRecord,
-    SegmentationCases,
-    SegmentationReport,
-    TagReport,
-)
+import blockyard.samples.modules  # noqa: F401 - the command line finds imported classes by their name alone
 from blockyard.composing.claim import held
 from blockyard.composing.composition import TRUSTING, Composed, contradiction, read_vocabulary
 from blockyard.composing.evaluating import evaluated, evaluation_options, tested_on
@@ -43,9 +29,21 @@ from blockyard.composing.startup import Startup
 from blockyard.composing.trainer_options import fit_to_machine, settle, try_out
 from blockyard.datamodules import DataError, DataModule
 from blockyard.leaderboard.identity import FINGERPRINTS
+from blockyard.runs.checkpoint_io import AtomicCheckpointIO
+from blockyard.runs.exact_resume import ExactResume
 from blockyard.runs.keep_best import KeepBest, refuse_other_keepers
 from blockyard.runs.keep_last import KeepLast
+from blockyard.runs.record import RunRecord
+from blockyard.runs.run_config import RunConfig
 from blockyard.tasks import AudioTagging, Classification, PersonReID, SemanticSegmentation
+from blockyard.tasks.classification.class_report import ClassReport
+from blockyard.tasks.classification.contact_sheet import ContactSheet
+from blockyard.tasks.classification.predictions import PredictionsCSV
+from blockyard.tasks.classification.tag_report import TagReport
+from blockyard.tasks.person_reid.report import RankedGallery, RetrievalWriter
+from blockyard.tasks.segmentation.cases import SegmentationCases
+from blockyard.tasks.segmentation.mask_writer import MaskWriter
+from blockyard.tasks.segmentation.report import SegmentationReport
 
 PARSER = {"exit_on_error": False, "allow_abbrev": False}
 REPORTS: dict[type[LightningModule], tuple[Callable[[Path], Callback], ...]] = {

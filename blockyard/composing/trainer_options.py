@@ -13,8 +13,8 @@ from lightning.pytorch.callbacks import BatchSizeFinder, LearningRateFinder
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
-from blockyard.callbacks.machine import precision
 from blockyard.datamodules import DataModule
+from blockyard.runs.machine import precision
 
 NONE = ("callbacks", "logger", "plugins", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
 """What is not looked at: it is made later, or only shows."""

@@ -11,7 +11,6 @@ from blockyard.datamodules.audio.audio_folder import AudioFolder
 from blockyard.datamodules.audio.base import AudioDataModule
 from blockyard.datamodules.audio.esc50 import ESC50
 from blockyard.datamodules.audio.speech_commands import SpeechCommands
-from blockyard.datamodules.audio.spoken_commands import SpokenCommands
 from blockyard.datamodules.audio.urbansound8k import UrbanSound8K
 from blockyard.datamodules.base import DataError, DataModule
 from blockyard.datamodules.image.base import ImageDataModule
@@ -26,17 +25,14 @@ from blockyard.datamodules.reid.market1501 import Market1501
 from blockyard.datamodules.reid.mars import MARS
 from blockyard.datamodules.reid.msmt17 import MSMT17
 from blockyard.datamodules.reid.prid2011 import PRID2011
-from blockyard.datamodules.reid.walkers import Walkers, WalkersVideo
 from blockyard.datamodules.segmentation.ade20k import ADE20K
 from blockyard.datamodules.segmentation.base import SegmentationDataModule
 from blockyard.datamodules.segmentation.cityscapes import Cityscapes
 from blockyard.datamodules.segmentation.image_mask_folder import ImageMaskFolder
 from blockyard.datamodules.segmentation.pascal_voc import PascalVOC
-from blockyard.datamodules.segmentation.scenes import Scenes
 from blockyard.datamodules.video.base import VideoDataModule
 from blockyard.datamodules.video.decoding import DecodingError
 from blockyard.datamodules.video.hmdb51 import HMDB51
-from blockyard.datamodules.video.human_actions import HumanActions
 from blockyard.datamodules.video.ucf101 import UCF101
 from blockyard.datamodules.video.video_csv import VideoCSV
 from blockyard.datamodules.video.video_folder import VideoFolder
@@ -61,7 +57,6 @@ __all__ = [
     "DataModule",
     "DecodingError",
     "Digits",
-    "HumanActions",
     "ImageDataModule",
     "ImageFolder",
     "ImageMaskFolder",
@@ -69,14 +64,10 @@ __all__ = [
     "Market1501",
     "PascalVOC",
     "PersonDataModule",
-    "Scenes",
     "SegmentationDataModule",
     "SpeechCommands",
-    "SpokenCommands",
     "UrbanSound8K",
     "VideoCSV",
     "VideoDataModule",
     "VideoFolder",
-    "Walkers",
-    "WalkersVideo",
 ]

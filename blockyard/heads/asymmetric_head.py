@@ -11,11 +11,11 @@ from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-import blockyard.backbones.mmseg_import  # noqa: F401  before mmseg
+import blockyard.backbones.adapters.mmseg_import  # noqa: F401  before mmseg
 from blockyard.blocks import AsymmetricNonlocal
-from blockyard.blocks.affinities import Projection
 from blockyard.blocks.base import divide
-from blockyard.blocks.operators import Softmax
+from blockyard.blocks.nonlocals.affinities import Projection
+from blockyard.blocks.nonlocals.operators import Softmax
 
 # isort: split
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead

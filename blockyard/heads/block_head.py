@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import blockyard.backbones.mmseg_import  # noqa: F401  before mmseg
+import blockyard.backbones.adapters.mmseg_import  # noqa: F401  before mmseg
 from blockyard.blocks import Block, list_blocks
 from blockyard.mistakes import nearest
 from blockyard.plugging import BlockFactory, make_block

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from blockyard.backbones import Stage
-from blockyard.backbones.mmseg_config import build, class_of, plain, registry
+from blockyard.backbones.adapters.mmseg_config import build, class_of, plain, registry
 
 _OWN = ("blockyard.heads.block_head", "blockyard.heads.asymmetric_head")
 """Modules with heads of ours; importing them registers the heads with mmsegmentation."""
@@ -75,7 +75,7 @@ def check_heads(decode_head: Any, auxiliary_heads: Sequence[Any]) -> None:
     """Refuse configs of heads that say what they may not, before anything at all is built.
 
     Raises:
-        ValueError: As :func:`blockyard.backbones.mmseg_config.class_of`.
+        ValueError: As :func:`blockyard.backbones.adapters.mmseg_config.class_of`.
     """
     register_own_heads()
     class_of(decode_head, "decode_head")

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from blockyard.backbones import Backbone
 from blockyard.backbones.headless import behead
-from blockyard.backbones.temporal import Attention
+from blockyard.backbones.inputs.temporal import Attention
 
 Temporal = Literal["mean", "attention", "rnn"]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-import blockyard.backbones.mmseg_import  # noqa: F401  before mmseg
+import blockyard.backbones.adapters.mmseg_import  # noqa: F401  before mmseg
 
 # isort: split
 from mmseg.models import losses as stock

@@ -9,9 +9,9 @@ from typing import Any
 from torch import nn
 
 from blockyard.backbones import MMSegBackbone
-from blockyard.backbones.mmseg_config import build, plain, registry, without_weights
-from blockyard.backbones.mmseg_slots import check
-from blockyard.backbones.weights import first_line
+from blockyard.backbones.adapters.mmseg_config import build, plain, registry, without_weights
+from blockyard.backbones.adapters.mmseg_slots import check
+from blockyard.backbones.adapters.weights import first_line
 from blockyard.heads.decode_head import make_head, register_own_heads
 from blockyard.heads.neck import neck_stages
 from blockyard.heads.segmentor import Segmentor

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from blockyard.leaderboard import atomic, bounded, record
+from blockyard import files
+from blockyard.leaderboard import bounded, record
 from blockyard.leaderboard.record import RECORDS, Record, RecordError
 from blockyard.mistakes import printable
 from blockyard.unfinished import sweep
@@ -123,7 +124,7 @@ def _copy_scores(path: Path, made: Record, name: str, digest: str, directory: Pa
     except (OSError, ValueError) as error:
         raise RecordError(f"{source}: no scores: {error}") from None
     try:
-        atomic.create(target, content)
+        files.create(target, content)
     except FileExistsError:
         if bounded.read(target, LARGEST) != content:
             raise RecordError(f"{source}: {target} has the same name and other scores") from None

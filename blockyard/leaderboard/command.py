@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from blockyard.leaderboard import atomic
+from blockyard import files
 from blockyard.leaderboard.add import main as add
 from blockyard.leaderboard.page import page
 from blockyard.leaderboard.record import RECORDS, Record, read_all
@@ -96,7 +96,7 @@ def _run(options: argparse.Namespace) -> int:
     print_tables(made, console)
     for path, render in ((options.html, page), (options.markdown, markdown), (options.csv, comma_separated)):
         if path:
-            atomic.write(path, render(made).encode())
+            files.write(path, render(made).encode())
             console.print(f"wrote {path}", markup=False, highlight=False)
     return 0
 

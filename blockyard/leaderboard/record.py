@@ -10,7 +10,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from blockyard.leaderboard import atomic, bounded
+from blockyard import files
+from blockyard.leaderboard import bounded
 from blockyard.leaderboard.identity import canonical, fingerprints_of, identity_of, seed_of
 from blockyard.leaderboard.labels import backbone_label, block_label, class_name
 from blockyard.leaderboard.validation import FIELDS, LATER, SCHEMA, SCHEMAS, field_problems
@@ -153,7 +154,7 @@ def write(record: Record, directory: Path) -> Path:
     for repeat in count():
         path = file_of(record.run, repeat, directory)
         try:
-            atomic.create(path, _text(dataclasses.replace(record, repeat=repeat)))
+            files.create(path, _text(dataclasses.replace(record, repeat=repeat)))
         except FileExistsError:
             continue
         return path
@@ -173,7 +174,7 @@ def keep(record: Record, directory: Path) -> Path | None:
         path = file_of(record.run, repeat, directory)
         numbered = dataclasses.replace(record, repeat=repeat)
         try:
-            atomic.create(path, _text(numbered))
+            files.create(path, _text(numbered))
         except FileExistsError:
             if read(path) == numbered:
                 return None

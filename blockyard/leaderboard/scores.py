@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 
-from blockyard.leaderboard import atomic, bounded
+from blockyard import files
+from blockyard.leaderboard import bounded
 from blockyard.leaderboard.validation import is_fraction
 from blockyard.mistakes import printable
 
@@ -47,7 +48,7 @@ def write_scores(scores: Scores, directory: Path, run: str) -> tuple[str, str]:
     np.savez_compressed(buffer, allow_pickle=False, **scores)
     digest = hashlib.sha256(buffer.getvalue()).hexdigest()
     path = directory / scores_name(run, digest)
-    atomic.write(path, buffer.getvalue())
+    files.write(path, buffer.getvalue())
     return path.name, digest
 
 

@@ -8,8 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from blockyard.blocks.channels.second_order import covariance
 from blockyard.blocks.half_precision import roomy
-from blockyard.blocks.second_order import covariance
 from blockyard.poolings.base import Pooling
 from blockyard.poolings.matrix_roots import exact_root, newton_schulz_root, upper_triangle
 

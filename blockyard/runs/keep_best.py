@@ -13,7 +13,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 
-from blockyard.leaderboard import atomic
+from blockyard import files
 
 
 class KeepBest(ModelCheckpoint):
@@ -55,7 +55,7 @@ class KeepBest(ModelCheckpoint):
             return
         if found != place and trainer.is_global_zero:
             with found.open("rb") as file:
-                atomic.save(place, lambda copy: shutil.copyfileobj(file, copy))
+                files.save(place, lambda copy: shutil.copyfileobj(file, copy))
         self.best_model_score = self.kth_value = score
         self.current_score = self._state_in(checkpoint)["current_score"]
         self.best_model_path = self.kth_best_model_path = str(place)

@@ -1,14 +1,14 @@
 """One LightningModule a task."""
 
-from blockyard.tasks.action_recognition import ActionRecognition
-from blockyard.tasks.audio_classification import AudioClassification
-from blockyard.tasks.audio_tagging import AudioTagging
 from blockyard.tasks.base import Task
-from blockyard.tasks.classification import Classification
-from blockyard.tasks.image_classification import ImageClassification
-from blockyard.tasks.mixing import Mixing
-from blockyard.tasks.person_reid import PersonReID
-from blockyard.tasks.semantic_segmentation import SemanticSegmentation
+from blockyard.tasks.classification.audio import AudioClassification
+from blockyard.tasks.classification.base import Classification
+from blockyard.tasks.classification.image import ImageClassification
+from blockyard.tasks.classification.tagging import AudioTagging
+from blockyard.tasks.classification.video import ActionRecognition
+from blockyard.tasks.person_reid.task import PersonReID
+from blockyard.tasks.segmentation.task import SemanticSegmentation
+from blockyard.training.mixing import Mixing
 
 __all__ = [
     "ActionRecognition",

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from blockyard.blocks import Block
 from blockyard.plugging import Plug, apply_plugs
 from blockyard.runs.position import share_of_step
-from blockyard.tasks.freezing import find_frozen
-from blockyard.tasks.memory_format import put_channels_last, with_channels_last
-from blockyard.tasks.parameter_groups import ParameterGroups
-from blockyard.tasks.schedules import schedule
 from blockyard.tasks.single_values import naming_layers
+from blockyard.training.freezing import find_frozen
+from blockyard.training.memory_format import put_channels_last, with_channels_last
+from blockyard.training.parameter_groups import ParameterGroups
+from blockyard.training.schedules import schedule
 
 Batch = dict[str, Tensor]
 STEPS = {"training_step", "validation_step", "test_step", "predict_step"}

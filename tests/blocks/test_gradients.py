@@ -24,8 +24,8 @@ from blockyard.blocks import (
     RelativeAttention,
     ReleasedNonlocal,
 )
-from blockyard.blocks.convolution import CONVOLUTIONS
-from blockyard.blocks.released import KINDS
+from blockyard.blocks.convolutions.convolution import CONVOLUTIONS
+from blockyard.blocks.nonlocals.released import KINDS
 
 SPEC = importlib.util.spec_from_file_location("test_blocks", Path(__file__).with_name("test_blocks.py"))
 test_blocks = importlib.util.module_from_spec(SPEC)

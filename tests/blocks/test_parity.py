@@ -11,7 +11,7 @@ from mmcv.cnn.bricks import context_block, non_local
 from pytorchvideo.layers import nonlocal_net
 from torch import Tensor, nn
 
-import blockyard.backbones.mmseg_import  # noqa: F401 - lets mmcv.ops be imported without compiled operators
+import blockyard.backbones.adapters.mmseg_import  # noqa: F401 - lets mmcv.ops be imported without compiled operators
 from blockyard.blocks import (
     AsymmetricNonlocal,
     Block,

@@ -12,9 +12,9 @@ from PIL import Image
 
 from blockyard.cli import main
 from blockyard.datamodules import PascalVOC
-from blockyard.datamodules.samples.tiny_images import write_tiny_images
-from blockyard.datamodules.samples.tiny_scenes import write_tiny_voc
-from blockyard.datamodules.samples.tiny_videos import write_tiny_videos
+from blockyard.samples.tiny_images import write_tiny_images
+from blockyard.samples.tiny_scenes import write_tiny_voc
+from blockyard.samples.tiny_videos import write_tiny_videos
 
 
 @pytest.fixture

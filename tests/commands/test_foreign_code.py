@@ -12,7 +12,6 @@ import pytest
 import torch
 import yaml
 
-from blockyard.callbacks.run_config import CONFIG_KEY, VOCABULARY_KEY
 from blockyard.cli import main
 from blockyard.commands.study import configurations, read_study
 from blockyard.composing.composition import Composed, compose, config_names, merge, read_config
@@ -21,6 +20,7 @@ from blockyard.composing.suite import SuiteCLI
 from blockyard.datamodules import ImageMaskFolder
 from blockyard.hub import build
 from blockyard.portable import Card
+from blockyard.runs.run_config import CONFIG_KEY, VOCABULARY_KEY
 
 MARKER = "marker_of_foreign_code"
 """The module that the fixture ``traces`` makes."""

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from blockyard.cli import main
-from blockyard.datamodules.samples.tiny_images import write_tiny_images
+from blockyard.samples.tiny_images import write_tiny_images
 
 SMALL = ["--data.verify", "false", "--data.val_size", "0", "--data.batch_size", "4", "--data.num_workers", "0"]
 SHORT = ["--trainer.limit_train_batches", "2", "--trainer.enable_progress_bar", "false", "--trainer.accelerator", "cpu"]

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from blockyard.cli import main
-from blockyard.datamodules.samples.speech_layout import write_wav
-from blockyard.datamodules.samples.tiny_audio import write_tiny_audio
-from blockyard.datamodules.samples.tiny_pedestrians import write_tiny_pedestrians
-from blockyard.datamodules.samples.tiny_scenes import write_tiny_voc
-from blockyard.datamodules.samples.tiny_videos import write_tiny_videos
+from blockyard.samples.speech_layout import write_wav
+from blockyard.samples.tiny_audio import write_tiny_audio
+from blockyard.samples.tiny_pedestrians import write_tiny_pedestrians
+from blockyard.samples.tiny_scenes import write_tiny_voc
+from blockyard.samples.tiny_videos import write_tiny_videos
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*published.*", "ignore:.*no match in the gallery.*")
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.accelerator=cpu", "--data.num_workers=0"]

@@ -8,8 +8,8 @@ import pytest
 import torch
 import yaml
 
-from blockyard.callbacks.record import KEY
 from blockyard.cli import main
+from blockyard.runs.record import KEY
 
 OPTIONS = {
     "seed_everything": 0,

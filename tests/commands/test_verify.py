@@ -124,7 +124,7 @@ def test_nothing_in_a_checkpoint_is_executed(record, changed, tmp_path, capsys):
             return Path.touch, (tmp_path / "executed",)
 
     torch.save({"evil": Evil()}, tmp_path / "evil.ckpt")
-    from blockyard.callbacks.record import sha256_of
+    from blockyard.runs.record import sha256_of
 
     code, _, mistakes = verify(
         capsys, changed(checkpoint_sha256=sha256_of(tmp_path / "evil.ckpt")), tmp_path / "evil.ckpt"

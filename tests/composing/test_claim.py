@@ -162,7 +162,7 @@ def test_a_full_disk_does_not_hide_how_a_run_ended(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with claimed(tmp_path):
-        monkeypatch.setattr("blockyard.leaderboard.atomic.write", full)
+        monkeypatch.setattr("blockyard.files.write", full)
     assert holder(tmp_path), "until this process ends"
 
 

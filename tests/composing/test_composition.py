@@ -9,8 +9,8 @@ import pytest
 import torch
 import yaml
 
-from blockyard.callbacks.run_config import CONFIG_KEY
 from blockyard.composing.composition import compose, contradiction, flatten, merge, read_config
+from blockyard.runs.run_config import CONFIG_KEY
 
 PLUGGED = {"class_path": "GlobalContext", "init_args": {"reduction": 4}}
 

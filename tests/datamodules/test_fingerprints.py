@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from blockyard.commands.check_data import main as check_data
 from blockyard.datamodules import CIFAR10, CIFAR100, Digits, ImageFolder
 from blockyard.datamodules.fingerprints import fingerprint
-from blockyard.datamodules.samples.cifar_like import write_cifar_like
 from blockyard.leaderboard.data_sets import PUBLISHED
+from blockyard.samples.cifar_like import write_cifar_like
 
 NAME = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=4)
 SPLITS = ("train", "val", "test")

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blockyard.datamodules import CIFAR10, ESC50, AudioCSV, Digits, HumanActions, ImageFolder, VideoFolder
+from blockyard.datamodules import CIFAR10, ESC50, AudioCSV, Digits, ImageFolder, VideoFolder
 from blockyard.datamodules.labelled import ClassBalancedSampler
 from blockyard.datamodules.loading import TrainSampler
 from blockyard.leaderboard.identity import identity
+from blockyard.samples.modules import HumanActions
 
 COUNTS = [40, 1, 7, 2]
 TARGETS = np.random.default_rng(0).permutation(np.repeat(np.arange(4), COUNTS))

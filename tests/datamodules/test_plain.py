@@ -8,9 +8,9 @@ import torch
 
 from blockyard.datamodules import UCF101, Digits, PascalVOC, SpeechCommands
 from blockyard.datamodules.loading import Split
-from blockyard.datamodules.samples.tiny_audio import write_tiny_audio
-from blockyard.datamodules.samples.tiny_scenes import write_tiny_voc
-from blockyard.datamodules.samples.tiny_videos import write_tiny_videos
+from blockyard.samples.tiny_audio import write_tiny_audio
+from blockyard.samples.tiny_scenes import write_tiny_voc
+from blockyard.samples.tiny_videos import write_tiny_videos
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*published.*")
 

@@ -97,7 +97,7 @@ def test_refuses_what_depends_on_its_place(name: str):
         {"type": "SpectralNonlocal", "order": 2},
         {"class_path": "SpectralNonlocal", "init_args": {"order": 2}},
         {"class_path": "blockyard.blocks.SpectralNonlocal", "init_args": {"order": 2}},
-        {"class_path": "blockyard.blocks.spectral.SpectralNonlocal", "init_args": {"order": 2}},
+        {"class_path": "blockyard.blocks.nonlocals.spectral.SpectralNonlocal", "init_args": {"order": 2}},
     ],
 )
 def test_a_block_can_be_written_as_elsewhere(config: dict[str, Any]):

@@ -102,7 +102,7 @@ def test_what_changes_training_changes_experiment_and_baseline(config, path, val
         {"plugs": [{"block": BLOCK, "at": "stage2.1"}]},
         {"plugs": [{"block": BLOCK, "at": ["stage2.1"], "mode": "after", "gate": False}]},
         {"plugs": [{"class_path": "blockyard.plugging.Plug", "init_args": {"block": BLOCK, "at": "stage2.1"}}]},
-        {"block": {**BLOCK, "class_path": "blockyard.blocks.spectral.SpectralNonlocal"}, "at": "stage2.1"},
+        {"block": {**BLOCK, "class_path": "blockyard.blocks.nonlocals.spectral.SpectralNonlocal"}, "at": "stage2.1"},
         {"block": {**BLOCK, "class_path": "SpectralNonlocal"}, "at": "stage2.1"},
     ],
 )
@@ -142,7 +142,7 @@ def test_no_block_is_the_baseline(config, empty):
     ("where", "watches"),
     [
         ("", True),  # as this package's own are written, and Lightning's in old records
-        ("blockyard.callbacks.", True),
+        ("blockyard.runs.", True),
         ("lightning.pytorch.callbacks.", True),
         ("lightning.pytorch.callbacks.model_checkpoint.", True),
         ("pytorch_lightning.callbacks.", True),

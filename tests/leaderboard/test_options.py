@@ -15,10 +15,14 @@ from lightning.pytorch import Callback, LightningDataModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import nn, optim
 
-from blockyard import backbones, blocks, datamodules, losses, plugging, poolings, tasks
-from blockyard.callbacks import EMA, GradientActivation, ScheduledDropPath, StopEarly
+from blockyard import backbones, blocks, datamodules, plugging, poolings, tasks, training
+from blockyard.samples import modules as samples
 from blockyard.leaderboard.identity import ADDED, BASES
 from blockyard.plugging import Plug
+from blockyard.runs.stop_early import StopEarly
+from blockyard.training.ema import EMA
+from blockyard.training.gradient_activation import GradientActivation
+from blockyard.training.scheduled_drop_path import ScheduledDropPath
 
 FILE = Path(__file__).with_name("options.json")
 KNOWN: dict[str, list[str]] = json.loads(FILE.read_text()) if FILE.exists() else {}
@@ -28,7 +32,7 @@ NAMED = (nn.Module, LightningDataModule, Plug, optim.Optimizer, optim.lr_schedul
 
 def classes() -> dict[str, type]:
     """What a configuration names: the public classes of this package, and those of torch and Lightning that train."""
-    modules = (backbones, blocks, datamodules, losses, plugging, poolings, tasks, optim, optim.lr_scheduler)
+    modules = (backbones, blocks, datamodules, samples, plugging, poolings, tasks, training, optim, optim.lr_scheduler)
     kinds = [kind for module in modules for kind in vars(module).values() if inspect.isclass(kind)]
     others = (Trainer, WeightAveraging, EMA, GradientActivation, ScheduledDropPath, StopEarly)
     return {kind.__name__: kind for kind in (*kinds, *others) if issubclass(kind, NAMED)}

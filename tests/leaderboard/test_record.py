@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from blockyard.leaderboard import atomic
+from blockyard import files
 from blockyard.leaderboard.record import Record, RecordError, described, keep, problems, read, read_all, write
 from blockyard.leaderboard.validation import FIELDS
 
@@ -78,7 +78,7 @@ import os, signal
 from pathlib import Path
 from blockyard.leaderboard import atomic
 os.link = lambda *a: os.kill(os.getpid(), signal.SIGKILL)
-atomic.create(Path({str(tmp_path)!r}) / "x.json", b"{{}}")
+files.create(Path({str(tmp_path)!r}) / "x.json", b"{{}}")
 """
     assert subprocess.run([sys.executable, "-c", script]).returncode == -9
     assert list(tmp_path.glob("*.json")) == []
@@ -86,10 +86,10 @@ atomic.create(Path({str(tmp_path)!r}) / "x.json", b"{{}}")
 
 def test_replacing_a_file_is_all_or_nothing(tmp_path, monkeypatch):
     path = tmp_path / "table.md"
-    atomic.write(path, b"old")
+    files.write(path, b"old")
     monkeypatch.setattr(os, "fsync", lambda descriptor: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
-        atomic.write(path, b"new")
+        files.write(path, b"new")
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("table.md", b"old")]
 
 

@@ -70,7 +70,7 @@ def test_pytorchvideo_i3d():
 
 
 def test_mmsegmentation_encoder_decoder():
-    import blockyard.backbones.mmseg_import  # noqa: F401, I001  before mmseg
+    import blockyard.backbones.adapters.mmseg_import  # noqa: F401, I001  before mmseg
     import mmseg.models  # noqa: F401
     from mmengine.registry import init_default_scope
     from mmseg.registry import MODELS

@@ -10,8 +10,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
 
-from blockyard.callbacks import ExactResume
 from blockyard.datamodules import Digits
+from blockyard.runs.exact_resume import ExactResume
 from blockyard.runs.keep_best import KeepBest, refuse_other_keepers
 
 

@@ -15,8 +15,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer, seed_everythin
 from torch import nn
 from torch.nn import functional as F
 
-from blockyard.callbacks import ExactResume
 from blockyard.datamodules import Digits
+from blockyard.runs.exact_resume import ExactResume
 from blockyard.runs.keep_last import PREEMPTED, KeepLast, requeue
 
 STEPS_AN_EPOCH = 4

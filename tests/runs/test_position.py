@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from torch.optim import SGD
 
 from blockyard.backbones import PreResNet
-from blockyard.callbacks import ExactResume
 from blockyard.datamodules import Digits
+from blockyard.runs.exact_resume import ExactResume
 from blockyard.runs.position import Position, State, epochs_done, planned_steps, position_of, read_state
 from blockyard.tasks import ImageClassification
 

@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.optim import SGD
 
 from blockyard.backbones import PreResNet
-from blockyard.callbacks import PredictionsCSV
 from blockyard.datamodules import Digits
 from blockyard.datamodules.images import Images
 from blockyard.tasks import ImageClassification
+from blockyard.tasks.classification.predictions import PredictionsCSV
 
 SAMPLES = (8, 7, 1)
 """Divides by two processes; does not; leaves one without a sample."""

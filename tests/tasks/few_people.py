@@ -17,7 +17,7 @@ from torch.optim import SGD
 
 from blockyard.backbones import Backbone, Stage
 from blockyard.datamodules import MARS
-from blockyard.datamodules.samples.tiny_pedestrians import write_tiny_pedestrians
+from blockyard.samples.tiny_pedestrians import write_tiny_pedestrians
 from blockyard.tasks import PersonReID
 
 SIZE = (32, 16)

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from torch.optim import SGD
 
 from blockyard.backbones import Stage
-from blockyard.callbacks.mask_writer import MaskWriter
-from blockyard.callbacks.segmentation_cases import SegmentationCases
-from blockyard.callbacks.segmentation_report import SegmentationReport
 from blockyard.datamodules import DataModule
 from blockyard.datamodules.segmentation.masked_pictures import Crops, WholePictures
-from blockyard.tasks.semantic_segmentation import SemanticSegmentation
+from blockyard.tasks.segmentation.cases import SegmentationCases
+from blockyard.tasks.segmentation.mask_writer import MaskWriter
+from blockyard.tasks.segmentation.report import SegmentationReport
+from blockyard.tasks.segmentation.task import SemanticSegmentation
 
 CLASSES = 4
 CASES = (8, 7, 1)

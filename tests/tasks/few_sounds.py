@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.optim import SGD
 
 from blockyard.backbones import Backbone, LogMel, Stage
-from blockyard.callbacks import PredictionsCSV
 from blockyard.datamodules import DataModule
 from blockyard.datamodules.loading import Split
-from blockyard.tasks.audio_classification import AudioClassification
-from blockyard.tasks.audio_tagging import AudioTagging
+from blockyard.tasks.classification.audio import AudioClassification
+from blockyard.tasks.classification.predictions import PredictionsCSV
+from blockyard.tasks.classification.tagging import AudioTagging
 
 CLASSES, LENGTH, RATE = 7, 1600, 8000
 WINDOWS = (1, 3, 2, 1, 4, 1, 2)

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.optim import SGD
 
 from blockyard.backbones import Backbone
-from blockyard.callbacks import PredictionsCSV
 from blockyard.datamodules import DataModule
 from blockyard.datamodules.loading import Split
 from blockyard.tasks import ActionRecognition
+from blockyard.tasks.classification.predictions import PredictionsCSV
 
 CLASSES, VIEWS = 7, 3
 CASES = (8, 7, 1)

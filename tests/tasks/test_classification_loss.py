@@ -13,8 +13,8 @@ from torch.optim import SGD
 
 from blockyard.backbones import PreResNet
 from blockyard.datamodules import Digits
-from blockyard.losses import BiasLoss
 from blockyard.tasks import AudioTagging, ImageClassification, Mixing
+from blockyard.training.bias_loss import BiasLoss
 
 PLAIN = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
 NETWORK = partial(PreResNet, depth=8, dropout=0.0)

@@ -23,17 +23,17 @@ from blockyard.backbones import (
 )
 from blockyard.heads import make_segmentor
 from blockyard.heads.embedding import Embedding
-from blockyard.losses import BiasLoss
 from blockyard.poolings import ISqrtCov
+from blockyard.retrieval.pool_features import PoolFeatures
 from blockyard.tasks import ActionRecognition, ImageClassification, SemanticSegmentation
-from blockyard.tasks.audio_tagging import SmoothedBCE, losses, ranking_precision
-from blockyard.tasks.class_means import MacroAccuracy, MacroF1
-from blockyard.tasks.classification import OUTCOME, calibration_error
-from blockyard.tasks.metric_losses import MetricLoss
-from blockyard.tasks.pool_features import PoolFeatures
+from blockyard.tasks.classification.base import OUTCOME, calibration_error
+from blockyard.tasks.classification.class_means import MacroAccuracy, MacroF1
+from blockyard.tasks.classification.tagging import SmoothedBCE, losses, ranking_precision
+from blockyard.tasks.classification.views import ViewMean
+from blockyard.tasks.person_reid.metric_losses import MetricLoss
 from blockyard.tasks.sample_scores import SampleScores
-from blockyard.tasks.segmentation_metrics import confusion_of
-from blockyard.tasks.views import ViewMean
+from blockyard.tasks.segmentation.metrics import confusion_of
+from blockyard.training.bias_loss import BiasLoss
 
 CLIP, PICTURE = (3, 3, 32, 32), (3, 64, 64)
 FRONT_END = {"front_end": LogMel(n_mels=40, freq_mask=4, time_mask=4)}

@@ -15,12 +15,12 @@ from torch.optim import SGD
 
 from blockyard.backbones import PreResNet
 from blockyard.blocks import SpectralNonlocal
-from blockyard.callbacks import RunRecord
 from blockyard.costs import count_macs
 from blockyard.datamodules import Digits
-from blockyard.losses import BiasLoss
 from blockyard.plugging import PlugError, plug, sites
+from blockyard.runs.record import RunRecord
 from blockyard.tasks import ActionRecognition, ImageClassification
+from blockyard.training.bias_loss import BiasLoss
 
 PLAIN = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary"), False) | {"accelerator": "cpu"}
 

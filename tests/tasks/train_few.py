@@ -16,10 +16,11 @@ from torch.nn import functional as F
 from torch.optim import SGD
 
 from blockyard.backbones import Backbone, Stage
-from blockyard.callbacks import EMA, GradientActivation
 from blockyard.datamodules import Digits
-from blockyard.losses import BiasLoss
 from blockyard.tasks import ImageClassification
+from blockyard.training.bias_loss import BiasLoss
+from blockyard.training.ema import EMA
+from blockyard.training.gradient_activation import GradientActivation
 
 
 class Plain(Backbone):

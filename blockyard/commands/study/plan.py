@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import yaml
 
-from blockyard.callbacks import machine
+from blockyard import files
 from blockyard.commands.study.file import Study, configurations
 from blockyard.commands.study.run import RECORDS, record_of
 from blockyard.composing.claim import holder
@@ -21,9 +21,9 @@ from blockyard.composing.data import build_data
 from blockyard.composing.run_directories import RUNS, find_checkpoint, run_directory
 from blockyard.composing.suite import SuiteCLI
 from blockyard.datamodules.base import DataError
-from blockyard.leaderboard import atomic
 from blockyard.leaderboard.identity import FINGERPRINTS, Identity, identity
 from blockyard.leaderboard.record import Record, described, read_all
+from blockyard.runs import machine
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def _fingerprints(data: dict[str, Any], look_only: bool) -> dict[str, str]:
 
 def write_configuration(run: Run) -> None:
     """Write the file that the run can be carried out from."""
-    atomic.write(run.file, yaml.safe_dump(run.config, sort_keys=False).encode())
+    files.write(run.file, yaml.safe_dump(run.config, sort_keys=False).encode())
 
 
 def expected(runs: Sequence[Run], hardware: str | None) -> tuple[float | None, int]:

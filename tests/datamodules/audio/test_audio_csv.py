@@ -5,8 +5,8 @@ import pytest
 
 from blockyard.datamodules.audio.audio_csv import AudioCSV
 from blockyard.datamodules.base import DataError
-from blockyard.datamodules.samples.speech_layout import write_wav
 from blockyard.datamodules.vocabulary import Vocabulary
+from blockyard.samples.speech_layout import write_wav
 
 pytest.importorskip("soundfile")
 RATE = 1000

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from blockyard.datamodules.audio.augmentation import Augmentation, Noise, add_noise, shift
-from blockyard.datamodules.samples.speech_layout import write_wav
+from blockyard.samples.speech_layout import write_wav
 
 pytest.importorskip("soundfile")
 

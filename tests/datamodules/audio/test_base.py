@@ -7,7 +7,7 @@ import torch
 from blockyard.datamodules.audio.audio_folder import AudioFolder
 from blockyard.datamodules.audio.clips import window_starts
 from blockyard.datamodules.base import DataError
-from blockyard.datamodules.samples.speech_layout import write_wav
+from blockyard.samples.speech_layout import write_wav
 
 pytest.importorskip("soundfile")
 RATE = 1000

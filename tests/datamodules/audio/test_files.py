@@ -5,7 +5,7 @@ import pytest
 from scipy.signal import resample_poly
 
 from blockyard.datamodules.audio.files import AudioError, Sound, resample
-from blockyard.datamodules.samples.speech_layout import write_wav
+from blockyard.samples.speech_layout import write_wav
 
 soundfile = pytest.importorskip("soundfile")
 

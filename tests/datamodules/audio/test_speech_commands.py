@@ -10,7 +10,7 @@ from blockyard.datamodules.audio.files import Sound
 from blockyard.datamodules.audio.speech_commands import SpeechCommands
 from blockyard.datamodules.audio.speech_commands_rules import COMMANDS, TWELVE, speaker_split, twelve_classes
 from blockyard.datamodules.base import DataError
-from blockyard.datamodules.samples.tiny_audio import WORDS, write_tiny_audio
+from blockyard.samples.tiny_audio import WORDS, write_tiny_audio
 
 pytest.importorskip("soundfile")
 
@@ -190,7 +190,7 @@ def test_a_listed_clip_that_is_missing(root, one_line):
 
 
 def test_a_rate_that_was_not_published_is_named_by_a_check(root):
-    from blockyard.datamodules.samples.speech_layout import write_wav
+    from blockyard.samples.speech_layout import write_wav
 
     data = speech(root)
     name = data.names("val")[1]

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from blockyard.datamodules import CIFAR10, CIFAR100, DataError
-from blockyard.datamodules.samples.cifar_like import python2_pickle, write_cifar_like, write_cifar_robustness
+from blockyard.samples.cifar_like import python2_pickle, write_cifar_like, write_cifar_robustness
 
 CLASSES = {10: CIFAR10, 100: CIFAR100}
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from blockyard.datamodules import CUB200, DataError
 from blockyard.datamodules.image.cub200 import BoxedFiles
-from blockyard.datamodules.samples.tiny_images import write_tiny_birds
+from blockyard.samples.tiny_images import write_tiny_birds
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*as published")
 

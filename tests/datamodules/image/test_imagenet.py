@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from blockyard.datamodules import DataError, ImageNet
-from blockyard.datamodules.samples.tiny_images import WNIDS, write_tiny_corrupted, write_tiny_images
+from blockyard.samples.tiny_images import WNIDS, write_tiny_corrupted, write_tiny_images
 
 FORMS = ("folders", "devkit", "kaggle")
 

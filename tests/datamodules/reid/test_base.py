@@ -13,7 +13,7 @@ from blockyard.datamodules.reid.identity_sampler import IdentitySampler
 from blockyard.datamodules.reid.market1501 import Market1501
 from blockyard.datamodules.reid.mars import MARS
 from blockyard.datamodules.reid.prid2011 import PRID2011
-from blockyard.datamodules.samples.tiny_pedestrians import write_tiny_pedestrians
+from blockyard.samples.tiny_pedestrians import write_tiny_pedestrians
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*as published")
 

@@ -8,7 +8,7 @@ from scipy.io import loadmat, savemat
 
 from blockyard.datamodules.base import DataError
 from blockyard.datamodules.reid.ilids_vid import ILIDSVID, LISTS
-from blockyard.datamodules.samples.tiny_pedestrians import write_tiny_pedestrians
+from blockyard.samples.tiny_pedestrians import write_tiny_pedestrians
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*as published")
 NUMBERS = [1, 2, 4, 5, 6, 7, 8, 9]

@@ -5,7 +5,7 @@ import pytest
 
 from blockyard.datamodules.base import DataError
 from blockyard.datamodules.reid.market1501 import FOLDER, Market1501
-from blockyard.datamodules.samples.tiny_pedestrians import write_tiny_pedestrians
+from blockyard.samples.tiny_pedestrians import write_tiny_pedestrians
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*as published")
 

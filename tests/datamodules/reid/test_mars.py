@@ -6,7 +6,7 @@ from scipy.io import loadmat, savemat
 
 from blockyard.datamodules.base import DataError
 from blockyard.datamodules.reid.mars import MARS
-from blockyard.datamodules.samples.tiny_pedestrians import write_tiny_pedestrians
+from blockyard.samples.tiny_pedestrians import write_tiny_pedestrians
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*as published")
 

@@ -9,7 +9,7 @@ from scipy.io import savemat
 
 from blockyard.datamodules.base import DataError
 from blockyard.datamodules.reid.prid2011 import JSON, MAT, PRID2011
-from blockyard.datamodules.samples.tiny_pedestrians import write_tiny_pedestrians
+from blockyard.samples.tiny_pedestrians import write_tiny_pedestrians
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*as published")
 KEPT = [1, 3, 4, 5, 6, 7]

@@ -3,9 +3,9 @@ import pytest
 from PIL import Image
 
 from blockyard.datamodules import DataError
-from blockyard.datamodules.samples.tiny_scenes import write_tiny_ade
-from blockyard.datamodules.samples.voc_layout import save_mask, save_picture
 from blockyard.datamodules.segmentation.ade20k import ADE20K
+from blockyard.samples.tiny_scenes import write_tiny_ade
+from blockyard.samples.voc_layout import save_mask, save_picture
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*not the published")
 

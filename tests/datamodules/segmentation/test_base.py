@@ -13,10 +13,10 @@ from PIL import Image
 from blockyard.datamodules import DataError
 from blockyard.datamodules.images import IMAGENET_MEAN
 from blockyard.datamodules.loading import EvaluationSampler, SeededSplit, make_loader
-from blockyard.datamodules.samples.tiny_scenes import draw
-from blockyard.datamodules.samples.voc_layout import save_mask, save_picture
 from blockyard.datamodules.segmentation.image_mask_folder import ImageMaskFolder
 from blockyard.datamodules.segmentation.listing import hold_out_evenly
+from blockyard.samples.tiny_scenes import draw
+from blockyard.samples.voc_layout import save_mask, save_picture
 
 
 @pytest.fixture(scope="module")

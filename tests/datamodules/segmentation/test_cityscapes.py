@@ -4,9 +4,9 @@ import torch
 from PIL import Image
 
 from blockyard.datamodules import DataError
-from blockyard.datamodules.samples.tiny_scenes import CITYSCAPES_TRAIN_IDS, write_tiny_cityscapes
-from blockyard.datamodules.samples.voc_layout import save_mask
 from blockyard.datamodules.segmentation.cityscapes import Cityscapes
+from blockyard.samples.tiny_scenes import CITYSCAPES_TRAIN_IDS, write_tiny_cityscapes
+from blockyard.samples.voc_layout import save_mask
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*not the published")
 

@@ -3,8 +3,8 @@ import pytest
 
 from blockyard.datamodules import DataError
 from blockyard.datamodules.folders import PassedOver
-from blockyard.datamodules.samples.voc_layout import save_mask, save_picture
 from blockyard.datamodules.segmentation.image_mask_folder import ImageMaskFolder
+from blockyard.samples.voc_layout import save_mask, save_picture
 
 
 def write(root, part, names, value=0):

@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from blockyard.datamodules import DataError
-from blockyard.datamodules.samples.tiny_scenes import write_tiny_boundaries, write_tiny_voc
-from blockyard.datamodules.samples.voc_layout import save_mask, write_list
 from blockyard.datamodules.segmentation.pascal_voc import PUBLISHED, PascalVOC
+from blockyard.samples.tiny_scenes import write_tiny_boundaries, write_tiny_voc
+from blockyard.samples.voc_layout import save_mask, write_list
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*not the published")
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from blockyard.datamodules import UCF101, DataError
-from blockyard.datamodules.samples.tiny_videos import write_tiny_videos
 from blockyard.datamodules.video.ucf101 import LISTS, VIDEOS
+from blockyard.samples.tiny_videos import write_tiny_videos
 
 CLASSES = ["Grow", "HandstandPushups", "MoveLeft"]
 SMALL = {"frames": 4, "size": 16, "resize": 20, "batch_size": 4, "num_workers": 0, "seed": 0}

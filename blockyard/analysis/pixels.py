@@ -1,0 +1,99 @@
+"""A linear classifier of the pixels of pictures, on the maps of a frozen backbone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from torch import Tensor
+from torch.nn.functional import interpolate
+from torch.utils.data import DataLoader
+
+from blockyard.analysis.features import Batch, Features, run
+from blockyard.analysis.linear import LinearClassifier
+from blockyard.tasks import SemanticSegmentation
+from blockyard.tasks.segmentation.inference import largest
+from blockyard.tasks.segmentation.metrics import IGNORED, confusion_of
+
+DRAWS = 2_000
+
+
+def read_positions(trainer: Trainer, task: SemanticSegmentation, loader: DataLoader, most: int) -> Features:
+    """Vectors of positions of the last map and the labels of the pixels in their middle, as samples of their own.
+
+    Args:
+        trainer: Decides device and precision.
+        task: What holds the network.
+        loader: Whole pictures in order.
+        most: Labelled positions of a picture at most, drawn by the picture's place in the split alone.
+
+    Raises:
+        ValueError: If no pixel of the split has a label.
+        FloatingPointError: If a vector is not finite.
+    """
+
+    def step(batch: Batch) -> list[tuple[Tensor, Tensor]]:
+        chosen = []
+        for picture, mask, index in zip(batch["input"], batch["target"], batch["index"].tolist(), strict=True):
+            maps = last_map(task, picture)
+            labels = interpolate(mask[None, None].float(), maps.shape[1:], mode="nearest-exact")[0, 0].long()
+            places = (labels.flatten() != IGNORED).nonzero()[:, 0].cpu()
+            order = torch.randperm(len(places), generator=torch.Generator().manual_seed(index))
+            places = places[order[:most].sort().values].to(maps.device)
+            chosen.append((maps.flatten(1)[:, places].T.cpu(), labels.flatten()[places].cpu()))
+        return chosen
+
+    parts = [part for batch in run(trainer, task, loader, step) for part in batch]
+    if not sum(len(labels) for _, labels in parts):
+        raise ValueError("no pixel of a split has a label: there is nothing to learn from or to choose by")
+    vectors, labels = (torch.cat(part) for part in zip(*parts, strict=True))
+    if not vectors.isfinite().all():
+        raise FloatingPointError("the network's output is not a number: its weights have diverged")
+    return Features(vectors, labels, 0)
+
+
+def confusions(
+    trainer: Trainer, task: SemanticSegmentation, loader: DataLoader, classifier: LinearClassifier
+) -> Tensor:
+    """Counts ``(n, K, K)`` of each picture's pixels, rows the true class; logits are enlarged bilinearly to the mask.
+
+    Args:
+        trainer: Decides device and precision.
+        task: What holds the network.
+        loader: Whole pictures in order.
+        classifier: Of the positions of the last map.
+    """
+
+    def step(batch: Batch) -> list[Tensor]:
+        found = []
+        for picture, mask in zip(batch["input"], batch["target"], strict=True):
+            maps = last_map(task, picture)
+            with torch.autocast(maps.device.type, enabled=False):  # only the features have the trainer's precision
+                logits = classifier(maps.movedim(0, -1)).movedim(-1, 0)
+            labels = largest(logits, (mask.shape[0], mask.shape[1]), align_corners=False)
+            found.append(confusion_of(labels, mask, task.num_classes).cpu())
+        return found
+
+    return torch.stack([counts for batch in run(trainer, task, loader, step) for counts in batch])
+
+
+def last_map(task: SemanticSegmentation, picture: Tensor) -> Tensor:
+    """The last map ``(D, h, w)`` that the heads see of a picture ``(C, H, W)``."""
+    return task.network.maps(picture[None])[-1][0].float()
+
+
+def resampled_scores(counts: Tensor, draws: int = DRAWS) -> dict[str, Tensor]:
+    """Scores mIoU and aAcc of as many pictures drawn with replacement, ``(draws,)`` each.
+
+    Args:
+        counts: Confusions ``(n, K, K)`` of the pictures.
+        draws: How often.
+    """
+    generator = torch.Generator().manual_seed(0)
+    pictures = torch.randint(len(counts), (draws, len(counts)), generator=generator)
+    times = torch.zeros(draws, len(counts), dtype=torch.float64)
+    times.scatter_add_(1, pictures, torch.ones_like(times))
+    right, true, taken = (times @ part.double() for part in (counts.diagonal(0, 1, 2), counts.sum(2), counts.sum(1)))
+    scores: dict[str, Any] = {"mIoU": (right / (true + taken - right)).nanmean(1)}
+    return scores | {"aAcc": right.sum(1) / true.sum(1)}

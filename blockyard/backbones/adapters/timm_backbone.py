@@ -1,0 +1,147 @@
+"""Any network of timm as a backbone."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import timm
+from torch import Tensor, nn
+
+from blockyard.backbones.adapters.timm_head import TimmHead
+from blockyard.backbones.adapters.weights import first_line, load_weights
+from blockyard.backbones.base import Backbone, Stage
+from blockyard.plugging import stage_paths
+from blockyard.poolings import Pooling
+
+
+class TimmBackbone(Backbone):
+    """Adapter over a network of timm; plugs take the network's own paths, such as ``layer3.4``.
+
+    Its stages are those of stride 4 and more, so that ``stage3`` of every family has stride 16.
+
+    Args:
+        num_classes: Number of classes K.
+        in_channels: Channels of the images.
+        name: Name in timm, with or without a weight tag, such as ``resnet50`` or ``resnet50.a1_in1k``.
+        pretrained: Download timm's weights.
+        weights: Weights from a file instead, ``.safetensors`` or ``.pth``, in timm's own layout. A classifier of
+            other classes is left out, said in one line, and starts anew.
+        output_stride: Stride of the last stage, 8, 16 or 32, where the family supports it.
+        strict: Whether anything else in the file of weights that does not match is a mistake; if not, it is printed.
+        last_stride: 1 lets the last stage keep the resolution of the one before, without dilation, as person
+            re-identification does and BoTNet-S1; None is the network's own.
+        pooling: Replaces the network's pooling, and all that stands behind it, by this pooling and a new classifier;
+            called with the channels of the last map. A class token joins the pooled vector. None is the network's own.
+        drop_path_rate: Probability of dropping the last residual path in training, where the family supports it; most
+            families let it grow from 0 with depth. None is the network's own, mostly 0.
+
+    Raises:
+        ValueError: If timm has no such network or refuses an option, or if the weights are not the network's.
+    """
+
+    stock_path = "net"
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int = 3,
+        name: str = "resnet18",
+        pretrained: bool = False,
+        weights: str | Path | None = None,
+        output_stride: int | None = None,
+        strict: bool = True,
+        last_stride: Literal[1] | None = None,
+        pooling: Callable[[int], Pooling] | None = None,
+        drop_path_rate: float | None = None,
+    ) -> None:
+        super().__init__(num_classes, in_channels)
+        if pretrained and weights is not None:
+            raise ValueError("TimmBackbone: give pretrained=True or a file of weights, not both")
+        asked = {"output_stride": output_stride, "drop_path_rate": drop_path_rate}
+        options = {key: value for key, value in asked.items() if value is not None}
+        self.net = _create(name, pretrained, num_classes=num_classes, in_chans=in_channels, **options)
+        if weights is not None:
+            config: Any = self.net.pretrained_cfg
+            first, last = _names(config.get("first_conv")), _names(config.get("classifier"))
+            load_weights(
+                self.net, weights, in_channels=in_channels, first_convolutions=first, classifiers=last, strict=strict
+            )
+        info: Any = self.net.feature_info
+        entries = [(i, entry) for i, entry in enumerate(getattr(info, "info", info)) if entry.get("reduction", 0) >= 4]
+        self._indices = [i for i, _ in entries]
+        paths = stage_paths(self.net).values()
+        stages = [
+            Stage(path, entry["num_chs"], entry["reduction"]) for path, (_, entry) in zip(paths, entries, strict=True)
+        ]
+        if last_stride is not None:
+            _keep_resolution(self.net.get_submodule(stages[-1].path), name)
+            stages[-1] = replace(stages[-1], stride=stages[-2].stride)
+        self.stages = tuple(stages)
+        self.head = None if pooling is None else TimmHead(self.net, num_classes, in_channels, pooling)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Classify ``(B, in_channels, H, W)``; logits ``(B, num_classes)``."""
+        if self.head is None:
+            return self.net(x)
+        net: Any = self.net
+        return self.head(net.forward_features(x))
+
+    def map_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What timm's ``forward_features`` gives, a map or tokens, and the logits ``(B, num_classes)`` made of it."""
+        net: Any = self.net
+        last = net.forward_features(x)
+        return last, (net.forward_head if self.head is None else self.head)(last)
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """The maps of the stages, ``(B, stage.channels, H / stage.stride, W / stage.stride)`` each, plugs included.
+
+        Raises:
+            ValueError: If timm gives no intermediate maps of this family.
+        """
+        net: Any = self.net
+        if not hasattr(net, "forward_intermediates"):
+            raise ValueError(f"TimmBackbone: timm gives no intermediate maps of {type(net).__name__}")
+        return net.forward_intermediates(x, indices=self._indices, intermediates_only=True)
+
+
+def _create(name: str, pretrained: bool, **options: Any) -> nn.Module:
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name.split(".")[0], timm.list_models(), n=4) or ["none"]
+        raise ValueError(f"TimmBackbone: timm has no network {name!r}; near: {', '.join(near)}")
+    try:
+        return timm.create_model(name, pretrained=pretrained, **options)
+    except (TypeError, AssertionError, NotImplementedError) as error:
+        suspects = [key for key in options if key in ("output_stride", "drop_path_rate")] or list(options)
+        given = ", ".join(f"{key}={options[key]}" for key in suspects)
+        raise ValueError(f"TimmBackbone: {name} does not take {given}: {first_line(error)}") from error
+    except Exception as error:
+        if not pretrained:
+            raise
+        raise ValueError(
+            f"TimmBackbone: no pretrained weights of {name} could be fetched ({first_line(error)}); give weights=FILE"
+        ) from error
+
+
+def _keep_resolution(stage: nn.Module, name: str) -> None:
+    """Take the stride out of a stage: that of its convolutions, and its pools altogether, as timm at stride 1.
+
+    Raises:
+        ValueError: If it has none.
+    """
+    kinds = (nn.Conv2d, nn.AvgPool2d, nn.MaxPool2d)
+    strided = [(path, m) for path, m in stage.named_modules() if isinstance(m, kinds) and m.stride in (2, (2, 2))]
+    if not strided:
+        raise ValueError(f"TimmBackbone: the last stage of {name} has no stride to take out; leave last_stride away")
+    for path, module in strided:
+        if isinstance(module, nn.Conv2d):
+            module.stride = (1, 1)
+        else:
+            stage.set_submodule(path, nn.Identity())
+
+
+def _names(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value or ())

@@ -1,0 +1,1 @@
+"""What stands in front of a network, or lets it see frame by frame."""

@@ -1,0 +1,107 @@
+"""Any 2-D network of timm on the frames of a clip."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from blockyard.backbones.adapters.timm_backbone import TimmBackbone
+from blockyard.backbones.base import Backbone
+from blockyard.backbones.inputs.temporal import Attention, RecurrentClassifier, Temporal
+from blockyard.plugging import fold_frames, tell_frames, unfold_frames
+
+
+class Framewise(Backbone):
+    """A network of timm applied to every frame, and a head over time.
+
+    The frames are folded into the batch, so a block at one of the network's own paths, such as ``layer3.4``, works
+    frame by frame; ``"space-time layer3.4"`` spans all frames of a clip. The head is one of
+
+    - ``mean``: the classifier of the mean of the frames' features;
+    - ``consensus``: the mean of the frames' logits (Wang et al., Temporal Segment Networks, ECCV 2016); the same as
+      ``mean`` where the classifier is linear and nothing is dropped out;
+    - ``attention``: the classifier of a weighted mean of the features, with learned weights;
+    - ``lstm``: an LSTM over the features with a classifier of its own at each step, whose probabilities are averaged
+      (LRCN, Donahue et al., CVPR 2015).
+
+    Args:
+        num_classes: Number of classes K.
+        in_channels: Channels of the clips.
+        name: Name in timm, with or without a weight tag.
+        temporal: The head.
+        pretrained: Download timm's weights.
+        weights: Weights of the 2-D network from a file instead, as for :class:`TimmBackbone`.
+        strict: Whether what does not match in the file of weights is a mistake; if not, it is printed.
+        hidden: Width of the LSTM.
+        last_stride: 1 lets the last stage keep the resolution of the one before; None is the network's own.
+
+    Raises:
+        ValueError: If timm has no such network, the weights are not the network's, or the head needs a linear
+            classifier and the network has none.
+    """
+
+    stock_path = "frame.net"
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int = 3,
+        name: str = "resnet18",
+        temporal: Temporal = "mean",
+        pretrained: bool = False,
+        weights: str | Path | None = None,
+        strict: bool = True,
+        hidden: int = 256,
+        last_stride: Literal[1] | None = None,
+    ) -> None:
+        super().__init__(num_classes, in_channels)
+        if temporal not in ("mean", "attention", "lstm", "consensus"):
+            raise ValueError(f"Framewise: temporal must be mean, attention, lstm or consensus, got {temporal!r}")
+        self.frame = TimmBackbone(
+            num_classes, in_channels, name, pretrained, weights, strict=strict, last_stride=last_stride
+        )
+        self.stages = self.frame.stages
+        self.temporal = temporal
+        net: Any = self.frame.net
+        classifier = net.get_classifier()
+        if temporal != "consensus" and not isinstance(classifier, nn.Linear):
+            kind = type(classifier).__name__
+            raise ValueError(f"Framewise: {name} ends in {kind}, not in a linear classifier; use temporal=consensus")
+        if temporal == "attention":
+            self.attention = Attention(classifier.in_features)
+        if temporal == "lstm":
+            self.recurrent = RecurrentClassifier(classifier.in_features, hidden, num_classes)
+            net.reset_classifier(0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Classify ``(B, in_channels, T, H, W)``; logits ``(B, num_classes)``."""
+        return self.map_and_logits(x)[1]
+
+    def map_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The last maps of a clip's frames, ``(B, T, C, H', W')`` or tokens, and its logits ``(B, num_classes)``."""
+        frames, length = self._frames(x), x.shape[2]
+        net: Any = self.frame.net
+        maps = net.forward_features(frames)
+        return maps.unflatten(0, (-1, length)), self._logits(maps, length)
+
+    def _logits(self, maps: Tensor, length: int) -> Tensor:
+        """Logits ``(B, num_classes)`` from the maps of all frames ``(B T, …)``."""
+        net: Any = self.frame.net
+        if self.temporal == "consensus":
+            return net.forward_head(maps).unflatten(0, (-1, length)).mean(1)
+        features = net.forward_head(maps, pre_logits=True).unflatten(0, (-1, length))
+        if self.temporal == "lstm":
+            return self.recurrent(features)
+        return net.get_classifier()(self.attention(features) if self.temporal == "attention" else features.mean(1))
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """The maps of the stages, ``(B, stage.channels, T, H / stage.stride, W / stage.stride)``, plugs included."""
+        return [unfold_frames(maps, x.shape[2]) for maps in self.frame.features(self._frames(x))]
+
+    def _frames(self, x: Tensor) -> Tensor:
+        if x.dim() != 5 or x.shape[1] != self.in_channels:
+            raise ValueError(f"Framewise takes clips (B, {self.in_channels}, T, H, W), got {tuple(x.shape)}")
+        tell_frames(self, x.shape[2])
+        return fold_frames(x)

@@ -1,0 +1,50 @@
+"""A front end and the backbone that looks at what it makes, as one network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from blockyard.backbones.base import Backbone
+from blockyard.backbones.inputs.log_mel import LogMel
+
+
+class FrontEnded(Backbone):
+    """Waveforms ``(B, 1, L)``, their spectrograms, and a 2-D backbone of one channel on them.
+
+    Plugs' paths and stage aliases are those of the backbone; a stage's stride counts bands and windows.
+
+    Args:
+        num_classes: Number of classes K.
+        in_channels: 1.
+        front_end: Makes the spectrograms.
+        backbone: Called with ``(num_classes, 1)``.
+
+    Raises:
+        ValueError: If there is more than one channel, or the backbone refuses.
+    """
+
+    def __init__(
+        self, num_classes: int, in_channels: int, front_end: LogMel, backbone: Callable[[int, int], Backbone]
+    ) -> None:
+        super().__init__(num_classes, in_channels)
+        if in_channels != 1:
+            raise ValueError(f"FrontEnded: a front end takes waveforms of 1 channel, got {in_channels}")
+        self.front_end = front_end
+        self.backbone = backbone(num_classes, 1)
+        self.stages = getattr(self.backbone, "stages", ())
+        self.stock_path = ".".join(filter(None, ("backbone", self.backbone.stock_path)))
+        self.closed = getattr(self.backbone, "closed", {})
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Classify ``(B, 1, L)``; logits ``(B, num_classes)``."""
+        return self.backbone(self.front_end(x))
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """The maps of the backbone's stages, ``(B, stage.channels, n_mels / stage.stride, T / stage.stride)``."""
+        return self.backbone.features(self.front_end(x))
+
+    def map_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The backbone's last map before it is pooled, and the logits ``(B, num_classes)``, in one pass."""
+        return self.backbone.map_and_logits(self.front_end(x))

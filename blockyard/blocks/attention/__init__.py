@@ -1,0 +1,1 @@
+"""Attention within windows, relative positions and subspaces."""

@@ -1,0 +1,1 @@
+"""Blocks that weigh or mix channels."""

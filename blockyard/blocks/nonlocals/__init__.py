@@ -1,0 +1,1 @@
+"""The nonlocal family: affinity × filter."""

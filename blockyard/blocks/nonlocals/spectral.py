@@ -1,0 +1,59 @@
+"""Spectral nonlocal block (SNL) and its generalisation of order K (gSNL)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import nn
+
+from blockyard.blocks.base import divide
+from blockyard.blocks.nonlocals.affinities import Projection, SymmetricAffinity, SymmetricKernel
+from blockyard.blocks.nonlocals.filters import Basis, GraphFilterBlock, PolynomialFilter
+from blockyard.blocks.nonlocals.operators import Evaluation
+
+
+class SpectralNonlocal(GraphFilterBlock):
+    """Y = X + BN(Σ_k T_k(A) Z Θ_k), k = 0 … K, A the symmetric, degree-normalised affinity.
+
+    Order 1 is SNL, Y = X + BN(Z Θ_0 + A Z Θ_1); a higher order is gSNL. With the default kernel the block costs
+    O(N c²), never O(N²), and its memory is linear in N.
+
+    Args:
+        channels: Channels C.
+        spatial_dims: Rank of S in ``(B, C, *S)``.
+        reduction: C / c, c the channels of both embeddings and of the signal Z.
+        order: K ≥ 1.
+        basis: ``chebyshev`` or ``power``: the same functions, differently conditioned.
+        kernel: ``dot`` (relu(t_i)·relu(p_j), the published one), ``exp``, ``relu`` or ``sigmoid`` of the score.
+        steps: Filters in a row that share one affinity, each with its own value, coefficients and norm.
+        evaluation: How A is applied, see :data:`blockyard.blocks.nonlocals.operators.Evaluation`.
+
+    Raises:
+        ValueError: If ``reduction`` does not divide ``channels``, or ``order`` or ``steps`` is less than 1.
+    """
+
+    paper: ClassVar[str] = "Zhu et al., Unifying Nonlocal Blocks for Neural Networks, ICCV 2021"
+
+    def __init__(
+        self,
+        channels: int,
+        spatial_dims: int = 2,
+        *,
+        reduction: int = 2,
+        order: int = 1,
+        basis: Basis = "chebyshev",
+        kernel: SymmetricKernel = "dot",
+        steps: int = 1,
+        evaluation: Evaluation = "auto",
+    ) -> None:
+        super().__init__(channels, spatial_dims, steps)
+        if order < 1:
+            raise ValueError(f"SpectralNonlocal: order must be at least 1, got {order}")
+        inner = divide(channels, reduction, "SpectralNonlocal")
+        self.affinity = SymmetricAffinity(
+            channels, inner, spatial_dims, kernel=kernel, products=order * steps, evaluation=evaluation
+        )
+        self.filters = nn.ModuleList(
+            PolynomialFilter(channels, Projection(channels, inner, spatial_dims), inner, order=order, basis=basis)
+            for _ in range(steps)
+        )

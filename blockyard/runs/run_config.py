@@ -1,0 +1,41 @@
+"""What a run is, beside its results and inside its checkpoints: its configuration and the names of its classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from blockyard import files
+
+CONFIG_KEY = "blockyard_config"
+"""Where a checkpoint keeps the resolved configuration of its run."""
+VOCABULARY_KEY = "blockyard_vocabulary"
+"""Where it keeps what the network's outputs mean, so that they can be named where the data are not."""
+
+
+class RunConfig(Callback):
+    """Writes ``config.yaml`` when training starts; stores the same values, and the classes, in every checkpoint.
+
+    Args:
+        config: The resolved configuration, plain values only.
+        directory: Directory of the run.
+    """
+
+    def __init__(self, config: dict[str, Any], directory: Path) -> None:
+        self.config = config
+        self.directory = directory
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the file and say where everything goes."""
+        if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            files.write(self.directory / "config.yaml", yaml.safe_dump(self.config, sort_keys=False).encode())
+            print(f"run: {self.directory}")
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Add the configuration and the classes to the checkpoint."""
+        checkpoint[CONFIG_KEY] = self.config
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        checkpoint[VOCABULARY_KEY] = data.vocabulary.items()

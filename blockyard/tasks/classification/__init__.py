@@ -1,0 +1,1 @@
+"""One label a sample, or several: images, videos and sounds."""

@@ -1,0 +1,197 @@
+"""Semantic segmentation: a class for each pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
+
+import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from torch import Tensor, nn
+
+from blockyard.heads import Segmentor, check_heads, make_segmentor, stock_segmentor
+from blockyard.tasks.base import Task
+from blockyard.tasks.sample_scores import SampleScores
+from blockyard.tasks.segmentation.inference import Inference, Size
+from blockyard.tasks.segmentation.losses import HardPixels, mine_hard_pixels, weigh_classes
+from blockyard.tasks.segmentation.metrics import IGNORED, PixelConfusion, confusion_of, mean_scores
+
+Batch = dict[str, Any]
+OF_A_PICTURE = ("mIoU", "aAcc")
+"""What a test keeps of each picture."""
+
+
+class SemanticSegmentation(Task):
+    """Names the class of each pixel, with mmsegmentation's heads or a whole stock configuration of it.
+
+    ``self.network`` is a plugged :class:`~blockyard.heads.Segmentor`. A training batch has ``input`` float
+    ``(B, C, h, w)`` and ``target`` long ``(B, h, w)``, 255 where nothing is asked. In evaluation both are lists: a
+    picture ``(C, h, w)`` may be resized, its mask ``(H, W)`` never is, and labels come at the size of the mask. In
+    ``predict``, ``size`` ``(B, 2)`` takes the place of the mask. ``index`` ``(B,)`` is the position in the split.
+
+    Validation sees each picture once, test and predict at all ``scales``. A test leaves ``pixel_confusion`` ``(K, K)``,
+    rows the true class, and ``pictures``: ``index``, ``mIoU`` over the classes that occur in the picture, and ``aAcc``,
+    ``(n,)`` each; pictures without a labelled pixel have no score and are left out.
+
+    Args:
+        num_classes: Classes K; the command line takes it from the data.
+        input_shape: Shape ``(C, h, w)`` of a training crop; the command line takes it from the data.
+        backbone: Called with the channels C; gives a network of stage maps.
+        decode_head: Any decode head of mmsegmentation, by its ``type`` and arguments; ``num_classes`` is filled in.
+        auxiliary_heads: Heads whose losses are added in training.
+        mmseg_config: A whole configuration in place of those three, by its name among those that mmsegmentation ships
+            (``pspnet_r50-d8_4xb2-40k_cityscapes-512x1024``), or a file.
+        mmseg_weights: File with the weights of that configuration's backbone; nothing is downloaded.
+        trust_config: Whether a configuration file of your own may be executed: mmsegmentation's are Python.
+        inference: ``whole`` pictures, or ``slide`` a window over them; None means as the stock configuration says, or
+            whole.
+        window: Height and width of the sliding window; None means the stock configuration's, or the training crop's.
+        stride: Rows and columns from one window to the next; None means the stock configuration's, or two thirds of
+            the window.
+        scales: Factors of height and width to average the class probabilities over; None means ``[1.0]``.
+        flip_test: Whether each scale is also seen mirrored; None means no.
+        class_weights: A factor for each class in the cross entropy of every head.
+        ohem: Which pixels count in the loss of the decode head; None means all.
+        overlays: Whether ``predict`` also draws its masks over the pictures; None means no.
+        options: Those of :class:`~blockyard.tasks.base.Task`.
+
+    Raises:
+        ValueError: If arguments do not fit together, or as :class:`~blockyard.tasks.base.Task`.
+    """
+
+    network: Segmentor
+    primary_metric: ClassVar[str] = "mIoU"
+    evaluation_options: ClassVar[tuple[str, ...]] = ("inference", "window", "stride", "scales", "flip_test")
+
+    def __init__(
+        self,
+        num_classes: int,
+        input_shape: tuple[int, ...],
+        backbone: Callable[[int], nn.Module] | None = None,
+        decode_head: dict[str, Any] | None = None,
+        auxiliary_heads: list[dict[str, Any]] | None = None,
+        mmseg_config: str | None = None,
+        mmseg_weights: str | None = None,
+        trust_config: bool = False,
+        inference: Literal["whole", "slide"] | None = None,
+        window: tuple[int, int] | None = None,
+        stride: tuple[int, int] | None = None,
+        scales: list[float] | None = None,
+        flip_test: bool | None = None,
+        class_weights: list[float] | None = None,
+        ohem: HardPixels | None = None,
+        overlays: bool | None = None,
+        **options: Any,
+    ) -> None:
+        if not 2 <= num_classes <= IGNORED:
+            raise ValueError(f"num_classes={num_classes} must be 2 to {IGNORED}: masks are bytes, {IGNORED} is ignored")
+        if mmseg_config is not None:
+            if not (backbone is decode_head is auxiliary_heads is None):
+                raise ValueError("mmseg_config is a whole network: leave out backbone, decode_head, auxiliary_heads")
+            network = stock_segmentor(mmseg_config, num_classes, trust_config, mmseg_weights)
+        elif backbone is None or decode_head is None:
+            raise ValueError("a network needs backbone and decode_head, or mmseg_config in place of both")
+        else:
+            check_heads(decode_head, auxiliary_heads or [])
+            network = make_segmentor(backbone(input_shape[0]), decode_head, auxiliary_heads or [], num_classes)
+        mine_hard_pixels(network, ohem)
+        weigh_classes(network, class_weights)
+        super().__init__(network, input_shape, **options)
+        self.num_classes = num_classes
+        self.overlays = bool(overlays)
+        sliding = _sliding(inference, window, stride, network.test_cfg, input_shape[1:])
+        corners = bool(getattr(network.decode_head, "align_corners", False))
+        self.once = Inference(*sliding, align_corners=corners)
+        self.inference = Inference(*sliding, _checked(scales), bool(flip_test), corners)
+        self.val_confusion = PixelConfusion(num_classes)
+        self.test_confusion = PixelConfusion(num_classes)
+        self.pixel_confusion: Tensor | None = None
+        self.pictures: dict[str, Tensor] = {}
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Sum of the losses of all heads.
+
+        Raises:
+            FloatingPointError: If it is not finite; the weights are still those of the step before.
+        """
+        parts: dict[str, Tensor] = self.network.losses(batch["input"], batch["target"])
+        loss = torch.stack([value.mean() for name, value in parts.items() if "loss" in name]).sum()
+        self.check_finite(loss)
+        size = len(batch["input"])
+        self.log("train/loss", loss, prog_bar=True, batch_size=size)
+        self.log_dict({f"train/{name}": value.detach().mean() for name, value in parts.items()}, batch_size=size)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Count the pixels of a batch, which may be empty."""
+        for predicted, target in zip(self._labels(self.once, batch), batch["target"], strict=True):
+            self.val_confusion.update(confusion_of(predicted, target, self.num_classes))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the validation metrics; every rank takes part, also one that had no sample."""
+        scores = mean_scores(self.val_confusion.compute())
+        self.log("val/mIoU", scores["mIoU"].float(), prog_bar=True)
+        self.log("val/aAcc", scores["aAcc"].float())
+        self.val_confusion.reset()
+
+    def on_test_epoch_start(self) -> None:
+        """Make room for the scores of each picture."""
+        samples = len(self.trainer.test_dataloaders.dataset)  # type: ignore[union-attr]
+        self._scores = SampleScores(samples, OF_A_PICTURE).to(self.device)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Count the pixels of a batch, which may be empty, picture by picture."""
+        labels = self._labels(self.inference, batch)
+        for predicted, target, index in zip(labels, batch["target"], batch["index"], strict=True):
+            confusion = confusion_of(predicted, target, self.num_classes)
+            self.test_confusion.update(confusion)
+            if confusion.any():
+                scores = mean_scores(confusion)
+                self._scores.update(index[None], **{name: scores[name][None] for name in OF_A_PICTURE})
+
+    def on_test_epoch_end(self) -> None:
+        """Log the test metrics; keep ``pixel_confusion``, ``pictures`` and ``sample_scores``.
+
+        Raises:
+            ValueError: If no pixel at all had a label.
+        """
+        self.pixel_confusion = self.test_confusion.compute()
+        if not self.pixel_confusion.any():
+            raise ValueError(f"the test has no labelled pixel: every mask value is {IGNORED}")
+        # torchmetrics makes a scalar of a single value.
+        self.pictures = {name: values.reshape(-1) for name, values in self._scores.compute().items()}
+        self.sample_scores = {name: self.pictures[name] for name in OF_A_PICTURE}
+        if without := len(self._scores.seen) - len(self.pictures["index"]):
+            rank_zero_warn(f"{without} of {len(self._scores.seen)} test pictures have no labelled pixel and no score")
+        scores = mean_scores(self.pixel_confusion)
+        self.log_dict({f"test/{name}": value.float() for name, value in scores.items()})
+        self.test_confusion.reset()
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> tuple[list[Tensor], Tensor]:
+        """Labels, uint8 ``(H, W)`` each, and the indices ``(B,)`` of their pictures."""
+        return self._labels(self.inference, batch), batch["index"]
+
+    def _labels(self, inference: Inference, batch: Batch) -> list[Tensor]:
+        sizes = batch["size"].tolist() if "size" in batch else [target.shape for target in batch["target"]]
+        return inference(self, batch["input"], [(int(height), int(width)) for height, width in sizes])
+
+
+def _sliding(
+    inference: str | None, window: Size | None, stride: Size | None, stock: Any, crop: tuple[int, ...]
+) -> tuple[Size | None, Size]:
+    """Window, None for whole pictures, and stride."""
+    if (inference or stock.get("mode", "whole")) == "whole":
+        if window is not None or stride is not None:
+            raise ValueError("window and stride are for sliding: add inference: slide")
+        return None, (1, 1)
+    height, width = window or stock.get("crop_size", crop)
+    down, right = stride or (window is None and stock.get("stride")) or (height * 2 // 3, width * 2 // 3)
+    if not (1 <= down <= height and 1 <= right <= width):
+        raise ValueError(f"stride {(down, right)} must be at least 1 and at most the window {(height, width)}")
+    return (height, width), (down, right)
+
+
+def _checked(scales: list[float] | None) -> tuple[float, ...]:
+    if scales is not None and (not scales or min(scales) <= 0):
+        raise ValueError(f"scales: positive factors are needed, such as [0.75, 1.0, 1.25], got {scales}")
+    return tuple(scales or [1.0])
