@@ -56,6 +56,19 @@ def write_pictures():
     return _write_pictures
 
 
+@pytest.fixture
+def one_line():
+    """Assert that a refusal is one line that says all of these things."""
+
+    def check(error: pytest.ExceptionInfo, *parts: str) -> None:
+        message = str(error.value)
+        assert "\n" not in message
+        for part in parts:
+            assert str(part) in message
+
+    return check
+
+
 MARKER = "marker_of_foreign_code"
 """Name of a module that leaves traces if anything imports or calls it."""
 

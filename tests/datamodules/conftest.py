@@ -75,19 +75,6 @@ def cut_off():
 
 
 @pytest.fixture
-def one_line():
-    """Assert that a refusal is one line that says all of these things."""
-
-    def check(error: pytest.ExceptionInfo, *parts: str) -> None:
-        message = str(error.value)
-        assert "\n" not in message
-        for part in parts:
-            assert str(part) in message
-
-    return check
-
-
-@pytest.fixture
 def class_means():
     """How many of a split's pictures are nearest to the mean picture of their own class in the training split."""
 

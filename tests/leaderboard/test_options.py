@@ -16,10 +16,10 @@ from lightning.pytorch.callbacks import WeightAveraging
 from torch import nn, optim
 
 from blockyard import backbones, blocks, datamodules, plugging, poolings, tasks, training
-from blockyard.samples import modules as samples
 from blockyard.leaderboard.identity import ADDED, BASES
 from blockyard.plugging import Plug
 from blockyard.runs.stop_early import StopEarly
+from blockyard.samples import modules as samples
 from blockyard.training.ema import EMA
 from blockyard.training.gradient_activation import GradientActivation
 from blockyard.training.scheduled_drop_path import ScheduledDropPath

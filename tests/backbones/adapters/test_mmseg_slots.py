@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from blockyard.backbones import MMSegBackbone, mmseg_slots
+from blockyard.backbones import MMSegBackbone
+from blockyard.backbones.adapters import mmseg_slots
 from blockyard.backbones.adapters.mmseg_config import class_of
 from blockyard.backbones.adapters.mmseg_slots import KINDS, check, known
 from blockyard.composing.composition import config_names, read_config

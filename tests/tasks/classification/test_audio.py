@@ -20,7 +20,7 @@ from blockyard.tasks.classification.contact_sheet import ContactSheet
 from blockyard.tasks.classification.predictions import PredictionsCSV
 from blockyard.tasks.classification.tagging import AudioTagging
 
-SPEC = importlib.util.spec_from_file_location("few_sounds", Path(__file__).with_name("few_sounds.py"))
+SPEC = importlib.util.spec_from_file_location("few_sounds", Path(__file__).parents[1] / "few_sounds.py")
 few = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(few)
 

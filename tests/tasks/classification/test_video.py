@@ -15,7 +15,7 @@ from blockyard.tasks.classification.contact_sheet import ContactSheet
 from blockyard.tasks.classification.predictions import PredictionsCSV
 from blockyard.tasks.classification.views import ViewMean
 
-SPEC = importlib.util.spec_from_file_location("few_videos", Path(__file__).with_name("few_videos.py"))
+SPEC = importlib.util.spec_from_file_location("few_videos", Path(__file__).parents[1] / "few_videos.py")
 few = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(few)
 

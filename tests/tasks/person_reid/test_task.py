@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*as published", "ignore:.*does 
 
 
 def _script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("few_people", Path(__file__).with_name("few_people.py"))
+    spec = importlib.util.spec_from_file_location("few_people", Path(__file__).parents[1] / "few_people.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -18,7 +18,7 @@ from blockyard.tasks.segmentation.losses import HardPixels
 from blockyard.tasks.segmentation.metrics import confusion_of, mean_scores
 from blockyard.tasks.segmentation.task import SemanticSegmentation
 
-SPEC = importlib.util.spec_from_file_location("few_pictures", Path(__file__).with_name("few_pictures.py"))
+SPEC = importlib.util.spec_from_file_location("few_pictures", Path(__file__).parents[1] / "few_pictures.py")
 few = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(few)
 STOCK = "fcn_r50-d8_4xb2-40k_cityscapes-512x1024"
