@@ -76,7 +76,9 @@ def written(config: dict[str, Any]) -> str:
 
 def checkpoint(config: dict[str, Any]) -> str:
     vocabulary = {"num_classes": 7, "classes": [], "palette": [], "labels": {}}
-    torch.save({CONFIG_KEY: config, VOCABULARY_KEY: vocabulary, "state_dict": {}}, "strange.ckpt")
+    position = {"epoch": 0, "batch": 1, "step": 1}
+    content = {CONFIG_KEY: config, VOCABULARY_KEY: vocabulary, "state_dict": {}, "position": position}
+    torch.save(content, "strange.ckpt")
     return "strange.ckpt"
 
 
@@ -103,7 +105,9 @@ def test_a_checkpoint(verb, traces, capsys):
     options, path = CASES["second loss"]
     more = ["--samples", "1"] if verb == "inspect" else []
     line = said(capsys, verb, "--ckpt_path", checkpoint(with_model(**options)), *more)
-    assert line.startswith(f"blockyard: {path}: "), line
+    # a training goes on with a whole configuration only, and looks at that before anything of it is made
+    told = "contradicts the checkpoint" in line if verb == "fit" else line.startswith(f"blockyard: {path}: ")
+    assert told, line
     assert not Path("runs").exists()
 
 
