@@ -11,6 +11,8 @@ from typing import BinaryIO
 
 from blockyard.unfinished import beside
 
+MIB = 2**20
+
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 """What file systems without hard links say, such as exFAT."""
 
@@ -70,3 +72,22 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:  # to those who create a file, that would say that it is there
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from error
+
+
+def read_bounded(path: Path, at_most: int) -> bytes:
+    """The content of a regular file; a device or a pipe, which may never end, is refused.
+
+    Args:
+        path: The file.
+        at_most: Bytes it may have.
+
+    Raises:
+        ValueError: If it is missing, no regular file, or larger.
+    """
+    if not path.is_file():
+        raise ValueError("there is no such file" if not path.exists() else "it is not a regular file")
+    with path.open("rb") as file:
+        content = file.read(at_most + 1)
+    if len(content) > at_most:
+        raise ValueError(f"it is larger than {at_most / MIB:g} MiB")
+    return content

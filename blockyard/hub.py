@@ -29,16 +29,10 @@ from blockyard.leaderboard.identity import identity
 from blockyard.mistakes import mistake_in
 from blockyard.plugging.places import stock_network
 from blockyard.portable import Card, Portable, model_card
-from blockyard.tasks import AudioTagging, Classification, PersonReID, SemanticSegmentation, Task
+from blockyard.tasks import Task
 from blockyard.version import __version__
 
 CONFIG, WEIGHTS, README = "config.json", "model.safetensors", "README.md"
-OUTPUTS: dict[type[Task], str] = {
-    AudioTagging: "logits (B, K); their sigmoid is each class's probability",
-    Classification: "logits (B, K); their softmax is the classes' probabilities",
-    PersonReID: "vectors (B, D), to be compared by the cosine of their angle",
-    SemanticSegmentation: "logits (B, K, H, W) at the input's size; the largest is a pixel's class",
-}
 FETCHING = ("pretrained", "weights", "init_cfg", "mmseg_weights", "trust_config")
 """Options that read a file, download or execute one: weights come with the card, and a card from outside has no say."""
 TRAINING = ("optimizer", "lr_scheduler", "num_classes", "input_shape")
@@ -68,15 +62,14 @@ def from_checkpoint(checkpoint: str | Path, options: Sequence[str] = ()) -> Port
 
 def _card(task: Task, data: Any, config: dict[str, Any]) -> Card:
     found = identity(config)
-    named = isinstance(task, Classification | SemanticSegmentation)
     normalised = getattr(data, "mean", None) is not None and getattr(data, "std", None) is not None
     return Card(
         task=type(task).__name__,
         num_classes=data.vocabulary.num_classes,
         input_shape=tuple(data.input_shape),
-        output=next(text for kind, text in OUTPUTS.items() if isinstance(task, kind)),
+        output=task.output,
         model=_portable_model(config["model"]),
-        classes=data.vocabulary.classes if named else (),
+        classes=data.vocabulary.classes if task.named else (),
         mean=tuple(data.mean) if normalised else (),
         std=tuple(data.std) if normalised else (),
         sample_rate=getattr(data, "sample_rate", None),

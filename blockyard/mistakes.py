@@ -25,6 +25,14 @@ class ArgumentParser(argparse.ArgumentParser):
         raise ValueError(f"{self.prog.removeprefix('blockyard ')}: {message}")
 
 
+class DataError(ValueError):
+    """A data set is missing, damaged or not what it should be; the message is one line."""
+
+    def __init__(self, message: str) -> None:
+        # A DataLoader worker wraps the message in its traceback: people need the last line alone.
+        super().__init__(message.rstrip().rpartition(f"{type(self).__name__}: ")[2])
+
+
 _ROOM, _RIGHTS = "make room there, or choose another folder", "choose a folder that you may use"
 _PLACE, _DISK = "choose another folder or name", "look after that disk, or choose another one"
 DISK = {

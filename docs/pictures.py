@@ -9,7 +9,6 @@ from pathlib import Path
 from PIL import Image
 
 from blockyard.commands.training import run
-from blockyard.composing import suite
 from blockyard.tasks import PersonReID, SemanticSegmentation
 from blockyard.tasks.person_reid.report import RankedGallery
 from blockyard.tasks.segmentation.cases import SegmentationCases
@@ -20,10 +19,8 @@ PICTURES = ("cases.png", "ranking.png")
 
 def main(checkpoint: str) -> None:
     """Test a checkpoint, with fewer rows in its pictures, and keep those of :data:`PICTURES`."""
-    suite.REPORTS = {
-        SemanticSegmentation: (partial(SegmentationCases, rows=4),),
-        PersonReID: (partial(RankedGallery, rows=4, columns=8),),
-    }
+    SemanticSegmentation.reports = (partial(SegmentationCases, rows=4),)
+    PersonReID.reports = (partial(RankedGallery, rows=4, columns=8),)
     place = Path(checkpoint).parents[1]
     run("test", ["--ckpt_path", checkpoint, "--trainer.limit_test_batches", "1.0"])
     for picture in (place / name for name in PICTURES):

@@ -6,7 +6,7 @@ from blockyard.blocks.activations import StarReLU
 from blockyard.blocks.attention.local_attention import HaloAttention
 from blockyard.blocks.attention.relative_attention import RelativeAttention
 from blockyard.blocks.attention.subspace_attention import ULSAM
-from blockyard.blocks.base import Block, GraphBlock, concrete_subclasses
+from blockyard.blocks.base import Block, concrete_subclasses
 from blockyard.blocks.channels.mixstyle import MixStyle
 from blockyard.blocks.channels.second_order import GSoP
 from blockyard.blocks.channels.squeeze_excitation import ECA, SqueezeExcitation
@@ -21,6 +21,7 @@ from blockyard.blocks.nonlocals.disentangled import DisentangledNonlocal
 from blockyard.blocks.nonlocals.double_attention import DoubleAttention
 from blockyard.blocks.nonlocals.dual_attention import ChannelAttention, PositionAttention
 from blockyard.blocks.nonlocals.global_context import GlobalContext
+from blockyard.blocks.nonlocals.graph_block import GraphBlock
 from blockyard.blocks.nonlocals.pairwise import Nonlocal, NonlocalStage
 from blockyard.blocks.nonlocals.released import ReleasedNonlocal
 from blockyard.blocks.nonlocals.spectral import SpectralNonlocal

@@ -9,8 +9,6 @@ from typing import ClassVar, Literal, TypeVar
 
 from torch import Tensor, nn
 
-from blockyard.blocks.nonlocals.operators import Operator
-
 Kind = TypeVar("Kind")
 Slot = Literal["after", "convolution", "activation"]
 """Where a block belongs: after any module, or in place of a convolution or an activation."""
@@ -78,17 +76,6 @@ class Block(nn.Module, ABC):
     @abstractmethod
     def transform(self, x: Tensor) -> Tensor:
         """Map ``(B, C, *S)`` to the same shape; the input is already checked."""
-
-
-class GraphBlock(Block):
-    """A block whose positions are the vertices of a graph: they see each other through one linear map A."""
-
-    @abstractmethod
-    def operator(self, x: Tensor) -> Operator:
-        """The map A of a feature map ``(B, C, *S)``, ``(B, N, M)``: N positions see M, fewer where keys are pooled.
-
-        A block of several passes computes a new one for each; this is the first.
-        """
 
 
 def divide(channels: int, divisor: int, block: str, option: str = "reduction") -> int:

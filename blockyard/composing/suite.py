@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import ArgumentError
-from collections.abc import Callable
 from contextlib import ExitStack, nullcontext, suppress
 from operator import attrgetter
 from pathlib import Path
@@ -35,24 +34,8 @@ from blockyard.runs.keep_best import KeepBest, refuse_other_keepers
 from blockyard.runs.keep_last import KeepLast
 from blockyard.runs.record import RunRecord
 from blockyard.runs.run_config import RunConfig
-from blockyard.tasks import AudioTagging, Classification, PersonReID, SemanticSegmentation
-from blockyard.tasks.classification.class_report import ClassReport
-from blockyard.tasks.classification.contact_sheet import ContactSheet
-from blockyard.tasks.classification.predictions import PredictionsCSV
-from blockyard.tasks.classification.tag_report import TagReport
-from blockyard.tasks.person_reid.report import RankedGallery, RetrievalWriter
-from blockyard.tasks.segmentation.cases import SegmentationCases
-from blockyard.tasks.segmentation.mask_writer import MaskWriter
-from blockyard.tasks.segmentation.report import SegmentationReport
 
 PARSER = {"exit_on_error": False, "allow_abbrev": False}
-REPORTS: dict[type[LightningModule], tuple[Callable[[Path], Callback], ...]] = {
-    AudioTagging: (TagReport, ContactSheet, PredictionsCSV),
-    Classification: (ClassReport, ContactSheet, PredictionsCSV),
-    PersonReID: (RankedGallery, RetrievalWriter),
-    SemanticSegmentation: (SegmentationReport, SegmentationCases, MaskWriter),
-}
-"""The callbacks that report on a kind of task; of several kinds that fit, the first."""
 
 
 class SuiteCLI(LightningCLI):
@@ -245,7 +228,7 @@ class SuiteCLI(LightningCLI):
             *resume,
             RunConfig(self.run_config, self.run_directory),
             record,
-            *(report(self.run_directory) for report in reports_of(self.model)),
+            *(report(self.run_directory) for report in self.model.reports),
             KeepBest(checkpoints, f"val/{self.model.primary_metric}"),
             KeepLast(checkpoints / "last.ckpt", seconds(self._get(self.config_init, "trainer").max_time)),
         ]
@@ -258,11 +241,6 @@ def seconds(duration: Any) -> float | None:
 
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]
-
-
-def reports_of(task: LightningModule) -> tuple[Callable[[Path], Callback], ...]:
-    """What is written and drawn after a test or a prediction of a task."""
-    return next((reports for kind, reports in REPORTS.items() if isinstance(task, kind)), ())
 
 
 def short_names(config: Any) -> Any:

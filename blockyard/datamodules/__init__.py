@@ -12,7 +12,7 @@ from blockyard.datamodules.audio.base import AudioDataModule
 from blockyard.datamodules.audio.esc50 import ESC50
 from blockyard.datamodules.audio.speech_commands import SpeechCommands
 from blockyard.datamodules.audio.urbansound8k import UrbanSound8K
-from blockyard.datamodules.base import DataError, DataModule
+from blockyard.datamodules.base import DataModule
 from blockyard.datamodules.image.base import ImageDataModule
 from blockyard.datamodules.image.cifar import CIFAR10, CIFAR100
 from blockyard.datamodules.image.cub200 import CUB200
@@ -36,6 +36,7 @@ from blockyard.datamodules.video.hmdb51 import HMDB51
 from blockyard.datamodules.video.ucf101 import UCF101
 from blockyard.datamodules.video.video_csv import VideoCSV
 from blockyard.datamodules.video.video_folder import VideoFolder
+from blockyard.mistakes import DataError
 
 __all__ = [
     "ADE20K",

@@ -30,19 +30,12 @@ from blockyard.datamodules.loading import (
     make_loader,
 )
 from blockyard.datamodules.vocabulary import Vocabulary
+from blockyard.mistakes import DataError
 
 SPLITS = ("train", "val", "test", "predict")
 STAGES = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("predict",)}
 """The splits that a stage of the Trainer needs; its enum equals these words but prints otherwise."""
 LONGEST_NAME = 60
-
-
-class DataError(ValueError):
-    """A data set is missing, damaged or not what it should be; the message is one line."""
-
-    def __init__(self, message: str) -> None:
-        # A DataLoader worker wraps the message in its traceback: people need the last line alone.
-        super().__init__(message.rstrip().rpartition(f"{type(self).__name__}: ")[2])
 
 
 class DataModule(LightningDataModule, ABC):

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.folders import LeftOut, PathsBelow, folders_in, names_below
 from blockyard.datamodules.holding_out import hold_out
+from blockyard.mistakes import DataError
 
 
 @dataclass(frozen=True)

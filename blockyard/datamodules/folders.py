@@ -10,7 +10,7 @@ from typing import overload
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from blockyard.datamodules.base import DataError
+from blockyard.mistakes import DataError
 
 KINDS_TOLD = 6
 """Kinds of what was left out that a message names; the rest is a number."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blockyard.datamodules.base import DataError
+from blockyard.mistakes import DataError
 
 
 def hold_out(

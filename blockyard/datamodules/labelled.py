@@ -7,8 +7,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from blockyard.datamodules.base import DataError, DataModule
+from blockyard.datamodules.base import DataModule
 from blockyard.datamodules.loading import TrainSampler
+from blockyard.mistakes import DataError
 
 
 class LabelledDataModule(DataModule):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blockyard.datamodules.base import DataError
+from blockyard.mistakes import DataError
 
 
 def read_table(path: Path, name: str, hint: str) -> NDArray[np.int64]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from blockyard.datamodules.base import DataError
+from blockyard.mistakes import DataError
 
 Pixels = NDArray[np.uint8]
 Turned = TypeVar("Turned", bound=np.generic)

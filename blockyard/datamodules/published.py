@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
-from blockyard.datamodules.base import DataError
+from blockyard.mistakes import DataError
 
 
 def check_counts(place: object, found: Mapping[str, int], published: Mapping[str, int], verify: bool) -> None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 
-from blockyard.datamodules.base import DataError
+from blockyard.mistakes import DataError
 
 Row = dict[str, str]
 NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from blockyard import files
-from blockyard.leaderboard import bounded, record
+from blockyard.leaderboard import record
 from blockyard.leaderboard.record import RECORDS, Record, RecordError
 from blockyard.mistakes import printable
 from blockyard.unfinished import sweep
@@ -118,7 +118,7 @@ def _copy_scores(path: Path, made: Record, name: str, digest: str, directory: Pa
         raise RecordError(f"{path}: scores: {name!r}; run and digest make it {right!r}")
     _refuse_link(source)
     try:
-        content = bounded.read(source, LARGEST)
+        content = files.read_bounded(source, LARGEST)
         if problem := impossible(arrays(content, digest), made.test_samples):
             raise ValueError(problem)
     except (OSError, ValueError) as error:
@@ -126,7 +126,7 @@ def _copy_scores(path: Path, made: Record, name: str, digest: str, directory: Pa
     try:
         files.create(target, content)
     except FileExistsError:
-        if bounded.read(target, LARGEST) != content:
+        if files.read_bounded(target, LARGEST) != content:
             raise RecordError(f"{source}: {target} has the same name and other scores") from None
         return None
     return target

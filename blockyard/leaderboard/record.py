@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from blockyard import files
-from blockyard.leaderboard import bounded
 from blockyard.leaderboard.identity import canonical, fingerprints_of, identity_of, seed_of
 from blockyard.leaderboard.labels import backbone_label, block_label, class_name
 from blockyard.leaderboard.validation import FIELDS, LATER, SCHEMA, SCHEMAS, field_problems
@@ -19,7 +18,7 @@ from blockyard.mistakes import printable
 
 RECORDS = Path("runs/records")
 """Where runs leave their records."""
-LARGEST = 4 * bounded.MIB
+LARGEST = 4 * files.MIB
 """Bytes that a record may have."""
 LABELS = ("backbone", "block")
 """What the leaderboard calls things: a reader goes by the configuration, so that a better label breaks no record."""
@@ -205,7 +204,7 @@ def read(path: Path) -> Record:
             value and what is allowed.
     """
     try:
-        fields = json.loads(bounded.read(path, LARGEST))
+        fields = json.loads(files.read_bounded(path, LARGEST))
     except (OSError, ValueError, RecursionError) as error:
         raise RecordError(f"{path}: no record: {' '.join(str(error).split())}") from None
     if not isinstance(fields, dict):

@@ -12,13 +12,12 @@ import numpy as np
 from numpy.lib import format as npy
 
 from blockyard import files
-from blockyard.leaderboard import bounded
 from blockyard.leaderboard.validation import is_fraction
 from blockyard.mistakes import printable
 
 Scores = Mapping[str, np.ndarray]
 
-LARGEST = 256 * bounded.MIB
+LARGEST = 256 * files.MIB
 """Bytes that a file of scores may have, and that its arrays may have together."""
 ROUNDING = 1e-6
 """A mean of float32 ones may be that much more than 1."""
@@ -64,7 +63,7 @@ def read_scores(path: Path, sha256: str) -> dict[str, np.ndarray]:
         ValueError: If the file is missing, damaged, larger than :data:`LARGEST`, or not the one that the record names.
     """
     try:
-        return arrays(bounded.read(path, LARGEST), sha256)
+        return arrays(files.read_bounded(path, LARGEST), sha256)
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: no scores: {error}") from None
 
@@ -105,7 +104,7 @@ def impossible(scores: Scores, samples: int) -> str | None:
 def _unpacked(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
     members = archive.infolist()
     if sum(member.file_size for member in members) > LARGEST:
-        raise ValueError(f"its arrays are larger than {LARGEST / bounded.MIB:g} MiB")
+        raise ValueError(f"its arrays are larger than {LARGEST / files.MIB:g} MiB")
     if not members or len({member.filename for member in members}) < len(members):
         raise ValueError("its arrays need names of their own")
     return {member.filename.removesuffix(".npy"): _vector(archive, member) for member in members}

@@ -9,7 +9,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from blockyard.datamodules.base import DataError
+from blockyard.mistakes import DataError
 from blockyard.samples.packages import package_folder
 
 RATE = 22_050

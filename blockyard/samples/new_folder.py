@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from blockyard.datamodules.base import DataError
+from blockyard.mistakes import DataError
 from blockyard.unfinished import beside
 
 RECIPE = "recipe.json"

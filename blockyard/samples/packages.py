@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-from blockyard.datamodules.base import DataError
+from blockyard.mistakes import DataError
 
 DISTRIBUTIONS = {"espeakng_loader": "espeakng-loader", "pybullet_data": "pybullet", "sklearn": "scikit-learn"}
 """What a package is called in an index, where that is another name."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
@@ -69,6 +70,12 @@ class Task(LightningModule):
 
     primary_metric: ClassVar[str]
     """The metric that the leaderboard ranks by; more is better."""
+    output: ClassVar[str] = "what the network gives"
+    """What an exported network gives, and how it is read, for whoever runs it elsewhere."""
+    named: ClassVar[bool] = False
+    """Whether the outputs are classes, so that an exported network carries their names."""
+    reports: ClassVar[tuple[Callable[[Path], Callback], ...]] = ()
+    """What is written and drawn after a test or a prediction: callbacks, each made with the folder of the run."""
     evaluation_options: ClassVar[tuple[str, ...]] = ()
     """Arguments that only evaluation looks at: a test may set them otherwise than the training did."""
 

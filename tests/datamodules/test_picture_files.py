@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.picture_files import ORIENTATION, TURNED, check_bits, decode, turn, turn_back
+from blockyard.mistakes import DataError
 
 GREY = np.full((12, 18), 40, np.uint8)
 GREY[:, 9:], GREY[:4] = 200, 255

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from blockyard.datamodules.audio.speech_commands_rules import COMMANDS, speaker_split
-from blockyard.datamodules.base import DataError
+from blockyard.mistakes import DataError
 from blockyard.samples import packages
 from blockyard.samples.coloured_noise import coloured, noises
 from blockyard.samples.espeak import ACCENTS, Synthesiser, variants

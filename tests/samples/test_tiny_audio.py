@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from blockyard.datamodules.audio.speech_commands_rules import TWELVE
-from blockyard.datamodules.base import DataError
+from blockyard.mistakes import DataError
 from blockyard.samples.tiny_audio import chord, write_tiny_audio
 
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.reid.market1501 import Market1501
 from blockyard.datamodules.reid.mars import MARS
 from blockyard.datamodules.reid.prid2011 import PRID2011
+from blockyard.mistakes import DataError
 from blockyard.samples.walkers import write_walkers
 
 pytest.importorskip("pybullet")

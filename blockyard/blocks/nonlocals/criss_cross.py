@@ -8,9 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from blockyard.blocks.base import GraphBlock, divide
+from blockyard.blocks.base import divide
 from blockyard.blocks.half_precision import ranged
 from blockyard.blocks.nonlocals.affinities import Projection
+from blockyard.blocks.nonlocals.graph_block import GraphBlock
 from blockyard.blocks.nonlocals.operators import Operator
 
 

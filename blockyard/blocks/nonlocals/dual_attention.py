@@ -7,8 +7,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from blockyard.blocks.base import Block, GraphBlock, divide
+from blockyard.blocks.base import Block, divide
 from blockyard.blocks.nonlocals.affinities import PairwiseAffinity, Projection
+from blockyard.blocks.nonlocals.graph_block import GraphBlock
 from blockyard.blocks.nonlocals.operators import Dense, Evaluation, Operator, full_precision_product
 
 

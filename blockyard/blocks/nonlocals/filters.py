@@ -17,9 +17,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from blockyard.blocks.base import GraphBlock
 from blockyard.blocks.half_precision import ranged
 from blockyard.blocks.nonlocals.affinities import Projection
+from blockyard.blocks.nonlocals.graph_block import GraphBlock
 from blockyard.blocks.nonlocals.operators import Operator
 
 Basis = Literal["chebyshev", "power"]

@@ -7,8 +7,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from blockyard.blocks.base import GraphBlock, divide
+from blockyard.blocks.base import divide
 from blockyard.blocks.nonlocals.affinities import Projection
+from blockyard.blocks.nonlocals.graph_block import GraphBlock
 from blockyard.blocks.nonlocals.operators import LowRank
 
 

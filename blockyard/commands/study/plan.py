@@ -20,9 +20,9 @@ from blockyard.composing.composition import Composed, merge
 from blockyard.composing.data import build_data
 from blockyard.composing.run_directories import RUNS, find_checkpoint, run_directory
 from blockyard.composing.suite import SuiteCLI
-from blockyard.datamodules.base import DataError
 from blockyard.leaderboard.identity import FINGERPRINTS, Identity, identity
 from blockyard.leaderboard.record import Record, described, read_all
+from blockyard.mistakes import DataError
 from blockyard.runs import machine
 
 

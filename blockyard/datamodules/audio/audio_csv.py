@@ -11,9 +11,8 @@ import numpy as np
 
 from blockyard.datamodules.audio.base import AudioDataModule
 from blockyard.datamodules.audio.listing import Recordings, Span, hold_out_speakers
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.tables import Row, check_agreement, read_rows, sorted_labels
-from blockyard.mistakes import nearest
+from blockyard.mistakes import DataError, nearest
 
 COLUMNS = {"path", "label", "split", "speaker", "start", "end"}
 SPLITS = ("train", "val", "test")

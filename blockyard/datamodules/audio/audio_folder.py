@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from blockyard.datamodules.audio.base import AudioDataModule
 from blockyard.datamodules.audio.listing import SOUNDS, Recordings, find_audio, hold_out_speakers
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.class_folders import labelled_files, training_classes
 from blockyard.datamodules.holding_out import hold_out
+from blockyard.mistakes import DataError
 
 
 class AudioFolder(AudioDataModule):

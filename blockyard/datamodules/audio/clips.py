@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from blockyard.datamodules.audio.augmentation import Augmentation
 from blockyard.datamodules.audio.files import AudioError, Sound, Waveform
 from blockyard.datamodules.audio.listing import Recordings
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.fingerprints import Column
 from blockyard.datamodules.loading import Split
+from blockyard.mistakes import DataError
 
 REPLACEMENTS = 10
 """Files tried in place of a damaged one before training stops."""

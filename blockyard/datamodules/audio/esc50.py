@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Literal
 
 from blockyard.datamodules.audio.folds import FoldClip, FoldedAudio, as_numbers, count_clips
 from blockyard.datamodules.audio.listing import find_tree
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.published import check_counts
+from blockyard.mistakes import DataError
 
 PAGE = "https://github.com/karolpiczak/ESC-50"
 TABLE = "meta/esc50.csv"

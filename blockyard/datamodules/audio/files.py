@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blockyard.datamodules.audio.streams import LARGEST_BLOCK, mp3_samples, mp3_states_length, ogg_end
-from blockyard.datamodules.base import DataError
+from blockyard.mistakes import DataError
 
 Waveform = NDArray[np.float32]
 """Samples ``(n,)``, full scale ±1."""

@@ -14,8 +14,8 @@ import numpy as np
 
 from blockyard.datamodules.audio.base import AudioDataModule
 from blockyard.datamodules.audio.listing import Recordings
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.holding_out import hold_out_groups
+from blockyard.mistakes import DataError
 
 
 class FoldClip(NamedTuple):

@@ -16,9 +16,9 @@ from blockyard.datamodules.audio.base import AudioDataModule
 from blockyard.datamodules.audio.files import Sound
 from blockyard.datamodules.audio.listing import Recordings, Span, find_audio, find_tree
 from blockyard.datamodules.audio.speech_commands_rules import SEED, SILENCE, TWELVE, UNKNOWN, Twelve, twelve_classes
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.folders import LeftOut, names_in
 from blockyard.datamodules.published import check_counts, how_to_unpack
+from blockyard.mistakes import DataError
 
 SITE = "https://storage.googleapis.com/download.tensorflow.org/data"
 ARCHIVE = "speech_commands_v0.02.tar.gz"

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 from blockyard.datamodules.audio.folds import FoldClip, FoldedAudio, as_numbers, count_clips, shared_sources
 from blockyard.datamodules.audio.listing import find_tree
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.published import check_counts
+from blockyard.mistakes import DataError
 
 PAGE = "https://urbansounddataset.weebly.com/urbansound8k.html"
 TABLE = "metadata/UrbanSound8K.csv"

@@ -14,7 +14,6 @@ from typing import Any, ClassVar, Literal
 import albumentations as A
 import numpy as np
 
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.fingerprints import fingerprint
 from blockyard.datamodules.holding_out import hold_out
 from blockyard.datamodules.image.augmentation import erasing_transform, policy_transform
@@ -22,6 +21,7 @@ from blockyard.datamodules.image.corruptions import VERSIONS, check_corruption, 
 from blockyard.datamodules.image.new_pictures import NewPictures, find_pictures
 from blockyard.datamodules.images import Images
 from blockyard.datamodules.labelled import LabelledDataModule
+from blockyard.mistakes import DataError
 
 PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 

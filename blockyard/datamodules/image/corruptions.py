@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.published import check_counts
-from blockyard.mistakes import nearest
+from blockyard.mistakes import DataError, nearest
 
 Pixels = NDArray[np.uint8]
 Labels = NDArray[np.int64]

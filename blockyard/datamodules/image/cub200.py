@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.class_folders import Listing
 from blockyard.datamodules.holding_out import hold_out
 from blockyard.datamodules.image.base import ImageDataModule
 from blockyard.datamodules.images import ImageFiles, Pixels
 from blockyard.datamodules.picture_files import turn, turn_back
 from blockyard.datamodules.published import check_counts, how_to_unpack
+from blockyard.mistakes import DataError
 
 PAGE = "https://www.vision.caltech.edu/datasets/cub_200_2011/"
 FOLDER, ARCHIVE, MD5 = "CUB_200_2011", "CUB_200_2011.tgz", "97eceeb196236b17998738112f37df78"

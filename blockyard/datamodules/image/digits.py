@@ -12,11 +12,11 @@ import albumentations as A
 import numpy as np
 from numpy.typing import NDArray
 
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.holding_out import hold_out
 from blockyard.datamodules.image.new_pictures import NewPictures, find_pictures
 from blockyard.datamodules.images import Images, Pixels
 from blockyard.datamodules.labelled import LabelledDataModule
+from blockyard.mistakes import DataError
 
 Labels = NDArray[np.int64]
 

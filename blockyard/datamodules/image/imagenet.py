@@ -14,7 +14,6 @@ import albumentations as A
 import cv2
 import numpy as np
 
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.class_folders import Listing, labelled_files, training_classes
 from blockyard.datamodules.folders import LeftOut, folders_in
 from blockyard.datamodules.holding_out import hold_out
@@ -23,6 +22,7 @@ from blockyard.datamodules.image.corruptions import SEVERITIES, check_corruption
 from blockyard.datamodules.images import PICTURES
 from blockyard.datamodules.matlab import read_records
 from blockyard.datamodules.published import check_counts
+from blockyard.mistakes import DataError
 
 PAGE = "https://image-net.org"
 KAGGLE = "ILSVRC/Data/CLS-LOC"

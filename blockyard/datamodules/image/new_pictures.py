@@ -10,9 +10,9 @@ import albumentations as A
 import cv2
 import numpy as np
 
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.class_folders import Listing
 from blockyard.datamodules.images import PICTURES, ImageFiles, Images, Pixels
+from blockyard.mistakes import DataError
 
 NARROW = 32
 """Of a picture more than so many times as long as wide, what lies farther from its middle is cut off before it is

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 import albumentations as A
 import numpy as np
 
-from blockyard.datamodules.base import DataError, DataModule
+from blockyard.datamodules.base import DataModule
 from blockyard.datamodules.images import IMAGENET_MEAN, IMAGENET_STD
 from blockyard.datamodules.loading import TrainSampler
 from blockyard.datamodules.picture_files import check_bits
@@ -35,7 +35,7 @@ from blockyard.datamodules.reid.tracklet_sampling import (
     random_in_chunks,
 )
 from blockyard.datamodules.vocabulary import Vocabulary
-from blockyard.mistakes import nearest
+from blockyard.mistakes import DataError, nearest
 
 ERASED = (0.02, 0.4)
 """Share of a picture that random erasing covers (Zhong et al., AAAI 2020)."""

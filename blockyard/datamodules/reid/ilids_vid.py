@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.matlab import read_table
 from blockyard.datamodules.published import check_counts
 from blockyard.datamodules.reid.two_cameras import TwoCameras, halves, sort_frames
+from blockyard.mistakes import DataError
 
 PAGE = "https://xiatian-zhu.github.io/downloads_qmul_iLIDS-VID_ReID_dataset.html"
 HINT = f"get iLIDS-VID.tar from {PAGE} and unpack it in ilids-vid"

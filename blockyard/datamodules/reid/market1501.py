@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.folders import LeftOut, names_in
 from blockyard.datamodules.published import check_counts
 from blockyard.datamodules.reid.base import PictureDataModule
 from blockyard.datamodules.reid.sightings import DISTRACTOR, JUNK, Retrieval, Sightings, pictures
+from blockyard.mistakes import DataError
 
 PAGE = "https://zheng-lab.cecs.anu.edu.au/Project/project_reid.html"
 FOLDER, ARCHIVE = "Market-1501-v15.09.15", "Market-1501-v15.09.15.zip"

@@ -10,11 +10,11 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.matlab import read_table
 from blockyard.datamodules.published import check_counts
 from blockyard.datamodules.reid.base import TrackletDataModule
 from blockyard.datamodules.reid.sightings import DISTRACTOR, JUNK, Retrieval, Sightings, check_files
+from blockyard.mistakes import DataError
 
 PAGE = "https://zheng-lab.cecs.anu.edu.au/Project/project_mars.html"
 HINT = f"get the data set from {PAGE}, and its info folder with the code of its evaluation"

@@ -9,10 +9,10 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.published import check_counts
 from blockyard.datamodules.reid.base import PictureDataModule
 from blockyard.datamodules.reid.sightings import Retrieval, Sightings, check_files, pictures
+from blockyard.mistakes import DataError
 
 PAGE = "http://www.pkuvmc.com/publications/msmt17.html"
 FOLDERS = {

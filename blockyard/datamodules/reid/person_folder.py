@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.class_folders import Listing
 from blockyard.datamodules.folders import LeftOut, folders_in
 from blockyard.datamodules.images import PICTURES
 from blockyard.datamodules.reid.sightings import Retrieval, Sightings
+from blockyard.mistakes import DataError
 
 Finder = Callable[[Path], dict[str, list[str]]]
 """From a folder to the files of each sighting in it, by name."""

@@ -6,10 +6,10 @@ import json
 import re
 from pathlib import Path
 
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.matlab import read_table
 from blockyard.datamodules.published import check_counts
 from blockyard.datamodules.reid.two_cameras import SPLITS, TwoCameras, halves, person_number, sort_frames
+from blockyard.mistakes import DataError
 
 PAGE = "https://www.tugraz.at/index.php?id=17766"
 HINT = f"get prid_2011.zip from {PAGE} and unpack it in prid2011"

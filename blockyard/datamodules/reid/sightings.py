@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blockyard.datamodules.base import DataError
+from blockyard.mistakes import DataError
 
 Positions = NDArray[np.intp]
 JUNK = -1

@@ -11,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.reid.base import TrackletDataModule
 from blockyard.datamodules.reid.sightings import Positions, Retrieval, Sightings, camera_against_camera
+from blockyard.mistakes import DataError
 
 SPLITS = 10
 Number = Literal[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]

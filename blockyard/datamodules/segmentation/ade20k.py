@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.folders import LeftOut, names_in
 from blockyard.datamodules.segmentation.ade20k_classes import CLASSES, PALETTE
 from blockyard.datamodules.segmentation.base import SegmentationDataModule
 from blockyard.datamodules.segmentation.listing import Listing, check_count, require
 from blockyard.datamodules.segmentation.masks import Colour, reduce_zero
+from blockyard.mistakes import DataError
 
 PAGE = "http://sceneparsing.csail.mit.edu"
 ARCHIVE, FOLDER = "ADEChallengeData2016.zip", "ADEChallengeData2016"

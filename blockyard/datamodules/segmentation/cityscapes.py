@@ -10,12 +10,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.folders import LeftOut, names_below
 from blockyard.datamodules.holding_out import hold_out_groups
 from blockyard.datamodules.segmentation.base import SegmentationDataModule
 from blockyard.datamodules.segmentation.listing import Listing, check_count, require
 from blockyard.datamodules.segmentation.masks import IGNORE, Colour, class_labels
+from blockyard.mistakes import DataError
 
 PAGE = "https://www.cityscapes-dataset.com"
 PICTURES, TRUTH = "leftImg8bit", "gtFine"

@@ -10,11 +10,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.folders import LeftOut
 from blockyard.datamodules.segmentation.base import SegmentationDataModule
 from blockyard.datamodules.segmentation.listing import Listing
 from blockyard.datamodules.segmentation.masks import IGNORE, Colour, class_labels, reduce_zero, voc_palette
+from blockyard.mistakes import DataError
 
 COLOUR = re.compile(r"(?P<name>.*?\S)(?:\s+#(?P<colour>[0-9a-fA-F]{6}))?")
 

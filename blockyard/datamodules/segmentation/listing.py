@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.images import PICTURES
+from blockyard.mistakes import DataError
 
 
 @dataclass(frozen=True)

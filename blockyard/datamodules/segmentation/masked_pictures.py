@@ -9,12 +9,12 @@ from typing import Any
 import albumentations as A
 import torch
 
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.fingerprints import Column
 from blockyard.datamodules.images import ImageFiles, Images, Pixels
 from blockyard.datamodules.loading import Split
 from blockyard.datamodules.picture_files import SIDEWAYS, UPRIGHT, turn
 from blockyard.datamodules.segmentation.masks import Mask, MaskFiles
+from blockyard.mistakes import DataError
 
 
 class PicturesWithMasks(Images):

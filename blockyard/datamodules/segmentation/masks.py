@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.picture_files import UPRIGHT, opened, orientation, turn
+from blockyard.mistakes import DataError
 
 Mask = NDArray[np.uint8]
 """``(H, W)``, labels 0, 1, … and 255 for what is ignored."""

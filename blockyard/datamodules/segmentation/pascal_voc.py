@@ -8,12 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.folders import LeftOut, names_in
 from blockyard.datamodules.published import how_to_unpack
 from blockyard.datamodules.segmentation.base import SegmentationDataModule
 from blockyard.datamodules.segmentation.listing import Listing, check_count, require
 from blockyard.datamodules.segmentation.masks import class_labels
+from blockyard.mistakes import DataError
 
 PAGE = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/"
 ARCHIVE, MD5 = "VOCtrainval_11-May-2012.tar", "6cd6e144f989b92b3379bac3b3de84fd"

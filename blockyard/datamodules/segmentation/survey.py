@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.segmentation.masks import IGNORE, MaskFiles, spans
+from blockyard.mistakes import DataError
 
 SAMPLE = 500
 """With at least two classes found, so many masks are read at most: a second or two, with large masks ten."""

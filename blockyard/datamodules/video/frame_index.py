@@ -25,7 +25,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from blockyard.datamodules.base import DataError
+from blockyard.mistakes import DataError
 
 NOMINAL_FPS = 25.0
 """Frames a second of a file that tells neither a rate nor times."""

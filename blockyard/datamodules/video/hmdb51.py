@@ -9,8 +9,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.video.official_splits import Archive, OfficialSplits
+from blockyard.mistakes import DataError
 
 PAGE = "https://serre-lab.clps.brown.edu/resource/hmdb-a-large-human-motion-database/"
 VIDEOS, LISTS = "hmdb51_org", "testTrainMulti_7030_splits"

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.class_folders import FileKind, Listing
+from blockyard.mistakes import DataError
 
 VIDEOS = FileKind(
     "video",

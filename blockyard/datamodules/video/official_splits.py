@@ -14,13 +14,13 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.checking import Finding
 from blockyard.datamodules.class_folders import Listing
 from blockyard.datamodules.holding_out import hold_out_groups
 from blockyard.datamodules.published import how_to_unpack, wrong_archive
 from blockyard.datamodules.video.base import VideoDataModule
 from blockyard.datamodules.video.listing import find_listed, settle_missing
+from blockyard.mistakes import DataError
 
 OTHER_DATA = "verify=False reads other data in the same layout"
 

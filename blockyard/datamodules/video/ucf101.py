@@ -9,9 +9,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.video.official_splits import OTHER_DATA, Archive, OfficialSplits
-from blockyard.mistakes import nearest
+from blockyard.mistakes import DataError, nearest
 
 PAGE = "https://www.crcv.ucf.edu/data/UCF101.php"
 VIDEOS, LISTS = "UCF-101", "ucfTrainTestlist"

@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.class_folders import Listing
 from blockyard.datamodules.holding_out import hold_out_groups
 from blockyard.datamodules.tables import check_agreement, read_rows, sorted_labels
 from blockyard.datamodules.video.base import VideoDataModule
 from blockyard.datamodules.video.listing import VIDEOS, find_listed, settle_missing
-from blockyard.mistakes import nearest
+from blockyard.mistakes import DataError, nearest
 
 CLIP = ("youtube_id", "time_start", "time_end")
 

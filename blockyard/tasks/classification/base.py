@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
+from lightning.pytorch import Callback
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 from torchmetrics.aggregation import MeanMetric
@@ -18,6 +20,9 @@ from blockyard.mistakes import nearest
 from blockyard.plugging.probe import undisturbed
 from blockyard.tasks.base import Batch, Task
 from blockyard.tasks.classification.class_means import MacroAccuracy, MacroF1
+from blockyard.tasks.classification.class_report import ClassReport
+from blockyard.tasks.classification.contact_sheet import ContactSheet
+from blockyard.tasks.classification.predictions import PredictionsCSV
 from blockyard.tasks.sample_scores import SampleScores
 from blockyard.training.class_weights import WeightedCrossEntropy, balanced_weights, checked, give_weights
 from blockyard.training.mixing import Mixing
@@ -60,6 +65,9 @@ class Classification(Task):
     """
 
     primary_metric: ClassVar[str] = "top1"
+    output: ClassVar[str] = "logits (B, K); their softmax is the classes' probabilities"
+    named: ClassVar[bool] = True
+    reports: ClassVar[tuple[Callable[[Path], Callback], ...]] = (ClassReport, ContactSheet, PredictionsCSV)
 
     def __init__(
         self,

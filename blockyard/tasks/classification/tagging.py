@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import ClassVar
 
 import torch
+from lightning.pytorch import Callback
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics.functional.classification import binary_average_precision
 
 from blockyard.tasks.classification.audio import AudioClassification
+from blockyard.tasks.classification.contact_sheet import ContactSheet
+from blockyard.tasks.classification.predictions import PredictionsCSV
+from blockyard.tasks.classification.tag_report import TagReport
 
 
 class SmoothedBCE(nn.Module):
@@ -41,6 +46,8 @@ class AudioTagging(AudioClassification):
     """
 
     primary_metric: ClassVar[str] = "mAP"
+    output: ClassVar[str] = "logits (B, K); their sigmoid is each class's probability"
+    reports: ClassVar[tuple[Callable[[Path], Callback], ...]] = (TagReport, ContactSheet, PredictionsCSV)
     multi_label: ClassVar[bool] = True
 
     def make_criteria(self, label_smoothing: float, loss: Callable[[], nn.Module] | None) -> None:

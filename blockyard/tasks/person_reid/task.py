@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
+from lightning.pytorch import Callback
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 
@@ -15,6 +17,7 @@ from blockyard.retrieval import KReciprocal, Ranking, nearest, rank
 from blockyard.retrieval.pool_features import PoolFeatures
 from blockyard.tasks.base import Batch, Task
 from blockyard.tasks.person_reid.metric_losses import MetricLoss
+from blockyard.tasks.person_reid.report import RankedGallery, RetrievalWriter
 
 RANKS = (1, 5, 10, 20)
 SHOWN = 50
@@ -53,6 +56,8 @@ class PersonReID(Task):
     """
 
     primary_metric: ClassVar[str] = "mAP"
+    output: ClassVar[str] = "vectors (B, D), to be compared by the cosine of their angle"
+    reports: ClassVar[tuple[Callable[[Path], Callback], ...]] = (RankedGallery, RetrievalWriter)
     evaluation_options: ClassVar[tuple[str, ...]] = ("distance", "rerank")
 
     def __init__(

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
+from lightning.pytorch import Callback
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 
 from blockyard.heads import Segmentor, check_heads, make_segmentor, stock_segmentor
 from blockyard.tasks.base import Task
 from blockyard.tasks.sample_scores import SampleScores
+from blockyard.tasks.segmentation.cases import SegmentationCases
 from blockyard.tasks.segmentation.inference import Inference, Size
 from blockyard.tasks.segmentation.losses import HardPixels, mine_hard_pixels, weigh_classes
+from blockyard.tasks.segmentation.mask_writer import MaskWriter
 from blockyard.tasks.segmentation.metrics import IGNORED, PixelConfusion, confusion_of, mean_scores
+from blockyard.tasks.segmentation.report import SegmentationReport
 
 Batch = dict[str, Any]
 OF_A_PICTURE = ("mIoU", "aAcc")
@@ -61,6 +66,9 @@ class SemanticSegmentation(Task):
 
     network: Segmentor
     primary_metric: ClassVar[str] = "mIoU"
+    output: ClassVar[str] = "logits (B, K, H, W) at the input's size; the largest is a pixel's class"
+    named: ClassVar[bool] = True
+    reports: ClassVar[tuple[Callable[[Path], Callback], ...]] = (SegmentationReport, SegmentationCases, MaskWriter)
     evaluation_options: ClassVar[tuple[str, ...]] = ("inference", "window", "stride", "scales", "flip_test")
 
     def __init__(

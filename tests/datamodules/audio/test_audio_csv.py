@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from blockyard.datamodules.audio.audio_csv import AudioCSV
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.vocabulary import Vocabulary
+from blockyard.mistakes import DataError
 from blockyard.samples.speech_layout import write_wav
 
 pytest.importorskip("soundfile")

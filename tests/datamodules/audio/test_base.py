@@ -6,7 +6,7 @@ import torch
 
 from blockyard.datamodules.audio.audio_folder import AudioFolder
 from blockyard.datamodules.audio.clips import window_starts
-from blockyard.datamodules.base import DataError
+from blockyard.mistakes import DataError
 from blockyard.samples.speech_layout import write_wav
 
 pytest.importorskip("soundfile")

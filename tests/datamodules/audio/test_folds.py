@@ -9,7 +9,7 @@ import pytest
 from blockyard.datamodules.audio.esc50 import ESC50
 from blockyard.datamodules.audio.listing import hold_out_speakers
 from blockyard.datamodules.audio.urbansound8k import CLASSES, UrbanSound8K
-from blockyard.datamodules.base import DataError
+from blockyard.mistakes import DataError
 from blockyard.samples.tiny_audio import write_tiny_audio
 
 pytest.importorskip("soundfile")

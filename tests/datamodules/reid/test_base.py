@@ -7,12 +7,12 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from PIL import Image
 
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.loading import TrainSampler
 from blockyard.datamodules.reid.identity_sampler import IdentitySampler
 from blockyard.datamodules.reid.market1501 import Market1501
 from blockyard.datamodules.reid.mars import MARS
 from blockyard.datamodules.reid.prid2011 import PRID2011
+from blockyard.mistakes import DataError
 from blockyard.samples.tiny_pedestrians import write_tiny_pedestrians
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*as published")

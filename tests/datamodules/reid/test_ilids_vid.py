@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.io import loadmat, savemat
 
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.reid.ilids_vid import ILIDSVID, LISTS
+from blockyard.mistakes import DataError
 from blockyard.samples.tiny_pedestrians import write_tiny_pedestrians
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*as published")

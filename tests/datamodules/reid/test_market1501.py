@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.reid.market1501 import FOLDER, Market1501
+from blockyard.mistakes import DataError
 from blockyard.samples.tiny_pedestrians import write_tiny_pedestrians
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*as published")

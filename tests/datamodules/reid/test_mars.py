@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.io import loadmat, savemat
 
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.reid.mars import MARS
+from blockyard.mistakes import DataError
 from blockyard.samples.tiny_pedestrians import write_tiny_pedestrians
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*as published")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.reid.msmt17 import MSMT17
+from blockyard.mistakes import DataError
 from blockyard.samples.tiny_pedestrians import write_tiny_pedestrians
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*as published")

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.folders import PassedOver
 from blockyard.datamodules.reid.market1501 import Market1501
 from blockyard.datamodules.reid.mars import MARS
+from blockyard.mistakes import DataError
 
 
 def save(path, grey):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.reid.prid2011 import JSON, MAT, PRID2011
+from blockyard.mistakes import DataError
 from blockyard.samples.tiny_pedestrians import write_tiny_pedestrians
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*as published")

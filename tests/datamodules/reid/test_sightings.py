@@ -5,7 +5,6 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
-from blockyard.datamodules.base import DataError
 from blockyard.datamodules.reid.sightings import (
     Retrieval,
     Sightings,
@@ -14,6 +13,7 @@ from blockyard.datamodules.reid.sightings import (
     one_query_per_camera,
     pictures,
 )
+from blockyard.mistakes import DataError
 
 PEOPLE = range(1, 13)
 CAMERAS = (1, 2)
