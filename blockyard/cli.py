@@ -4,26 +4,54 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
 
 from blockyard.composing.processes import say_once
 from blockyard.mistakes import mistake_in, nearest, printable_lines
 from blockyard.version import __version__
 
 VERBS = {
-    "fit": "train a network",
-    "validate": "evaluate a checkpoint on the validation split",
-    "test": "evaluate a checkpoint on the test split and write the record of the run",
-    "predict": "write what a checkpoint says of new samples: classes as CSV, masks as PNG, rankings of a gallery",
-    "off-the-shelf": "judge frozen features by a linear classifier, nearest neighbours and retrieval",
-    "export": "write a trained network for other programs: ONNX, torch.export, a folder of the Hugging Face hub",
-    "check-data": "read everything that a configuration trains and tests on, and list what is damaged",
-    "samples": "write sample data in the published layout of a data set",
-    "study": "train and test a grid of plugs, backbones and seeds, here or on SLURM, then print the leaderboard",
-    "leaderboard": "compare the runs on record; leaderboard add | verify: take in and check records of others",
-    "blocks": "list the blocks with paper, parameters and costs",
-    "describe": "show where blocks can go in a network, and what they would add",
-    "inspect": "draw what the nonlocal blocks of a checkpoint look at, and what they do to graph frequencies",
+    "fit": ("train a network", "commands.training:fit"),
+    "validate": ("evaluate a checkpoint on the validation split", "commands.training:validate"),
+    "test": (
+        "evaluate a checkpoint on the test split and write the record of the run",
+        "commands.training:test",
+    ),
+    "predict": (
+        "write what a checkpoint says of new samples: classes as CSV, masks as PNG, rankings of a gallery",
+        "commands.training:predict",
+    ),
+    "off-the-shelf": (
+        "judge frozen features by a linear classifier, nearest neighbours and retrieval",
+        "commands.off_the_shelf:main",
+    ),
+    "export": (
+        "write a trained network for other programs: ONNX, torch.export, a folder of the Hugging Face hub",
+        "commands.export:main",
+    ),
+    "check-data": (
+        "read everything that a configuration trains and tests on, and list what is damaged",
+        "commands.check_data:main",
+    ),
+    "samples": ("write sample data in the published layout of a data set", "commands.samples:main"),
+    "study": (
+        "train and test a grid of plugs, backbones and seeds, here or on SLURM, then print the leaderboard",
+        "commands.study:main",
+    ),
+    "leaderboard": (
+        "compare the runs on record; leaderboard add | verify: take in and check records of others",
+        "leaderboard:main",
+    ),
+    "blocks": ("list the blocks with paper, parameters and costs", "commands.catalogue:main"),
+    "describe": ("show where blocks can go in a network, and what they would add", "commands.describe:main"),
+    "inspect": (
+        "draw what the nonlocal blocks of a checkpoint look at, and what they do to graph frequencies",
+        "commands.inspect:main",
+    ),
 }
+"""Each verb: what it does, and the function, imported when it is called for, that does it."""
+VERIFY = "commands.verify:main"
+"""``leaderboard verify``, which trains nothing but tests: the leaderboard itself knows only records."""
 HELP = """usage: blockyard VERB [options]
 
 {verbs}
@@ -73,56 +101,15 @@ def _drop_output() -> None:
 
 def _carry_out(verb: str, arguments: list[str]) -> int:
     if verb in ("-h", "--help"):
-        print(HELP.format(verbs="\n".join(f"  {verb:<13} {what}" for verb, what in VERBS.items())))
+        print(HELP.format(verbs="\n".join(f"  {verb:<13} {what}" for verb, (what, _) in VERBS.items())))
         return 0
     if verb == "--version":
         print(f"blockyard {__version__}")
         return 0
     if verb not in VERBS:
         raise ValueError(f"no verb {verb}; {nearest(verb, VERBS)}")
+    module, _, function = VERBS[verb][1].partition(":")
     if verb == "leaderboard" and arguments[:1] == ["verify"]:
-        from blockyard.commands.verify import main as verify
-
-        return verify(arguments[1:])
-    if verb == "leaderboard":
-        from blockyard.leaderboard import main as leaderboard
-
-        return leaderboard(arguments)
-    if verb == "export":
-        from blockyard.commands.export import main as export
-
-        return export(arguments)
-    if verb == "check-data":
-        from blockyard.commands.check_data import main as check_data
-
-        return check_data(arguments)
-    if verb == "off-the-shelf":
-        from blockyard.commands.off_the_shelf import main as off_the_shelf
-
-        return off_the_shelf(arguments)
-    if verb == "samples":
-        from blockyard.commands.samples import main as samples
-
-        return samples(arguments)
-    if verb == "study":
-        from blockyard.commands.study import main as study
-
-        return study(arguments)
-    if verb == "blocks":
-        from blockyard.commands.catalogue import blocks
-
-        blocks(arguments)
-        return 0
-    if verb == "describe":
-        from blockyard.commands.describe import describe
-
-        describe(arguments)
-        return 0
-    if verb == "inspect":
-        from blockyard.commands.inspect import main as inspect
-
-        return inspect(arguments)
-    from blockyard.commands.training import run
-
-    run(verb, arguments)
-    return 0
+        (module, _, function), arguments = VERIFY.partition(":"), arguments[1:]
+    code: int = getattr(import_module(f"blockyard.{module}"), function)(arguments)
+    return code

@@ -97,11 +97,14 @@ class Entry:
         return [f"{p.name}: {_type(hints[p.name], p.annotation)} = {_yaml(p.default)}" for p in chosen]
 
 
-def blocks(arguments: list[str]) -> None:
+def main(arguments: list[str]) -> int:
     """List what a glob matches, with what it costs on a map of a given shape.
 
     Args:
         arguments: Command line tokens after the verb.
+
+    Returns:
+        The exit code, 0.
 
     Raises:
         ValueError: If no block matches, or the shape or the format is none.
@@ -125,7 +128,7 @@ def blocks(arguments: list[str]) -> None:
     listed = entries(found, shape)
     if options.format == "markdown":
         print(markdown(listed, shape))
-        return
+        return 0
     table = Table("block", "slot", "ranks", "parameters", f"MACs at {options.shape}", "year", "paper")
     for entry in listed:
         numbers = entry.parameters, entry.macs, entry.year
@@ -133,6 +136,7 @@ def blocks(arguments: list[str]) -> None:
     console().print(table)
     for slot in dict.fromkeys(entry.kind.slot for entry in listed):
         print(f"{slot}: {', '.join(SLOTS[slot])}")
+    return 0
 
 
 def published(glob: str = "*") -> list[type[Any]]:

@@ -51,11 +51,14 @@ class Unplugged(SuiteCLI):
         self.run_config["model"]["init_args"] |= {"block": None, "at": None, "plugs": None}
 
 
-def describe(arguments: list[str]) -> None:
+def main(arguments: list[str]) -> int:
     """List the places of a configured network, what its blocks would add at each, and why others take none.
 
     Args:
         arguments: Command line tokens after the verb, as for ``fit``.
+
+    Returns:
+        The exit code, 0.
 
     Raises:
         ValueError: If the configuration is wrong, or a plug names no place.
@@ -74,6 +77,7 @@ def describe(arguments: list[str]) -> None:
     ways = [way for item in built.plugs for way in _ways(item)]
     for way in dict.fromkeys(ways) or [None]:
         terminal.print(_places(network, example, way))
+    return 0
 
 
 def _ways(item: Plug) -> list[Way]:
