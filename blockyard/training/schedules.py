@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 from lightning.pytorch import Trainer
@@ -53,14 +54,7 @@ def schedule(
     if scheduler is None and not warmup_epochs:
         return optimizer
 
-    def length() -> tuple[int, float]:
-        unit = steps_an_epoch(trainer) if warmup_epochs and interval == "step" else 1
-        total = planned_steps(trainer) if interval == "step" else trainer.max_epochs
-        warmup = warmup_epochs * unit
-        if total is not None and 0 < total <= warmup:
-            raise ValueError(f"the warm-up takes {warmup} of the run's {total} {interval}s: lower warmup_epochs")
-        return warmup, math.inf if total is None or total < 0 else total
-
+    length = partial(_length, trainer, interval, warmup_epochs)
     if scheduler is None or isinstance(scheduler, str):
         main: Any = WholeRun(optimizer, SHAPES[scheduler], length, warmup_factor)
     else:
@@ -73,6 +67,15 @@ def schedule(
             main = AfterWarmUp(optimizer, main, length()[0], warmup_factor)
     chosen: LRSchedulerConfigType = {"scheduler": main, "interval": interval}
     return {"optimizer": optimizer, "lr_scheduler": chosen}
+
+
+def _length(trainer: Trainer, interval: str, warmup_epochs: int) -> tuple[int, float]:
+    """Steps, or epochs, of the warm-up and of the whole run."""
+    warmup = warmup_epochs * (steps_an_epoch(trainer) if warmup_epochs and interval == "step" else 1)
+    total = planned_steps(trainer) if interval == "step" else trainer.max_epochs
+    if total is not None and 0 < total <= warmup:
+        raise ValueError(f"the warm-up takes {warmup} of the run's {total} {interval}s: lower warmup_epochs")
+    return warmup, math.inf if total is None or total < 0 else total
 
 
 class WholeRun(LRScheduler):
