@@ -95,3 +95,9 @@ def test_networks_import_without_lightning(package):
 @pytest.mark.parametrize("statement", ["import blockyard", "import blockyard.leaderboard", "import blockyard.cli"])
 def test_what_answers_at_once_imports_no_torch(statement):
     assert "torch" not in modules_after(statement)
+
+
+def test_what_a_configuration_may_name_is_imported():
+    """Classes go by their name alone, which the command line looks up among those that exist."""
+    named = ("tasks", "datamodules", "samples.modules", "training", "backbones", "blocks", "poolings")
+    assert {f"blockyard.{room}" for room in named} <= modules_after("import blockyard.composing.suite")

@@ -15,7 +15,9 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-import blockyard.samples.modules  # noqa: F401 - the command line finds imported classes by their name alone
+# The command line finds imported classes by their name alone.
+import blockyard.samples.modules
+import blockyard.tasks  # noqa: F401
 from blockyard.composing.claim import held
 from blockyard.composing.composition import TRUSTING, Composed, contradiction, read_vocabulary
 from blockyard.composing.evaluating import evaluated, evaluation_options, tested_on

@@ -18,11 +18,11 @@ from torch import nn, optim
 from blockyard import backbones, blocks, datamodules, plugging, poolings, tasks, training
 from blockyard.leaderboard.identity import ADDED, BASES
 from blockyard.plugging import Plug
-from blockyard.runs.stop_early import StopEarly
 from blockyard.samples import modules as samples
 from blockyard.training.ema import EMA
 from blockyard.training.gradient_activation import GradientActivation
 from blockyard.training.scheduled_drop_path import ScheduledDropPath
+from blockyard.training.stop_early import StopEarly
 
 FILE = Path(__file__).with_name("options.json")
 KNOWN: dict[str, list[str]] = json.loads(FILE.read_text()) if FILE.exists() else {}

@@ -76,7 +76,7 @@ def test_a_writer_that_is_killed_leaves_no_half_file(tmp_path):
     script = f"""
 import os, signal
 from pathlib import Path
-from blockyard.leaderboard import atomic
+from blockyard import files
 os.link = lambda *a: os.kill(os.getpid(), signal.SIGKILL)
 files.create(Path({str(tmp_path)!r}) / "x.json", b"{{}}")
 """

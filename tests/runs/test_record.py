@@ -216,7 +216,7 @@ import os, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from blockyard.runs import machine
-from test_run_record import Data, Task, make_trainer
+from test_record import Data, Task, make_trainer
 class Unequal(Task):
     def on_train_start(self):
         if self.global_rank == 1:

@@ -12,8 +12,8 @@ from torch.optim import SGD
 from blockyard.backbones import PreResNet
 from blockyard.datamodules import Digits
 from blockyard.runs.exact_resume import ExactResume
-from blockyard.runs.stop_early import StopEarly
 from blockyard.tasks import ImageClassification
+from blockyard.training.stop_early import StopEarly
 
 PLAIN = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary"), False)
 
