@@ -13,8 +13,14 @@ from blockyard.runs.machine import precision
 from blockyard.runs.position import Position, read_state
 
 Verdict = Literal["the same run", "refused", "a new experiment"]
-IN_THE_MIDDLE = "trainer.accumulate_grad_batches"
-"""What can't change within an epoch, whose batches are counted off by it."""
+OF_AN_EPOCH = (
+    "data.batch_size",
+    "trainer.accumulate_grad_batches",
+    "trainer.limit_train_batches",
+    "trainer.overfit_batches",
+    "trainer.use_distributed_sampler",
+)
+"""What the batches of an epoch are, and how they are counted off: it can't change within one."""
 
 
 def on_resume(option: str) -> Verdict:
@@ -129,10 +135,10 @@ def parent_of_resumed(saved: dict[str, Any], now: dict[str, Any], position: Posi
     for option, (then, value) in changed.items():
         if on_resume(option) == "refused":
             raise ValueError(f"--{option} {_text(value)} contradicts the checkpoint, trained with {_text(then)}")
-    if IN_THE_MIDDLE in changed and position.batch:
+    if position.batch and (within := [option for option in OF_AN_EPOCH if option in changed]):
         raise ValueError(
-            f"the checkpoint is from the middle of an epoch, where {IN_THE_MIDDLE} can't change: it was "
-            f"{_text(changed[IN_THE_MIDDLE][0])}"
+            f"the checkpoint is from the middle of an epoch, where {within[0]} can't change: it was "
+            f"{_text(changed[within[0]][0])}"
         )
     if not changed:
         return saved.get(PARENT)

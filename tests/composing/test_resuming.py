@@ -100,9 +100,19 @@ def test_another_network_data_or_draw_is_refused(path, value, said):
         parent_of_resumed(SAVED, changed(path, value), BORDER)
 
 
-def test_batches_are_not_counted_off_anew_within_an_epoch():
-    with pytest.raises(ValueError, match=r"middle of an epoch, where trainer\.accumulate_grad_batches can't change"):
-        parent_of_resumed(SAVED, changed("trainer.accumulate_grad_batches", 2), MIDDLE)
+@pytest.mark.parametrize(
+    ("path", "value", "was"),
+    [
+        ("trainer.accumulate_grad_batches", 2, "1"),
+        ("trainer.limit_train_batches", 3, "null"),
+        ("data.init_args.batch_size", 32, "64"),
+    ],
+)
+def test_an_epoch_goes_on_as_it_began(path, value, was):
+    option = path.replace(".init_args", "")
+    with pytest.raises(ValueError, match=rf"middle of an epoch, where {option} can't change: it was {was}"):
+        parent_of_resumed(SAVED, changed(path, value), MIDDLE)
+    assert parent_of_resumed(SAVED, changed(path, value), BORDER)["changed"].keys() == {option}
 
 
 def test_an_option_that_came_later_counts_where_it_is_set(monkeypatch):
