@@ -330,10 +330,10 @@ class TestMistakes:
         assert "half.ckpt is not a readable checkpoint" in said(capsys, "test", "--ckpt_path", "half.ckpt")
 
     def test_a_bug_shows_its_traceback(self, monkeypatch):
-        def broken(verb, arguments):
+        def broken(arguments):
             raise ValueError("a bug in the code of others")
 
-        monkeypatch.setattr("blockyard.commands.training.run", broken)
+        monkeypatch.setattr("blockyard.commands.training.fit", broken)
         with pytest.raises(ValueError, match="a bug"):
             main(["fit"])
 
