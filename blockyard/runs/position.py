@@ -13,6 +13,7 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
 
+STOPPERS = ("StopEarly", "EarlyStopping")
 KEY = "position"
 """Where a checkpoint says how far its training was."""
 
@@ -68,7 +69,8 @@ class State:
         """Why nothing is left to train, one phrase; None if something is.
 
         Args:
-            trainer: Options of the trainer that goes on, of which ``max_epochs`` and ``max_steps`` matter.
+            trainer: Options of the trainer that goes on: ``max_epochs``, ``max_steps``, and ``callbacks``, for what was
+                stopped early goes on if nothing stops it any more.
         """
         epochs, steps = trainer.get("max_epochs"), trainer.get("max_steps")
         done = f"{self.position.epoch} epochs and {self.position.step} steps are done"
@@ -76,7 +78,7 @@ class State:
             return f"{done} of trainer.max_epochs {epochs}"
         if steps is not None and 0 <= steps <= self.position.step:
             return f"{done} of trainer.max_steps {steps}"
-        return f"{done}, and it was stopped early" if self.stopped else None
+        return f"{done}, and it was stopped early" if self.stopped and _stops_early(trainer) else None
 
 
 def read_state(file: Path) -> State:
@@ -103,8 +105,14 @@ def _saved_position(checkpoint: dict[str, Any]) -> Position:
     return Position(max(0, epochs["ready"] - 1), batches["current"]["ready"], checkpoint["global_step"])
 
 
+def _stops_early(trainer: Mapping[str, Any]) -> bool:
+    callbacks = trainer.get("callbacks") or []
+    listed = callbacks if isinstance(callbacks, list) else [callbacks]
+    return any(str(callback["class_path"]).rpartition(".")[2] in STOPPERS for callback in listed)
+
+
 def _stopped(callbacks: Mapping[str, Any]) -> bool:
-    stoppers = [state for name, state in callbacks.items() if name.startswith(("StopEarly", "EarlyStopping"))]
+    stoppers = [state for name, state in callbacks.items() if name.startswith(STOPPERS)]
     return any(state["wait_count"] >= state["patience"] for state in stoppers)
 
 

@@ -104,6 +104,15 @@ def test_over_says_why():
     assert state.is_over({}) is None
 
 
+def test_what_was_stopped_early_is_over_while_something_stops_it():
+    state = State(Position(2, 0, 6), stopped=True)
+    for name in ("StopEarly", "lightning.pytorch.callbacks.EarlyStopping"):
+        callbacks = [{"class_path": "EMA"}, {"class_path": name, "init_args": {}}]
+        assert state.is_over({"max_epochs": 9, "callbacks": callbacks}).endswith("and it was stopped early")
+    assert state.is_over({"max_epochs": 9, "callbacks": [{"class_path": "EMA"}]}) is None
+    assert state.is_over({"max_epochs": 9, "callbacks": None}) is None
+
+
 def cosine(step: int, total: int, warmup: int = 0) -> float:
     return (1 + math.cos(math.pi * (step - warmup) / (total - warmup))) / 2
 
