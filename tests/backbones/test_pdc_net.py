@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import subprocess
 import sys
 from functools import partial
@@ -151,7 +152,7 @@ def train(rank: int, folder: str) -> None:
     distributed.all_gather(both, gradients)
     assert torch.equal(*both), "the processes have different gradients"
     assert gradients.any(), "nothing learns"
-    distributed.destroy_process_group()
+    os._exit(0)  # torch 2.13 may hang where a wrapped network and its group are taken down, each with threads
 
 
 @pytest.mark.slow

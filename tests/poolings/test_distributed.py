@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import subprocess
 import sys
 
@@ -39,7 +40,7 @@ def compare(rank: int, folder: str) -> None:
             shared = gradients(parallel, x[rank::2], target[rank::2])
         for mine, whole in zip(shared, gradients(network, x, target), strict=True):
             torch.testing.assert_close(mine, whole)
-    dist.destroy_process_group()
+    os._exit(0)  # torch 2.13 may hang where a wrapped network and its group are taken down, each with threads
 
 
 @pytest.mark.slow
