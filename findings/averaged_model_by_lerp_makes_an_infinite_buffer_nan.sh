@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # torch 2.13.0 (CPU), numpy 2.4.6, Python 3.11, Linux x86-64
 #
-# torch.optim.swa_utils has the exponential moving average twice: get_ema_avg_fn(d) and, to be faster, get_ema_multi_avg_fn(d),
-# the one that torch's documentation shows. With use_buffers=True, where a network keeps an attention mask as a buffer, 0
+# torch.optim.swa_utils has the exponential moving average twice: get_ema_avg_fn(d) and, for all tensors at once, get_ema_multi_avg_fn(d).
+# With use_buffers=True, where a network keeps an attention mask as a buffer, 0
 # where positions see each other and -inf where not, they are not the same average.
 #
 # Seen: the mask never changes. d * -inf + (1 - d) * -inf is -inf; the other one is torch._foreach_lerp_, a + w * (b - a),
