@@ -9,6 +9,7 @@ from typing import Any, Literal
 from blockyard.composing.composition import contradiction, flatten, read_checkpoint
 from blockyard.composing.processes import is_first_process
 from blockyard.leaderboard.identity import FINGERPRINTS, IGNORED, PARENT, canonical, identity
+from blockyard.mistakes import printable
 from blockyard.runs.machine import precision
 from blockyard.runs.position import Position, read_state
 
@@ -18,7 +19,6 @@ OF_AN_EPOCH = (
     "trainer.accumulate_grad_batches",
     "trainer.limit_train_batches",
     "trainer.overfit_batches",
-    "trainer.use_distributed_sampler",
 )
 """What the batches of an epoch are, and how they are counted off: it can't change within one."""
 
@@ -62,7 +62,8 @@ def go_on(saved: dict[str, Any], now: dict[str, Any], checkpoint: Path, place_gi
     if not again:
         _keep_apart(now["trainer"], checkpoint, place_given, parent or {})
     if is_first_process() and (over or not again):
-        print(f"blockyard: {f'already trained: {over}; {checkpoint}' if over else statement(parent or {}, now)}")
+        line = f"already trained: {over}; {checkpoint}" if over else statement(parent or {}, now)
+        print(f"blockyard: {printable(line)}")  # what the options were is the checkpoint's to say
     if over:
         raise SystemExit(0)
     if parent:

@@ -66,8 +66,8 @@ class KeepBest(ModelCheckpoint):
 
     def _score_in(self, checkpoint: dict[str, Any]) -> Tensor | None:
         """The best score that a checkpoint knows."""
-        score: Tensor | None = self._state_in(checkpoint).get("best_model_score")
-        return score
+        score = self._state_in(checkpoint).get("best_model_score")
+        return score if isinstance(score, Tensor) else None
 
     def _state_in(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
         """The state of this callback in a checkpoint, also in one from when Lightning's own class kept it."""

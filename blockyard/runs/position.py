@@ -97,7 +97,10 @@ def read_state(file: Path) -> State:
 def _saved_position(checkpoint: dict[str, Any]) -> Position:
     """Of an older checkpoint, as far as Lightning's own counts tell."""
     if KEY in checkpoint:
-        return Position(**checkpoint[KEY])
+        position = Position(**checkpoint[KEY])
+        if any(type(value) is not int or value < 0 for value in position.items().values()):
+            raise TypeError(f"{position} is none")
+        return position
     loop = checkpoint["loops"]["fit_loop"]
     epochs, batches = loop["epoch_progress"]["current"], loop["epoch_loop.batch_progress"]
     if epochs["ready"] == epochs["processed"] or batches["is_last_batch"]:
