@@ -30,11 +30,11 @@ ROOMS = {  # a room may import itself and the rooms named
     "portable": set(),
     "runs": {"leaderboard", "costs", "files", "version"},
     "training": {"runs", "plugging", "mistakes"},
+    "analysis": {"datamodules", "retrieval", "leaderboard", "plugging", "blocks", "mistakes"},
     "tasks": {
-        *("training", "runs", "heads", "backbones", "plugging", "blocks"),
+        *("analysis", "training", "runs", "heads", "backbones", "plugging", "blocks"),
         *("retrieval", "datamodules", "leaderboard", "files", "mistakes"),
     },
-    "analysis": {"tasks", "datamodules", "retrieval", "leaderboard", "plugging", "blocks", "mistakes"},
     "composing": {
         *("samples", "tasks", "training", "runs", "backbones", "poolings", "plugging", "blocks"),
         *("datamodules", "leaderboard", "files", "mistakes", "unfinished"),

@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import ProgressBar
 from rich.table import Table
 
 from blockyard import files
-from blockyard.analysis.protocols import judge
+from blockyard.analysis.probe import judge
 from blockyard.analysis.verdict import METHODS, Options, Verdict
 from blockyard.commands.describe import console
 from blockyard.composing.composition import compose

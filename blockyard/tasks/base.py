@@ -13,6 +13,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
+from blockyard.analysis.probe import Probe
 from blockyard.blocks import Block
 from blockyard.plugging import Plug, apply_plugs
 from blockyard.runs.position import share_of_step
@@ -76,6 +77,8 @@ class Task(LightningModule):
     """Whether the outputs are classes, so that an exported network carries their names."""
     reports: ClassVar[tuple[Callable[[Path], Callback], ...]] = ()
     """What is written and drawn after a test or a prediction: callbacks, each made with the folder of the run."""
+    probe: ClassVar[Probe | None] = None
+    """How ``blockyard off-the-shelf`` judges what the frozen network gives; None where nothing says how."""
     evaluation_options: ClassVar[tuple[str, ...]] = ()
     """Arguments that only evaluation looks at: a test may set them otherwise than the training did."""
 

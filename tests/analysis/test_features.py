@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from blockyard.analysis.classifier_input import ClassifierInput
 from blockyard.analysis.features import read_features
 from blockyard.analysis.linear import LinearClassifier
-from blockyard.analysis.pixels import confusions, last_map, read_positions, resampled_scores
 from blockyard.tasks.segmentation.metrics import mean_scores
+from blockyard.tasks.segmentation.probe import confusions, last_map, read_positions, resampled_scores
 
 
 def few(name):

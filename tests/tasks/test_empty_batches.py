@@ -28,7 +28,8 @@ from blockyard.retrieval.pool_features import PoolFeatures
 from blockyard.tasks import ActionRecognition, ImageClassification, SemanticSegmentation
 from blockyard.tasks.classification.base import OUTCOME, calibration_error
 from blockyard.tasks.classification.class_means import MacroAccuracy, MacroF1
-from blockyard.tasks.classification.tagging import SmoothedBCE, losses, ranking_precision
+from blockyard.tasks.classification.tag_scores import ranking_precision
+from blockyard.tasks.classification.tagging import SmoothedBCE, losses
 from blockyard.tasks.classification.views import ViewMean
 from blockyard.tasks.person_reid.metric_losses import MetricLoss
 from blockyard.tasks.sample_scores import SampleScores

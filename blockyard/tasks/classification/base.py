@@ -15,6 +15,7 @@ from torchmetrics.aggregation import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
 import blockyard.training  # noqa: F401 - the command line finds imported classes by their name alone
+from blockyard.analysis.probe import Probe
 from blockyard.backbones import Backbone
 from blockyard.mistakes import nearest
 from blockyard.plugging.probe import undisturbed
@@ -23,6 +24,7 @@ from blockyard.tasks.classification.class_means import MacroAccuracy, MacroF1
 from blockyard.tasks.classification.class_report import ClassReport
 from blockyard.tasks.classification.contact_sheet import ContactSheet
 from blockyard.tasks.classification.predictions import PredictionsCSV
+from blockyard.tasks.classification.probe import CLASSES
 from blockyard.tasks.sample_scores import SampleScores
 from blockyard.training.class_weights import WeightedCrossEntropy, balanced_weights, checked, give_weights
 from blockyard.training.mixing import Mixing
@@ -68,6 +70,7 @@ class Classification(Task):
     output: ClassVar[str] = "logits (B, K); their softmax is the classes' probabilities"
     named: ClassVar[bool] = True
     reports: ClassVar[tuple[Callable[[Path], Callback], ...]] = (ClassReport, ContactSheet, PredictionsCSV)
+    probe: ClassVar[Probe | None] = CLASSES
 
     def __init__(
         self,

@@ -11,12 +11,14 @@ from lightning.pytorch import Callback
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 
+from blockyard.analysis.probe import Probe
 from blockyard.backbones import Backbone
 from blockyard.heads.embedding import Embedding, Temporal
 from blockyard.retrieval import KReciprocal, Ranking, nearest, rank
 from blockyard.retrieval.pool_features import PoolFeatures
 from blockyard.tasks.base import Batch, Task
 from blockyard.tasks.person_reid.metric_losses import MetricLoss
+from blockyard.tasks.person_reid.probe import PROBE
 from blockyard.tasks.person_reid.report import RankedGallery, RetrievalWriter
 
 RANKS = (1, 5, 10, 20)
@@ -59,6 +61,7 @@ class PersonReID(Task):
     output: ClassVar[str] = "vectors (B, D), to be compared by the cosine of their angle"
     reports: ClassVar[tuple[Callable[[Path], Callback], ...]] = (RankedGallery, RetrievalWriter)
     evaluation_options: ClassVar[tuple[str, ...]] = ("distance", "rerank")
+    probe: ClassVar[Probe | None] = PROBE
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 
+from blockyard.analysis.probe import Probe
 from blockyard.heads import Segmentor, check_heads, make_segmentor, stock_segmentor
 from blockyard.tasks.base import Task
 from blockyard.tasks.sample_scores import SampleScores
@@ -19,6 +20,7 @@ from blockyard.tasks.segmentation.inference import Inference, Size
 from blockyard.tasks.segmentation.losses import HardPixels, mine_hard_pixels, weigh_classes
 from blockyard.tasks.segmentation.mask_writer import MaskWriter
 from blockyard.tasks.segmentation.metrics import IGNORED, PixelConfusion, confusion_of, mean_scores
+from blockyard.tasks.segmentation.probe import PROBE
 from blockyard.tasks.segmentation.report import SegmentationReport
 
 Batch = dict[str, Any]
@@ -70,6 +72,7 @@ class SemanticSegmentation(Task):
     named: ClassVar[bool] = True
     reports: ClassVar[tuple[Callable[[Path], Callback], ...]] = (SegmentationReport, SegmentationCases, MaskWriter)
     evaluation_options: ClassVar[tuple[str, ...]] = ("inference", "window", "stride", "scales", "flip_test")
+    probe: ClassVar[Probe | None] = PROBE
 
     def __init__(
         self,

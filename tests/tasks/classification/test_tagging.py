@@ -13,7 +13,8 @@ from torchmetrics.functional.classification import multilabel_ranking_average_pr
 
 from blockyard.tasks import Mixing
 from blockyard.tasks.classification.contact_sheet import ContactSheet
-from blockyard.tasks.classification.tagging import AudioTagging, SmoothedBCE, ranking_precision, scores_of
+from blockyard.tasks.classification.tag_scores import ranking_precision, scores_of
+from blockyard.tasks.classification.tagging import AudioTagging, SmoothedBCE
 
 SPEC = importlib.util.spec_from_file_location("few_sounds", Path(__file__).parents[1] / "few_sounds.py")
 few = importlib.util.module_from_spec(SPEC)

@@ -1,8 +1,8 @@
-"""A linear classifier of the pixels of pictures, on the maps of a frozen backbone."""
+"""How the frozen features of segmentation are judged: by a linear classifier of the positions of the last map."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch import Trainer
@@ -12,11 +12,44 @@ from torch.utils.data import DataLoader
 
 from blockyard.analysis.features import Batch, Features, run
 from blockyard.analysis.linear import LinearClassifier
-from blockyard.tasks import SemanticSegmentation
+from blockyard.analysis.probe import Probe, computing, fit_linear, needed, verdict
+from blockyard.analysis.verdict import Options, Score, Verdict
+from blockyard.datamodules import DataModule
 from blockyard.tasks.segmentation.inference import largest
-from blockyard.tasks.segmentation.metrics import IGNORED, confusion_of
+from blockyard.tasks.segmentation.metrics import IGNORED, confusion_of, mean_scores
+
+if TYPE_CHECKING:
+    from blockyard.tasks.segmentation.task import SemanticSegmentation
 
 DRAWS = 2_000
+ENDS = (0.025, 0.975)
+"""Percentiles of the ends of an interval."""
+
+
+def _pixels(
+    trainer: Trainer, task: SemanticSegmentation, data: DataModule, options: Options, methods: tuple[str, ...]
+) -> Verdict:
+    """Of tasks that name a class a pixel."""
+    learnt = [name for name in needed(data, options, methods) if name != "test"]
+    features = {
+        name: read_positions(trainer, task, data.plain_dataloader(name), options.positions).to(computing(trainer))
+        for name in learnt
+    }
+    classifier, strength = fit_linear(features, options, task.num_classes)
+    device = trainer.strategy.root_device
+    single = LinearClassifier(classifier.weight.float().to(device), classifier.bias.float().to(device))
+    counts = confusions(trainer, task, data.plain_dataloader("test"), single)
+    if not counts.any():
+        raise ValueError("no pixel of the test split has a label")
+    found, drawn = mean_scores(counts.sum(0)), resampled_scores(counts)
+    settings = {"strength": strength, "positions": options.positions}
+    scores = []
+    for metric, values in drawn.items():
+        low, high = values.quantile(torch.tensor(ENDS, dtype=values.dtype)).tolist()
+        scores.append(Score("linear", metric, float(found[metric]), low, high, settings))
+    judged = verdict("positions of the last map that the heads see", features, scores)
+    judged.samples["test"] = len(counts)
+    return judged
 
 
 def read_positions(trainer: Trainer, task: SemanticSegmentation, loader: DataLoader, most: int) -> Features:
@@ -97,3 +130,6 @@ def resampled_scores(counts: Tensor, draws: int = DRAWS) -> dict[str, Tensor]:
     right, true, taken = (times @ part.double() for part in (counts.diagonal(0, 1, 2), counts.sum(2), counts.sum(1)))
     scores: dict[str, Any] = {"mIoU": (right / (true + taken - right)).nanmean(1)}
     return scores | {"aAcc": right.sum(1) / true.sum(1)}
+
+
+PROBE = Probe(_pixels, dict.fromkeys(("knn", "retrieval"), "a picture has no class of its own"))

@@ -6,10 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from blockyard.analysis.protocols import PROTOCOLS, judge, leave_one_out
+from blockyard.analysis.probe import judge, leave_one_out
 from blockyard.analysis.verdict import Options
-from blockyard.tasks import AudioTagging, PersonReID, SemanticSegmentation
-from blockyard.tasks.classification.base import Classification
+from blockyard.tasks import AudioTagging, PersonReID, SemanticSegmentation, Task
 
 
 def test_retrieval_leaves_out_the_query_alone():
@@ -58,10 +57,17 @@ def test_refuses_what_makes_no_sense_before_anything_is_read(kind, method, why):
     assert "\n" not in str(caught.value)
 
 
-def test_there_is_a_protocol_for_every_task():
+def test_every_task_says_how_its_features_are_judged():
     import blockyard.tasks as tasks
 
     kinds = [kind for name in tasks.__all__ if issubclass(kind := getattr(tasks, name), tasks.Task)]
     assert {AudioTagging, PersonReID, SemanticSegmentation} <= set(kinds)
-    abstract = {tasks.Task, Classification}
-    assert all(issubclass(kind, tuple(PROTOCOLS)) for kind in set(kinds) - abstract)
+    assert all(kind.probe is not None for kind in set(kinds) - {tasks.Task})
+
+
+def test_a_task_without_a_probe_is_refused_in_one_line():
+    class Unasked(Task):
+        pass
+
+    with pytest.raises(ValueError, match=r"^Unasked has no probe: nothing says how to judge its features$"):
+        judge(None, Unasked.__new__(Unasked), None, Options())
