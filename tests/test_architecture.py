@@ -101,3 +101,23 @@ def test_what_a_configuration_may_name_is_imported():
     """Classes go by their name alone, which the command line looks up among those that exist."""
     named = ("tasks", "datamodules", "samples.modules", "training", "backbones", "blocks", "poolings")
     assert {f"blockyard.{room}" for room in named} <= modules_after("import blockyard.composing.suite")
+
+
+def test_callbacks_that_only_watch_say_so_and_do_not_tell_experiments_apart():
+    """Those of the tasks hang on every trainer by themselves: no configuration has to name one."""
+    import lightning.pytorch.callbacks as theirs
+
+    import blockyard.composing.suite  # noqa: F401 - which imports all that a configuration may name
+    from blockyard.leaderboard.identity import IGNORED_CALLBACKS
+
+    said = {kind.__name__: kind for kind in subclasses(theirs.Callback) if hasattr(kind, "only_watches")}
+    own = {kind.__name__ for kind in subclasses(theirs.Callback) if room(kind.__module__) in ("runs", "training")}
+    assert own <= said.keys()
+    watching = {name for name, kind in said.items() if kind.only_watches}
+    ignored = {name for name in IGNORED_CALLBACKS if not hasattr(theirs, name)}
+    assert ignored <= watching
+    assert own & watching <= ignored
+
+
+def subclasses(kind: type) -> set[type]:
+    return {below for child in kind.__subclasses__() for below in (child, *subclasses(child))}

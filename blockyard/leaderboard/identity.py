@@ -71,7 +71,7 @@ IGNORED_CALLBACKS = (
     "TQDMProgressBar",
     "TagReport",
 )
-"""Callbacks of this package and of Lightning that watch the training and don't change it."""
+"""Callbacks of Lightning, and of this package (where they say ``only_watches``), that don't change the training."""
 LIGHTNING = ("lightning.pytorch.callbacks.", "pytorch_lightning.callbacks.")
 """Where Lightning keeps its callbacks. A class of the same name that lies anywhere else may do anything."""
 

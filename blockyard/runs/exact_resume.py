@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -27,6 +27,8 @@ class ExactResume(Callback):
     the same: gradients accumulated so far, when a checkpoint is written in the middle of an accumulation; resuming from
     such a one says so.
     """
+
+    only_watches: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._states: list[dict[str, Any]] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -27,6 +27,8 @@ class KeepBest(ModelCheckpoint):
         folder: Where it goes.
         metric: What is highest, ``val/…``.
     """
+
+    only_watches: ClassVar[bool] = True
 
     def __init__(self, folder: Path, metric: str) -> None:
         super().__init__(

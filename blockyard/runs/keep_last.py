@@ -11,7 +11,7 @@ import time
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -59,6 +59,8 @@ class KeepLast(Checkpoint):
     Raises:
         ValueError: If ``every_n_steps`` is not positive.
     """
+
+    only_watches: ClassVar[bool] = True
 
     def __init__(self, path: Path, max_time: float | None = None, every_n_steps: int = 1) -> None:
         if every_n_steps < 1:

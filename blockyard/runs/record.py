@@ -7,7 +7,7 @@ import hashlib
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -56,6 +56,8 @@ class RunRecord(Callback):
         config: The resolved configuration of the training, plain values only: ``seed_everything``, ``trainer``,
             ``model``, ``data``. Not an argument: the command line sets it before the trainer runs.
     """
+
+    only_watches: ClassVar[bool] = True
 
     config: dict[str, Any] | None = None
 

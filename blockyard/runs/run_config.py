@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -23,6 +23,8 @@ class RunConfig(Callback):
         config: The resolved configuration, plain values only.
         directory: Directory of the run.
     """
+
+    only_watches: ClassVar[bool] = True
 
     def __init__(self, config: dict[str, Any], directory: Path) -> None:
         self.config = config

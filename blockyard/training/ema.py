@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -31,6 +31,8 @@ class EMA(WeightAveraging):
     Raises:
         ValueError: If ``decay`` is not from 0 to 1.
     """
+
+    only_watches: ClassVar[bool] = False
 
     def __init__(self, decay: float = 0.9998, warm_up: bool = True) -> None:
         if not 0 <= decay <= 1:

@@ -43,6 +43,8 @@ class GradientActivation(Callback):
             scales gradients back itself in mixed precision, or at ``update`` is not SGD without Nesterov's momentum.
     """
 
+    only_watches: ClassVar[bool] = False
+
     paper: ClassVar[str] = "Liu et al., Activated Gradients for Deep Neural Networks, TNNLS 2021"
     slot: ClassVar[str] = "gradient"
 

@@ -31,6 +31,8 @@ class ScheduledDropPath(Callback):
             step, or the network is compiled: torch.compile takes a probability for a constant.
     """
 
+    only_watches: ClassVar[bool] = False
+
     paper: ClassVar[str] = "Zoph et al., Learning Transferable Architectures for Scalable Image Recognition, CVPR 2018"
     slot: ClassVar[str] = "schedule"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
@@ -20,6 +20,8 @@ class StopEarly(EarlyStopping):
     Raises:
         ValueError: If ``patience`` is not positive.
     """
+
+    only_watches: ClassVar[bool] = False
 
     def __init__(self, patience: int = 10, min_delta: float = 0.0) -> None:
         if patience < 1:

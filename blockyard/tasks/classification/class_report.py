@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -29,6 +30,8 @@ class ClassReport(Callback):
     Args:
         directory: Where the two files go.
     """
+
+    only_watches: ClassVar[bool] = True
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -32,6 +32,8 @@ class ContactSheet(Callback):
         rows: At most so many mistakes are shown.
         columns: At most so many frames of each.
     """
+
+    only_watches: ClassVar[bool] = True
 
     def __init__(self, directory: Path, rows: int = 12, columns: int = 8) -> None:
         self.directory = directory

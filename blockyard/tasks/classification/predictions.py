@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -74,6 +74,8 @@ class PredictionsCSV(Callback):
     Args:
         directory: Where ``predictions.csv`` and ``windows.csv`` go.
     """
+
+    only_watches: ClassVar[bool] = True
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / "predictions.csv"

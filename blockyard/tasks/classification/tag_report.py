@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
@@ -20,6 +21,8 @@ class TagReport(Callback):
     Args:
         directory: Where the file goes.
     """
+
+    only_watches: ClassVar[bool] = True
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -33,6 +33,8 @@ class RankedGallery(Callback):
         rows: Queries shown.
         columns: Of the gallery, so many for each.
     """
+
+    only_watches: ClassVar[bool] = True
 
     def __init__(self, directory: Path, rows: int = 10, columns: int = 10) -> None:
         self.directory = directory
@@ -65,6 +67,8 @@ class RetrievalWriter(Callback):
     Args:
         directory: Where the files go.
     """
+
+    only_watches: ClassVar[bool] = True
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import cv2
 import numpy as np
@@ -62,6 +62,8 @@ class SegmentationCases(Callback):
         directory: Where the picture goes.
         rows: At most so many of the worst, and as many of the best.
     """
+
+    only_watches: ClassVar[bool] = True
 
     def __init__(self, directory: Path, rows: int = 5) -> None:
         self.directory = directory

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -26,6 +26,8 @@ class MaskWriter(Callback):
     Args:
         directory: The folders ``masks`` and ``overlays`` go here.
     """
+
+    only_watches: ClassVar[bool] = True
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
