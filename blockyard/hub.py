@@ -107,7 +107,7 @@ def build(card: Card) -> Portable:
     model = copy.deepcopy(card.model)
     model["init_args"] = {
         **(model.get("init_args") or {}),
-        "num_classes": card.num_classes,
+        **({"num_classes": card.num_classes} if card.num_classes else {}),
         "input_shape": list(card.input_shape),
         "optimizer": {"class_path": "torch.optim.SGD"},
     }

@@ -20,7 +20,7 @@ class Card:
 
     Args:
         task: Name of the task that trained it.
-        num_classes: Classes K, or identities, of the training.
+        num_classes: Classes K, or identities, of the training; 0 where it had none.
         input_shape: ``(C, *S)`` of a sample as in training.
         output: What the network gives, in words.
         model: ``class_path`` and ``init_args`` of the task, which build the network.
@@ -54,7 +54,7 @@ class Card:
     def __post_init__(self) -> None:
         shape = self.input_shape
         expected = {
-            "num_classes": _is_whole(self.num_classes),
+            "num_classes": self.num_classes == 0 or _is_whole(self.num_classes),
             "input_shape": 2 <= len(shape) <= 4 and all(map(_is_whole, shape)),
             "classes": len(self.classes) in (0, self.num_classes) and all(isinstance(n, str) for n in self.classes),
             "mean": len(self.mean) in (0, shape[0] if shape else 0) and all(map(_is_number, self.mean)),

@@ -108,9 +108,9 @@ def same_data(saved: dict[str, Any], now: dict[str, str], checkpoint: str | Path
         ValueError: If not.
     """
     before = saved.get(FINGERPRINTS, now)
-    if other := [name for name in ("classes", "train", "val") if before.get(name) != now[name]]:
+    if other := [name for name in ("classes", "train", "val") if before.get(name) != now.get(name)]:
         raise ValueError(
-            f"{checkpoint} was trained on other data: {other[0]} {before.get(other[0])} then, {now[other[0]]} now"
+            f"{checkpoint} was trained on other data: {other[0]} {before.get(other[0])} then, {now.get(other[0])} now"
         )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from argparse import ArgumentError
 from contextlib import ExitStack, nullcontext, suppress
 from operator import attrgetter
 from pathlib import Path
+from pydoc import locate
 from typing import Any
 
 import torch
@@ -90,12 +92,16 @@ class SuiteCLI(LightningCLI):
             )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Link what the data know to the model."""
+        """Link what the data know to the model, which gets what its signature asks for."""
         for name, known in (("num_classes", self._num_classes), ("input_shape", attrgetter("input_shape"))):
             parser.link_arguments("data", f"model.init_args.{name}", known, apply_on="instantiate")
 
     def _num_classes(self, data: DataModule) -> int:
-        return data.num_classes if self.needs_data or self.vocabulary is None else self.vocabulary.num_classes
+        known = data.num_classes if self.needs_data or self.vocabulary is None else self.vocabulary.num_classes
+        task = locate(self._get(self.config, "model").class_path)
+        if not known and _asks_for(task, "num_classes"):
+            raise DataError(f"{type(data).__name__} has no classes, which {task.__name__} learns: give it other data")
+        return known
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse, without the warning of the base class that ``args`` was given."""
@@ -234,6 +240,11 @@ class SuiteCLI(LightningCLI):
             KeepBest(checkpoints, f"val/{self.model.primary_metric}"),
             KeepLast(checkpoints / "last.ckpt", seconds(self._get(self.config_init, "trainer").max_time)),
         ]
+
+
+def _asks_for(kind: Any, argument: str) -> bool:
+    """Whether a class, or one that it passes its options on to, has an argument of that name."""
+    return any(argument in inspect.signature(one.__init__).parameters for one in kind.__mro__)
 
 
 def seconds(duration: Any) -> float | None:

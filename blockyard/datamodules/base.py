@@ -45,7 +45,8 @@ class DataModule(LightningDataModule, ABC):
     long ``(B,)``, the position of each sample in its split. All ranks get the same number of batches; in evaluation the
     last one of a rank may be empty, B = 0.
 
-    A subclass implements :meth:`load` and the two properties, and calls ``save_hyperparameters()``.
+    A subclass implements :meth:`load`, ``input_shape`` and, if its targets are classes, ``classes``, and calls
+    ``save_hyperparameters()``.
 
     Args:
         batch_size: *Global* batch size: it is divided among the processes.
@@ -92,9 +93,9 @@ class DataModule(LightningDataModule, ABC):
         self.replaced: Counter[str] = Counter()
 
     @property
-    @abstractmethod
     def classes(self) -> list[str]:
-        """Names of the classes, in the order of their labels."""
+        """Names of the classes, in the order of their labels; none where the targets are something else."""
+        return []
 
     @property
     @abstractmethod
@@ -111,7 +112,7 @@ class DataModule(LightningDataModule, ABC):
 
     @property
     def num_classes(self) -> int:
-        """Number of classes."""
+        """Number of classes; 0 where there are none."""
         return len(self.classes)
 
     @property
@@ -172,12 +173,12 @@ class DataModule(LightningDataModule, ABC):
         return read_manifest(Path(self.checked))
 
     def fingerprints(self, *splits: str) -> dict[str, str]:
-        """The classes' fingerprint and those of some splits; a test split that can't be read is left out.
+        """The classes' fingerprint, if there are classes, and those of some splits; a test split that can't be read is left out.
 
         Raises:
             DataError: If another one is missing or damaged.
         """
-        found = {"classes": fingerprint([self.classes])}
+        found = {"classes": fingerprint([self.classes])} if self.classes else {}
         for name in splits:
             try:
                 found[name] = self.fingerprint(name)

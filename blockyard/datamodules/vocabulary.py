@@ -15,7 +15,7 @@ class Vocabulary:
     """The classes that a network tells apart, as they travel in its checkpoint.
 
     Args:
-        num_classes: How many, K.
+        num_classes: How many, K; 0 for a network whose outputs are no classes.
         classes: Their names, in the order of the outputs; empty where they tell people nothing, as identities do.
         palette: A colour for each class of a pixel, red, green and blue from 0 to 255; empty where none is drawn.
         labels: From the values in mask files to classes, and 255 for what is ignored; empty where there are no masks.
@@ -32,7 +32,7 @@ class Vocabulary:
     def __post_init__(self) -> None:
         bytes_ = [value for colour in self.palette for value in colour] + [*self.labels, *self.labels.values()]
         fits = (
-            self.num_classes > 0
+            self.num_classes >= 0
             and len(self.classes) in (0, self.num_classes)
             and len(self.palette) in (0, self.num_classes)
             and all(len(colour) == 3 for colour in self.palette)

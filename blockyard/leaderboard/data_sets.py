@@ -40,7 +40,7 @@ def data_title(records: Sequence[Record]) -> str:
         return PUBLISHED[test] if PUBLISHED[test] == records[0].data else f"{records[0].data} ({PUBLISHED[test]})"
     names = sorted({name for record in records if (name := _given_name(record))})
     title = " / ".join(names) or records[0].data
-    return f"{title} (data {(test or said['classes'])[:SHOWN]})" if said else title
+    return f"{title} (data {(test or said.get('classes', ''))[:SHOWN]})" if said else title
 
 
 def data_notes(records: Sequence[Record]) -> list[str]:
