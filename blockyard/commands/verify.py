@@ -16,14 +16,14 @@ from blockyard.composing.suite import SuiteCLI, evaluated
 from blockyard.costs import count_macs, count_parameters
 from blockyard.leaderboard.identity import fingerprints_of, identity
 from blockyard.leaderboard.record import Record, read
-from blockyard.leaderboard.validation import is_count, is_fraction
 from blockyard.mistakes import ArgumentParser, nearest
 from blockyard.runs.record import sha256_of
 
 FREE = ("accelerator", "devices", "enable_progress_bar", "num_nodes", "strategy")
 """Options of the trainer that a verification may choose: the machine and what it shows."""
 DEVIATION = 1e-3
-"""How much a fraction may deviate, and a loss relative to its size, besides one test sample that changes sides.
+"""How much a metric may deviate relative to its range, besides one test sample that changes sides from one end of it
+to the other; and a loss, or another metric whose range has no end, relative to its size.
 
 Hardware, thread counts and library versions order sums differently. A logit of float32 then moves by about 1e-6 of its
 size, which takes a sample across a decision only where two classes all but tie: on the same machine nothing moves.
@@ -108,11 +108,13 @@ def compare(record: Record, metrics: dict[str, float]) -> list[Comparison]:
 
 def allowed(record: Record, name: str, value: float) -> float:
     """How far from the value of a record a metric may be: see :data:`DEVIATION`."""
-    if is_count(name):
+    metric = record.metric(name)
+    if metric.is_count:
         return 0.0
-    if is_fraction(name):
-        return _deviation(record) + 1 / record.test_samples
-    return _deviation(record) * max(abs(value), 0.1)  # a loss near zero is the difference of larger numbers
+    if metric.low is not None and metric.high is not None:
+        return (_deviation(record) + 1 / record.test_samples) * (metric.high - metric.low)
+    # a loss near zero is the difference of larger numbers
+    return _deviation(record) * (abs(value) if name in record.scales else max(abs(value), 0.1))
 
 
 def _deviation(record: Record) -> float:
@@ -127,7 +129,7 @@ def _terms(record: Record) -> str:
     share = 100 * _deviation(record)
     return (
         f"allowed are ±{share:g} % and one of the {record.test_samples} test samples for scores, "
-        f"±{share:g} % of its size for a loss, nothing for counts"
+        f"±{share:g} % of its size for a loss and what else has no bounds, nothing for counts"
     )
 
 

@@ -119,7 +119,7 @@ def _copy_scores(path: Path, made: Record, name: str, digest: str, directory: Pa
     _refuse_link(source)
     try:
         content = files.read_bounded(source, LARGEST)
-        if problem := impossible(arrays(content, digest), made.test_samples):
+        if problem := impossible(arrays(content, digest), made.test_samples, made.metric):
             raise ValueError(problem)
     except (OSError, ValueError) as error:
         raise RecordError(f"{source}: no scores: {error}") from None

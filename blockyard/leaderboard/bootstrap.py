@@ -159,13 +159,14 @@ def averaged_score(runs: Sequence[tuple[Record, dict[str, np.ndarray]]]) -> str:
     primary = runs[0][0].primary
     names = sorted(set.intersection(*(set(scores) for _, scores in runs)), key=lambda name: (name != primary, name))
     for name in names:
-        means = [
-            (float(scores[name].mean(dtype=float)), run.metrics[primary]) for run, scores in runs if len(scores[name])
-        ]
-        # float32 scores and a metric rounded to seven digits
-        if len(means) == len(runs) and all(abs(mean - value) <= 1e-5 * max(1, abs(value)) for mean, value in means):
+        if all(_is_mean(run.metrics[primary], scores[name]) for run, scores in runs):
             return name
     raise ValueError(f"{primary} is not the mean of a stored score")
+
+
+def _is_mean(value: float, scores: np.ndarray) -> bool:
+    """Whether a metric, rounded to seven digits, is the mean of float32 scores ``(n,)``, whatever their size is."""
+    return len(scores) > 0 and bool(abs(scores.mean(dtype=float) - value) <= 1e-5 * abs(scores).mean(dtype=float))
 
 
 def _exact_quantiles(differences: np.ndarray, tails: Sequence[float]) -> list[float]:

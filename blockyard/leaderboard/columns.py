@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from blockyard.leaderboard.bootstrap import Interval
 from blockyard.leaderboard.statistics import Estimate
 from blockyard.leaderboard.tables import Row, Table
-from blockyard.leaderboard.validation import is_count, is_fraction
+from blockyard.metrics import Metric
 
 MISSING = "–"
 
@@ -23,12 +23,14 @@ class Column:
         text: What it shows of a row; :data:`MISSING` where there is nothing.
         value: What it is sorted by; None where there is nothing.
         label: Whether it names the row.
+        lower_first: Whether less is better, so that who sorts by it wants the least first.
     """
 
     header: str
     text: Callable[[Row], str]
     value: Callable[[Row], str | float | None]
     label: bool = False
+    lower_first: bool = False
 
 
 def columns(table: Table) -> list[Column]:
@@ -38,26 +40,40 @@ def columns(table: Table) -> list[Column]:
     them, and a count of what results lack where they lack something.
     """
     rows, primary = table.rows, table.primary
-    shown = {name for row in rows for name, other in row.others.items() if other.mean or not is_count(name)}
+    shown = told_apart(
+        metric for row in rows for metric, other in row.others.items() if other.mean or not metric.is_count
+    )
+    lower_first = not primary.higher_is_better
     found = [Column("Block", lambda row: row.block, lambda row: row.block, label=True)]
     if the_backbone(table) is None:
         found.append(Column("Backbone", lambda row: row.backbone or MISSING, lambda row: row.backbone, label=True))
     found += [
         Column("Seeds", lambda row: f"{row.score.n}{'*' if row.score.few else ''}", lambda row: row.score.n),
-        Column(headed(primary), lambda row: with_interval(row.score, primary), lambda row: row.score.mean),
+        Column(
+            primary.heading,
+            lambda row: with_interval(row.score, primary),
+            lambda row: row.score.mean,
+            lower_first=lower_first,
+        ),
         Column(
             "Difference (pairs)",
             lambda row: MISSING if row.difference is None else difference(row.difference, primary),
             lambda row: None if row.difference is None else row.difference.mean,
+            lower_first=lower_first,
         ),
     ]
     if any(row.items for row in rows):
         found.append(
-            Column("Over test items", lambda row: _interval(row.items, primary), lambda row: _middle(row.items))
+            Column(
+                "Over test items",
+                lambda row: _interval(row.items, primary),
+                lambda row: _middle(row.items),
+                lower_first=lower_first,
+            )
         )
     if any(row.p is not None for row in rows):
         found.append(Column("p", lambda row: _probability(row.p), lambda row: row.p))
-    found += [_metric(name) for name in sorted(shown)]
+    found += [_metric(metric, header) for metric, header in shown.items()]
     return found + COSTS
 
 
@@ -67,31 +83,27 @@ def the_backbone(table: Table) -> str | None:
     return backbones.pop() if len(backbones) == 1 else None
 
 
-def headed(metric: str) -> str:
-    """Name of a metric with its unit."""
-    return f"{metric} %" if is_fraction(metric) else metric
+def told_apart(
+    metrics: Iterable[Metric], called: Callable[[Metric], str] = lambda metric: metric.heading
+) -> dict[Metric, str]:
+    """What to call metrics, in alphabetical order: in full where several would be called the same."""
+    found = sorted(set(metrics), key=lambda metric: (metric.name, str(metric)))
+    alike = Counter(map(called, found))
+    return {metric: called(metric) if alike[called(metric)] == 1 else str(metric) for metric in found}
 
 
-def value_text(value: float, metric: str, step: float | None = None) -> str:
-    """Scores in per cent, losses as they are; with the decimals that multiples of a step need, if one is given."""
-    factor, decimals = (100, 2) if is_fraction(metric) else (1, 4)
-    if step is not None:
-        decimals = max(0, -math.floor(math.log10(factor * step) + 1e-9))
-    return f"{factor * value:.{decimals}f}"
-
-
-def signed(value: float, metric: str) -> str:
+def signed(value: float, metric: Metric) -> str:
     """A difference with its sign."""
-    return ("" if value < 0 else "+") + value_text(value, metric)
+    return ("" if value < 0 else "+") + metric.text(value)
 
 
-def with_interval(score: Estimate, metric: str) -> str:
+def with_interval(score: Estimate, metric: Metric) -> str:
     """A mean and half its interval, if it has one."""
-    mean = value_text(score.mean, metric)
-    return mean if score.half_width is None else f"{mean} ± {value_text(score.half_width, metric)}"
+    mean = metric.text(score.mean)
+    return mean if score.half_width is None else f"{mean} ± {metric.text(score.half_width)}"
 
 
-def difference(score: Estimate, metric: str) -> str:
+def difference(score: Estimate, metric: Metric) -> str:
     """The same with its sign and the number of pairs."""
     sign = "+" if score.mean >= 0 else ""
     return f"{sign}{with_interval(score, metric)} ({score.n}{'*' if score.few else ''})"
@@ -110,15 +122,16 @@ def operations(macs: float) -> str:
     return scaled(macs, 1000, ("", " k", " M", " G", " T"))
 
 
-def _metric(name: str) -> Column:
+def _metric(metric: Metric, header: str) -> Column:
     return Column(
-        headed(name),
-        lambda row: value_text(row.others[name].mean, name) if name in row.others else MISSING,
-        lambda row: row.others[name].mean if name in row.others else None,
+        header,
+        lambda row: metric.text(row.others[metric].mean) if metric in row.others else MISSING,
+        lambda row: row.others[metric].mean if metric in row.others else None,
+        lower_first=not metric.higher_is_better,
     )
 
 
-def _interval(items: Interval | None, metric: str) -> str:
+def _interval(items: Interval | None, metric: Metric) -> str:
     if items is None:
         return MISSING
     return f"{signed(items.low, metric)} … {signed(items.high, metric)}"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Literal
 
-from blockyard.leaderboard.columns import difference, headed, signed
+from blockyard.leaderboard.columns import difference, signed
 from blockyard.leaderboard.statistics import Estimate
 from blockyard.leaderboard.tables import Table
 
@@ -32,7 +32,9 @@ def comparisons(tables: Sequence[Table]) -> dict[str, list[list[Estimate]]]:
 
     def net(family: str) -> int:
         said = [
-            verdict(d, table.higher_is_better) for table, cell in zip(tables, found[family], strict=True) for d in cell
+            verdict(d, table.primary.higher_is_better)
+            for table, cell in zip(tables, found[family], strict=True)
+            for d in cell
         ]
         return said.count("better") - said.count("worse")
 
@@ -43,7 +45,7 @@ def matrix(tables: Sequence[Table]) -> str:
     """The matrix as an HTML table; tables are linked as ``#table-1`` and so on."""
     head = "".join(
         f'<th scope="col"><a href="#table-{number}">{escape(table.task)} on {escape(table.data)}</a>'
-        f"<small>{escape(headed(table.primary))}</small></th>"
+        f"<small>{escape(table.primary.heading)}</small></th>"
         for number, table in enumerate(tables, 1)
     )
     lines = [
@@ -66,7 +68,7 @@ def breakable(name: str) -> str:
 def _cell(cell: Sequence[Estimate], table: Table) -> str:
     if not cell:
         return '<td class="empty">no data</td>'
-    found = [verdict(estimate, table.higher_is_better) for estimate in cell]
+    found = [verdict(estimate, table.primary.higher_is_better) for estimate in cell]
     counts = {said: found.count(said) for said in SIGNS if said in found}
     words = " ".join(
         f'<span class="{said}"><span aria-hidden="true">{SIGNS[said]}</span> {f"{n} " * (len(cell) > 1)}{said}</span>'

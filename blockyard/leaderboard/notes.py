@@ -7,6 +7,7 @@ from typing import Any
 
 from blockyard.leaderboard.record import Record
 from blockyard.leaderboard.statistics import ENOUGH_PAIRS
+from blockyard.metrics import digits
 
 Setting = Callable[[Record], Any]
 
@@ -90,7 +91,7 @@ def superseded_note(whole: Record, part: Record) -> str:
     """What becomes of a record of a training that had not ended when another of the same run had, or had gone on."""
     return (
         f"Superseded, not averaged in: {part.block}, seed {part.seed} ({part.run}): {part.primary} "
-        f"{part.metrics[part.primary]:.4f} at step {part.steps or 0:,}; step {whole.steps or 0:,} counts."
+        f"{digits(part.metrics[part.primary])} at step {part.steps or 0:,}; step {whole.steps or 0:,} counts."
     )
 
 
@@ -100,8 +101,8 @@ def repeat_note(first: Record, repeat: Record) -> str:
     same = "" if repeat.hardware == first.hardware else f", on {repeat.hardware} instead of {first.hardware}"
     return (
         f"Repeat, not averaged in: {first.block}, seed {first.seed} ({first.run}): "
-        f"{first.primary} {repeat.metrics[first.primary]:.4f} after {first.metrics[first.primary]:.4f} "
-        f"({change:+.4f}){same}."
+        f"{first.primary} {digits(repeat.metrics[first.primary])} after {digits(first.metrics[first.primary])} "
+        f"({'' if change < 0 else '+'}{digits(change)}){same}."
     )
 
 

@@ -51,7 +51,7 @@ for (const board of document.querySelectorAll(".board")) {
   function sort(header, index) {
     const numeric = header.classList.contains("number");
     const sorted = header.getAttribute("aria-sort");
-    const first = numeric && index > 0 ? "descending" : "ascending";
+    const first = numeric && index > 0 && !("lowerFirst" in header.dataset) ? "descending" : "ascending";
     const direction = sorted === null ? first : sorted === "ascending" ? "descending" : "ascending";
     const keys = new Map(
       rows.map((row) => {

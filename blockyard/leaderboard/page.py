@@ -74,10 +74,9 @@ place and in any backbone, and is not corrected for their number.</p>
 
 def _section(number: int, table: Table) -> str:
     name = f"table-{number}"
-    direction = "higher" if table.higher_is_better else "lower"
     return f"""<section aria-labelledby="{name}" class="board">
 <h2 id="{name}">{escape(table.task)} on {escape(table.data)}</h2>
-<p>Ranked by {escape(table.primary)}, {direction} is better.{_backbone(table)}</p>
+<p>Ranked by {escape(str(table.primary))}.{_backbone(table)}</p>
 <figure>
 {_scrolling(plot(table, name), name, "picture")}
 <figcaption>Score against MACs, with 95 % intervals over seeds. Squares are baselines; hollow points have fewer than 3
@@ -128,9 +127,11 @@ def _grid(table: Table, name: str) -> str:
     """The table; rows beyond the first page stand in a body of their own, which the style hides from the start."""
     shown = columns(table)
     head = "".join(
-        f'<th scope="col"{"" if column.label else " class=number"}>{escape(column.header)}</th>' for column in shown
+        f'<th scope="col"{"" if column.label else " class=number"}{" data-lower-first" if column.lower_first else ""}>'
+        f"{escape(column.header)}</th>"
+        for column in shown
     )
-    ahead = front(table.rows, table.higher_is_better)
+    ahead = front(table.rows, table.primary.higher_is_better)
     backbones, families = (sorted({getattr(row, key) for row in table.rows}) for key in ("backbone", "family"))
     backbone, family = ({value: index for index, value in enumerate(values)} for values in (backbones, families))
     lines = [

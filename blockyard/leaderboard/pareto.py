@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from itertools import product
 
-from blockyard.leaderboard.columns import headed, operations, value_text, with_interval
+from blockyard.leaderboard.columns import operations, with_interval
 from blockyard.leaderboard.tables import Row, Table
 
 WIDTH, HEIGHT = 720, 400
@@ -81,13 +81,14 @@ def plot(table: Table, name: str) -> str:
         name: Prefix of the ids in the picture.
     """
     x, y = _axes(table)
-    on_front = front(table.rows, table.higher_is_better)
+    on_front = front(table.rows, table.primary.higher_is_better)
     numbered = [(number, row, row.experiment in on_front) for number, row in enumerate(table.rows, 1)]
     ahead = sorted((item for item in numbered if item[2]), key=lambda item: (item[1].macs, item[0]))
     few = len(numbered) <= MANY
     line = " ".join(f"{x.at(row.macs):.1f},{y.at(row.score.mean):.1f}" for _, row, _ in ahead)
     said = "; ".join(
-        f"{number}, {row.block}: {operations(row.macs)} MACs, {table.primary} {with_interval(row.score, table.primary)}"
+        f"{number}, {row.block}: {operations(row.macs)} MACs, "
+        f"{table.primary.name} {with_interval(row.score, table.primary)}"
         for number, row, _ in ahead[:20]
     )
     summary = (
@@ -96,7 +97,7 @@ def plot(table: Table, name: str) -> str:
     return "\n".join(
         [
             f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="{name}-title {name}-desc">',
-            f'<title id="{name}-title">{escape(table.primary)} against MACs</title>',
+            f'<title id="{name}-title">{escape(table.primary.name)} against MACs</title>',
             f'<desc id="{name}-desc">{escape(summary)}</desc>',
             f'<clipPath id="{name}-area"><rect x="{LEFT}" y="{TOP}" width="{WIDTH - LEFT - RIGHT}" '
             f'height="{HEIGHT - TOP - BOTTOM}"/></clipPath>',
@@ -143,10 +144,10 @@ def _scales(table: Table, x: Axis, y: Axis) -> list[str]:
     ticks = y.ticks()
     for tick in ticks:
         lines.append(f"M{LEFT} {y.at(tick):.1f}H{WIDTH - RIGHT}")
-        text = value_text(tick, table.primary, ticks[1] - ticks[0] if len(ticks) > 1 else None)
+        text = table.primary.text(tick, ticks[1] - ticks[0] if len(ticks) > 1 else None)
         words.append(f'<text x="{LEFT - 8}" y="{y.at(tick) + 4:.1f}" text-anchor="end">{text}</text>')
     scale = ", logarithmic" if x.log else ""
-    title, name = f"MACs of one sample{scale}", escape(headed(table.primary))
+    title, name = f"MACs of one sample{scale}", escape(table.primary.heading)
     return [
         f'<path class="grid" d="{"".join(lines)}"/>',
         *words,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from typing import Any
 from blockyard import files
 from blockyard.leaderboard.identity import canonical, fingerprints_of, identity_of, seed_of
 from blockyard.leaderboard.labels import backbone_label, block_label, class_name
-from blockyard.leaderboard.validation import FIELDS, LATER, SCHEMA, SCHEMAS, field_problems
+from blockyard.leaderboard.validation import FIELDS, LATER, OMITTED, SCHEMA, SCHEMAS, field_problems, metric_of
+from blockyard.metrics import Metric, metric_named
 from blockyard.mistakes import printable
 
 RECORDS = Path("runs/records")
@@ -46,9 +47,12 @@ class Record:
         run: Hash of experiment and seed.
         seed: The seed.
         repeat: 0 for the first record of a run in its folder, then 1, 2, …: compared, never averaged in.
-        metrics: Name to value on the test split; scores are fractions.
+        metrics: Name to value on the test split: fractions, or what ``scales`` says.
         primary: The metric that the leaderboard ranks by.
         higher_is_better: Whether more of the primary metric is better.
+        scales: Name to unit, bounds (``low`` and ``high``, null where there is none) and direction of the metrics, and
+            scores of samples, that are no fractions, nor losses or counts that their names tell. A record without such
+            metrics does not have this field.
         test_samples: Samples in the test split.
         scores: Name of the .npz file with the scores of every test sample, beside the record.
         scores_sha256: Digest of that file.
@@ -91,6 +95,7 @@ class Record:
     metrics: dict[str, float]
     primary: str
     higher_is_better: bool
+    scales: dict[str, dict[str, Any]] = field(default_factory=dict)
     test_samples: int
     scores: str | None = None
     scores_sha256: str | None = None
@@ -116,6 +121,11 @@ class Record:
     commit: str | None = None
     finished: str
     schema: int = SCHEMA
+
+    def metric(self, name: str) -> Metric:
+        """What the numbers of a metric, or of a score of samples, mean."""
+        found = metric_of(name, self.scales[name]) if name in self.scales else metric_named(name)
+        return replace(found, higher_is_better=self.higher_is_better) if name == self.primary else found
 
 
 def described(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,7 +163,7 @@ def write(record: Record, directory: Path) -> Path:
     for repeat in count():
         path = file_of(record.run, repeat, directory)
         try:
-            files.create(path, _text(dataclasses.replace(record, repeat=repeat)))
+            files.create(path, _text(replace(record, repeat=repeat)))
         except FileExistsError:
             continue
         return path
@@ -171,7 +181,7 @@ def keep(record: Record, directory: Path) -> Path | None:
     """
     for repeat in count():
         path = file_of(record.run, repeat, directory)
-        numbered = dataclasses.replace(record, repeat=repeat)
+        numbered = replace(record, repeat=repeat)
         try:
             files.create(path, _text(numbered))
         except FileExistsError:
@@ -191,6 +201,7 @@ def _text(record: Record) -> bytes:
     fields = dataclasses.asdict(record)
     if record.schema < SCHEMA:
         fields = {name: value for name, value in fields.items() if name not in LATER}
+    fields = {name: value for name, value in fields.items() if value or name not in OMITTED}
     if found := problems(fields):
         raise RecordError("\n".join(f"record of run {record.run}: {line}" for line in found))
     return json.dumps(fields, indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from blockyard.leaderboard.columns import columns, the_backbone
+from blockyard.leaderboard.columns import columns, the_backbone, told_apart
 from blockyard.leaderboard.tables import Row, Table
 from blockyard.leaderboard.validation import cell
+from blockyard.metrics import Metric
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -71,25 +72,25 @@ def markdown(tables: Sequence[Table]) -> str:
 
 def comma_separated(tables: Sequence[Table]) -> str:
     """One line a row of any table, in plain units: fractions, counts, samples/s, bytes; empty where unknown."""
-    metrics = sorted({metric for table in tables for row in table.rows for metric in row.others})
+    metrics = told_apart((metric for table in tables for row in table.rows for metric in row.others), _plain_name)
+    primaries = told_apart((table.primary for table in tables), _plain_name)
     names = ["task", "data", "block", "backbone", "experiment", "baseline", "primary", "seeds"]
     names += ["score", "score_ci95", "difference", "difference_ci95", "pairs", "items_low", "items_high", "p_holm"]
-    names += [name for metric in metrics for name in (metric, f"{metric}_ci95")]
+    names += [name for metric in metrics.values() for name in (metric, f"{metric}_ci95")]
     names += ["parameters", "macs", "throughput", "peak_memory"]
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(names)
+    writer.writerow(map(cell, names))
     for table in tables:
         for row in table.rows:
-            writer.writerow(map(cell, _plain(table, row, metrics)))
+            writer.writerow(map(cell, _plain(table, row, primaries[table.primary], metrics)))
     return buffer.getvalue()
 
 
 def title(table: Table) -> str:
     """Task, data set and backbone, if there is one alone, and what the table is ranked by."""
-    direction = "higher" if table.higher_is_better else "lower"
     backbone = the_backbone(table)
-    return f"{table.task} on {table.data}{f', {backbone}' if backbone else ''}: {table.primary}, {direction} is better"
+    return f"{table.task} on {table.data}{f', {backbone}' if backbone else ''}: {table.primary}"
 
 
 def cells(table: Table) -> list[list[str]]:
@@ -103,12 +104,12 @@ def _labels(table: Table) -> int:
     return sum(column.label for column in columns(table))
 
 
-def _plain(table: Table, row: Row, metrics: Sequence[str]) -> list[object]:
+def _plain(table: Table, row: Row, primary: str, metrics: Iterable[Metric]) -> list[object]:
     """Values for CSV; None becomes an empty cell."""
     others = [row.others.get(metric) for metric in metrics]
     difference, items = row.difference, row.items
     return [
-        *(table.task, table.data, row.block, row.backbone, row.experiment, row.baseline, table.primary, row.score.n),
+        *(table.task, table.data, row.block, row.backbone, row.experiment, row.baseline, primary, row.score.n),
         *(row.score.mean, row.score.half_width),
         *((difference.mean, difference.half_width, difference.n) if difference else (None, None, 0)),
         *((items.low, items.high) if items else (None, None)),
@@ -116,6 +117,10 @@ def _plain(table: Table, row: Row, metrics: Sequence[str]) -> list[object]:
         *(value for other in others for value in ((other.mean, other.half_width) if other else (None, None))),
         *(row.parameters, row.macs, row.throughput, row.peak_memory),
     ]
+
+
+def _plain_name(metric: Metric) -> str:
+    return f"{metric.name} {metric.unit}".strip()
 
 
 def _escaped(text: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from blockyard.leaderboard.record import Record
-from blockyard.leaderboard.validation import FIELDS, LATER, SCHEMA, Rule
+from blockyard.leaderboard.validation import FIELDS, FRACTIONS, LATER, OMITTED, SCHEMA, Rule
 
 PATH = Path(__file__).with_name("record.schema.json")
 """The published schema."""
@@ -29,9 +29,11 @@ def json_schema() -> dict[str, Any]:
         "title": f"Record of a blockyard run, version {SCHEMA}",
         "description": "One trained and tested network.",
         "type": "object",
-        "required": [name for name in FIELDS if name not in LATER],
+        "required": [name for name in FIELDS if name not in (*LATER, *OMITTED)],
         "additionalProperties": False,
         "properties": {name: {"description": words[name], **_values(rule)} for name, rule in FIELDS.items()},
+        "if": {"required": list(OMITTED)},
+        "else": {"properties": {"metrics": {"type": "object", "patternProperties": FRACTIONS}}},
     }
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.lib import format as npy
 
 from blockyard import files
-from blockyard.leaderboard.validation import is_fraction
+from blockyard.metrics import Metric, metric_named
 from blockyard.mistakes import printable
 
 Scores = Mapping[str, np.ndarray]
@@ -20,7 +20,7 @@ Scores = Mapping[str, np.ndarray]
 LARGEST = 256 * files.MIB
 """Bytes that a file of scores may have, and that its arrays may have together."""
 ROUNDING = 1e-6
-"""A mean of float32 ones may be that much more than 1."""
+"""A mean of float32 ones may be that much more than 1, and any mean that share beyond its bounds."""
 _READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
@@ -83,21 +83,25 @@ def arrays(content: bytes, sha256: str) -> dict[str, np.ndarray]:
         raise ValueError(printable(str(error))) from None
 
 
-def impossible(scores: Scores, samples: int) -> str | None:
+def impossible(scores: Scores, samples: int, metric: Callable[[str], Metric] = metric_named) -> str | None:
     """What is wrong with the values of scores, if anything.
 
     Args:
         scores: Metric to one number a test sample, ``(n,)``.
         samples: How many there should be.
+        metric: What the numbers under a name mean.
     """
     for name, values in scores.items():
         if len(values) != samples:
             return f"{name!r} has {len(values)} values; the record says {samples} test samples"
         if values.dtype.kind == "f" and np.isnan(values).any():
             return f"{name!r} holds nan"
-        outside = values[(values < 0) | (values > 1 + ROUNDING)]
-        if is_fraction(name) and len(outside):
-            return f"{name!r} holds {outside[0]}; allowed are fractions from 0 to 1"
+        meant = metric(name)
+        low, high = map(np.float64, meant.ends)  # of this type: half precision knows no number as large
+        outside = values[(values < low - ROUNDING * abs(low)) | (values > high + ROUNDING * abs(high))]
+        if len(outside):
+            allowed = "are fractions from 0 to 1" if meant.is_fraction else f"is {meant.allowed}"
+            return f"{name!r} holds {outside[0]}; allowed {allowed}"
     return None
 
 

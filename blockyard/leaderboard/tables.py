@@ -24,6 +24,7 @@ from blockyard.leaderboard.notes import (
 )
 from blockyard.leaderboard.record import Record
 from blockyard.leaderboard.statistics import Estimate, estimate, holm, paired_difference, paired_p_value
+from blockyard.metrics import Metric
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Row:
         items: The interval of that difference over test items; None where scores are missing.
         p: Significance of that difference over seeds, corrected for the comparisons of the table; None below five
             pairs.
-        others: The other metrics that every run has.
+        others: The other metrics that every run has, and states alike.
         parameters: Parameters of the network.
         macs: Multiply–accumulates for one sample.
         throughput: Samples a second on the table's hardware; None if never measured there.
@@ -57,7 +58,7 @@ class Row:
     difference: Estimate | None
     items: Interval | None
     p: float | None
-    others: dict[str, Estimate]
+    others: dict[Metric, Estimate]
     parameters: int
     macs: int
     throughput: float | None
@@ -77,21 +78,21 @@ class Table:
         task: Class of the task.
         data: What the data are called; where records tell, with their fingerprint.
         primary: The metric that rows are ranked by.
-        higher_is_better: Whether more of it is better.
         rows: By backbone and baseline; a baseline first, then the best first.
         notes: What a reader has to know to read the numbers right, a line each.
     """
 
     task: str
     data: str
-    primary: str
-    higher_is_better: bool
+    primary: Metric
     rows: list[Row]
     notes: list[str]
 
 
 def tables(records: Iterable[Record], folders: Sequence[Path] = ()) -> list[Table]:
-    """One table for every task and test set, in alphabetical order; a pure function of the records.
+    """One table for every task, test set and primary metric, in alphabetical order; a pure function of the records.
+
+    Two records that state a unit, bounds or a direction of their own for a metric of the same name have two metrics.
 
     Args:
         records: Any records.
@@ -99,10 +100,11 @@ def tables(records: Iterable[Record], folders: Sequence[Path] = ()) -> list[Tabl
     """
     groups: dict[tuple[Any, ...], list[Record]] = {}
     for record in records:
-        key = (record.task, record.data, record.primary, record.higher_is_better, *tested_data(record))
+        primary = record.metric(record.primary)
+        key = (record.task, record.data, primary.name, primary.higher_is_better, *tested_data(record), primary)
         groups.setdefault(key, []).append(record)
     stored = StoredScores(folders) if folders else None
-    return [_table(groups[key], stored) for key in sorted(groups)]
+    return [_table(groups[key], stored) for key in sorted(groups, key=lambda key: (*key[:-1], str(key[-1])))]
 
 
 def _table(records: Sequence[Record], stored: StoredScores | None) -> Table:
@@ -121,7 +123,8 @@ def _table(records: Sequence[Record], stored: StoredScores | None) -> Table:
             missing[names[key]] = str(reason)
     rows = _corrected(rows)
     first = firsts[0]
-    sign = -1 if first.higher_is_better else 1
+    primary = first.metric(first.primary)
+    sign = -1 if primary.higher_is_better else 1
     rows.sort(key=lambda row: (row.backbone, row.baseline, not row.is_baseline, sign * row.score.mean, row.block))
     notes = measurement_notes(firsts, inference, training)
     notes += comparison_notes(
@@ -131,13 +134,14 @@ def _table(records: Sequence[Record], stored: StoredScores | None) -> Table:
     notes += warnings(firsts, counted.rows.values())
     notes += [superseded_note(*pair) for pair in counted.superseded]
     notes += [repeat_note(*pair) for pair in counted.repeats]
-    return Table(first.task, data_title(firsts), first.primary, first.higher_is_better, rows, notes)
+    return Table(first.task, data_title(firsts), primary, rows, notes)
 
 
 def _row(name: str, runs: Sequence[Record], baseline: Sequence[Record], inference: Any, training: Any) -> Row:
     first = runs[0]
     # a mean over some of the seeds stands beside means over all of them as if it could be compared
-    others = sorted(set.intersection(*(set(run.metrics) for run in runs)) - {first.primary})
+    others = set.intersection(*({run.metric(name) for name in run.metrics} for run in runs))
+    others.discard(first.metric(first.primary))
     scores, reference = ({run.seed: run.metrics[first.primary] for run in side} for side in (runs, baseline))
     return Row(
         block=name,
@@ -149,7 +153,7 @@ def _row(name: str, runs: Sequence[Record], baseline: Sequence[Record], inferenc
         difference=paired_difference(scores, reference),
         items=None,
         p=paired_p_value(scores, reference),
-        others={metric: estimate([run.metrics[metric] for run in runs]) for metric in others},
+        others={metric: estimate([run.metrics[metric.name] for run in runs]) for metric in others},
         parameters=first.parameters,
         macs=first.macs,
         throughput=_mean(run.throughput for run in runs if inference_setting(run) == inference),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
+
+from blockyard.metrics import LARGEST, UNIT, Metric, is_number, metric_named
 
 SCHEMA = 2
 """Version of the format."""
@@ -14,6 +16,8 @@ SCHEMAS = (1, 2)
 """Those that are read. The first had no fingerprints of data, and not the fields of :data:`LATER`."""
 LATER = ("planned_steps", "complete", "checkpoint", "batch_norm")
 """Fields that the second version brought."""
+OMITTED = ("scales",)
+"""Fields that a record does not have where they are empty."""
 CHECKPOINTS = ("best", "last", "other")
 
 MEMORY_KINDS = ("cuda", "process RSS")
@@ -37,21 +41,16 @@ class Rule(NamedTuple):
     optional: bool = False
 
 
-def _number(value: Any) -> bool:
-    # the bound keeps sums finite; NaN fails the comparison
-    return isinstance(value, int | float) and not isinstance(value, bool) and -1e18 <= value <= 1e18
-
-
 def _whole(at_least: int) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, int) and _number(value) and value >= at_least
+    return lambda value: isinstance(value, int) and is_number(value) and value >= at_least
 
 
 def _positive(value: Any) -> bool:
-    return _number(value) and value > 0
+    return is_number(value) and value > 0
 
 
 def _not_negative(value: Any) -> bool:
-    return _number(value) and value >= 0
+    return is_number(value) and value >= 0
 
 
 def _text(value: Any) -> bool:
@@ -84,7 +83,8 @@ def _shallow(value: Any) -> bool:
 
 
 _ANY_LINE = {"type": "string", "maxLength": 500}
-_ANY_NUMBER = {"type": "number", "minimum": -1e18, "maximum": 1e18}
+_ANY_NUMBER = {"type": "number", "minimum": -LARGEST, "maximum": LARGEST}
+_ANY_FLAG = {"type": "boolean"}
 
 _LINE = Rule(_text, "one line of text", _ANY_LINE)
 _OPTIONAL_LINE = _LINE._replace(optional=True)
@@ -92,11 +92,25 @@ _ID = Rule(_matches("[0-9a-f]{12}"), "12 hexadecimal digits", {"type": "string",
 _SHA256 = Rule(
     _matches("[0-9a-f]{64}"), "64 hexadecimal digits", {"type": "string", "pattern": "^[0-9a-f]{64}$"}, optional=True
 )
-_FLAG = Rule(lambda value: isinstance(value, bool), "true or false", {"type": "boolean"})
+_FLAG = Rule(lambda value: isinstance(value, bool), "true or false", _ANY_FLAG)
 _COUNT = Rule(_whole(1), "a whole number, 1 or more", {"type": "integer", "minimum": 1, "maximum": 10**18})
 _AMOUNT = Rule(_whole(0), "a whole number, 0 or more", {"type": "integer", "minimum": 0, "maximum": 10**18})
 _OPTIONAL_AMOUNT = _AMOUNT._replace(optional=True)
 _DURATION = Rule(_not_negative, "a finite number from 0 to 1e18", {**_ANY_NUMBER, "minimum": 0}, optional=True)
+
+_SCALE: dict[str, Any] = {
+    "type": "object",
+    "required": ["unit", "low", "high", "higher_is_better"],
+    "additionalProperties": False,
+    "properties": {
+        "unit": {"type": "string", "maxLength": UNIT},
+        "low": {"anyOf": [_ANY_NUMBER, {"type": "null"}]},
+        "high": {"anyOf": [_ANY_NUMBER, {"type": "null"}]},
+        "higher_is_better": _ANY_FLAG,
+    },
+}
+FRACTIONS = {r"^(?!missing_|loss$|.*_loss$)": {"type": "number", "minimum": 0, "maximum": 1}}
+"""Which metrics of a record without ``scales`` are fractions, in JSON Schema."""
 
 FIELDS: dict[str, Rule] = {
     "schema": Rule(lambda value: value in SCHEMAS, " or ".join(map(str, SCHEMAS)), {"enum": list(SCHEMAS)}),
@@ -113,15 +127,15 @@ FIELDS: dict[str, Rule] = {
     "metrics": Rule(
         lambda value: isinstance(value, dict) and len(value) > 0,
         "a mapping of names to values",
-        {
-            "type": "object",
-            "minProperties": 1,
-            "additionalProperties": _ANY_NUMBER,
-            "patternProperties": {r"^(?!missing_|loss$|.*_loss$)": {"type": "number", "minimum": 0, "maximum": 1}},
-        },
+        {"type": "object", "minProperties": 1, "additionalProperties": _ANY_NUMBER},
     ),
     "primary": _LINE,
     "higher_is_better": _FLAG,
+    "scales": Rule(
+        lambda value: isinstance(value, dict),
+        "a mapping of names to unit, low, high and higher_is_better",
+        {"type": "object", "additionalProperties": _SCALE},
+    ),
     "test_samples": _COUNT,
     "scores": Rule(
         _matches(r"[\w-][\w.-]*\.npz"),
@@ -170,45 +184,72 @@ FIELDS: dict[str, Rule] = {
 
 def field_problems(fields: Mapping[str, Any]) -> list[str]:
     """What is wrong with the fields one by one, a line each."""
-    known = [name for name in FIELDS if fields.get("schema") == SCHEMA or name not in LATER]
+    later = () if fields.get("schema") == SCHEMA else (*LATER, *OMITTED)
+    known = [name for name in FIELDS if name not in later]
     found = [_unknown(name) for name in fields if name not in known]
-    found += [f"{name}: missing; allowed is {FIELDS[name].allowed}" for name in known if name not in fields]
+    missing = [name for name in known if name not in fields and name not in OMITTED]
+    found += [f"{name}: missing; allowed is {FIELDS[name].allowed}" for name in missing]
     for name, rule in FIELDS.items():
         value = fields.get(name)
         if name in fields and not (value is None and rule.optional) and not rule.accepts(value):
             found.append(f"{name}: {_shown(value)}; allowed is {rule.allowed}{' or null' if rule.optional else ''}")
-    return found or [*_metric_problems(fields["metrics"], fields["primary"]), *_score_problems(fields)]
+    return found or _scale_problems(fields) or [*_metric_problems(fields), *_score_problems(fields)]
 
 
-def _metric_problems(metrics: Mapping[str, Any], primary: str) -> list[str]:
-    """Scores are fractions; only losses and counts, known by their name, may be more than 1."""
+def _scale_problems(fields: Mapping[str, Any]) -> list[str]:
     found = []
-    for name, value in metrics.items():
-        if not _text(name):
-            found.append(f"metrics: {_shown(name)}; allowed is one line of text as a name")
-        elif not _number(value):
-            found.append(f"metrics.{name}: {_shown(value)}; allowed is a finite number within ±1e18")
-        elif is_fraction(name) and not 0 <= value <= 1:
-            found.append(f"metrics.{name}: {value!r}; allowed is a fraction from 0 to 1")
+    for name, scale in fields.get("scales", {}).items():
+        try:
+            stated = metric_of(name, scale)
+        except ValueError as error:
+            found.append(f"scales: {error}")
+            continue
+        if name == fields["primary"] and stated.higher_is_better != fields["higher_is_better"]:
+            found.append(f"scales: metric {name}: higher_is_better is not what the record says of its primary metric")
+    return found
+
+
+def metric_of(name: str, scale: Any) -> Metric:
+    """A metric as a record states it.
+
+    Raises:
+        ValueError: If it is none; one line.
+    """
+    if not _text(name):
+        raise ValueError(f"{_shown(name)}; allowed is one line of text as a name")
+    if not isinstance(scale, dict) or scale.keys() != _SCALE["properties"].keys():
+        raise ValueError(f"metric {name}: {_shown(scale)}; allowed are {', '.join(_SCALE['required'])}")
+    return Metric(name, **scale)
+
+
+def _metric_problems(fields: Mapping[str, Any]) -> list[str]:
+    """What is not within the bounds that the record states; what it states none of is known by its name."""
+    metrics, primary = fields["metrics"], fields["primary"]
+    stated = [metric_of(name, scale) for name, scale in fields.get("scales", {}).items()]
+    found = [problem for name, value in metrics.items() if (problem := value_problem(name, value, stated))]
     if primary not in metrics:
         found.append(f"primary: {primary!r}; allowed is one of the metrics: {', '.join(map(str, metrics))}")
     return found
+
+
+def value_problem(name: str, value: Any, stated: Iterable[Metric]) -> str | None:
+    """What is wrong with a metric's value, if anything; one line.
+
+    Args:
+        name: The metric.
+        value: Its value.
+        stated: What is said of metrics.
+    """
+    if not _text(name):
+        return f"metrics: {_shown(name)}; allowed is one line of text as a name"
+    metric = metric_named(name, stated)
+    return None if metric.allows(value) else f"metrics.{name}: {_shown(value)}; allowed is {metric.allowed}"
 
 
 def _score_problems(fields: Mapping[str, Any]) -> list[str]:
     if (fields["scores"] is None) == (fields["scores_sha256"] is None):
         return []
     return ["scores_sha256: allowed is a digest where scores names a file, and null where it does not"]
-
-
-def is_fraction(metric: str) -> bool:
-    """Whether a metric is a score between 0 and 1, and neither a loss (``triplet_loss``) nor a count."""
-    return not (metric == "loss" or metric.endswith("_loss") or is_count(metric))
-
-
-def is_count(metric: str) -> bool:
-    """Whether a metric counts what a result lacks (``missing_videos``)."""
-    return metric.startswith("missing_")
 
 
 def cell(value: object) -> object:

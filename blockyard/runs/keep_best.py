@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -17,7 +17,7 @@ from blockyard import files
 
 
 class KeepBest(ModelCheckpoint):
-    """Writes ``best.ckpt`` whenever the metric on the validation split is higher than ever in this run.
+    """Writes ``best.ckpt`` whenever the metric on the validation split is better than ever in this run.
 
     The score travels with the file: a run that goes on in another folder, or from a checkpoint elsewhere, takes
     ``best.ckpt`` along from beside that checkpoint. Lightning forgets the best when the folder has changed, and then
@@ -26,16 +26,17 @@ class KeepBest(ModelCheckpoint):
     Args:
         folder: Where it goes.
         metric: What is highest, ``val/…``.
+        mode: ``min`` if what is lowest is best.
     """
 
     only_watches: ClassVar[bool] = True
 
-    def __init__(self, folder: Path, metric: str) -> None:
+    def __init__(self, folder: Path, metric: str, mode: Literal["min", "max"] = "max") -> None:
         super().__init__(
             folder,
             "best",
             monitor=metric,
-            mode="max",
+            mode=mode,
             save_on_train_epoch_end=False,
             enable_version_counter=False,
         )
@@ -66,6 +67,14 @@ class KeepBest(ModelCheckpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Nothing: :meth:`on_load_checkpoint` has done it."""
 
+    def _monitor_candidates(self, trainer: Trainer) -> dict[str, Tensor]:
+        """What checkpoints are judged by; an infinite score, which no record may hold, is the worst, as NaN is."""
+        candidates = super()._monitor_candidates(trainer)
+        score = candidates.get(str(self.monitor))
+        if score is not None and score.isinf():
+            candidates[str(self.monitor)] = torch.full_like(score, torch.nan)
+        return candidates
+
     def _score_in(self, checkpoint: dict[str, Any]) -> Tensor | None:
         """The best score that a checkpoint knows."""
         score = self._state_in(checkpoint).get("best_model_score")
@@ -74,8 +83,10 @@ class KeepBest(ModelCheckpoint):
     def _state_in(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
         """The state of this callback in a checkpoint, also in one from when Lightning's own class kept it."""
         states = checkpoint.get("callbacks", {})
-        kept = (state for name, state in states.items() if name.startswith(("KeepBest{", "ModelCheckpoint{")))
-        return next((state for state in kept if state.get("monitor") == self.monitor), {})
+        # of a task whose direction has changed since, the best so far was the worst
+        mode = f"'mode': '{self.mode}'"
+        same = (name for name in states if name.startswith(("KeepBest{", "ModelCheckpoint{")) and mode in name)
+        return next((states[name] for name in same if states[name].get("monitor") == self.monitor), {})
 
     def _is_as_good(self, file: Path, score: Tensor) -> bool:
         """Whether a file has weights of that score; of a better one, if it was written after the last checkpoint."""
@@ -83,7 +94,7 @@ class KeepBest(ModelCheckpoint):
             found = self._score_in(torch.load(file, map_location="cpu", weights_only=True, mmap=True))
         except Exception:  # torch raises many types for a file that is missing, cut off or no checkpoint
             return False
-        return found is not None and bool(found >= score)
+        return found is not None and bool(found >= score if self.mode == "max" else found <= score)
 
 
 def refuse_other_keepers(trainer: Trainer) -> None:

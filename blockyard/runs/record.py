@@ -12,16 +12,17 @@ from typing import Any, ClassVar
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import nn
 
 from blockyard.costs import count_macs, count_parameters, measure_throughput
 from blockyard.leaderboard import record
 from blockyard.leaderboard.bootstrap import averaged_score, bootstrap_mean
-from blockyard.leaderboard.columns import headed, value_text
-from blockyard.leaderboard.scores import write_scores
+from blockyard.leaderboard.scores import impossible, write_scores
 from blockyard.leaderboard.validation import CHECKPOINTS
-from blockyard.runs import machine
+from blockyard.metrics import Metric, digits, primary_of, stated_by
+from blockyard.runs import machine, measured
 from blockyard.runs.position import epochs_done, planned_steps
 
 KEY = "training_cost"
@@ -47,7 +48,8 @@ class RunRecord(Callback):
     same record as a test right after ``fit``. Costs are those of the weights that are tested.
 
     The module must have ``network``, ``primary_metric``, after a test epoch ``sample_scores`` (name to ``(n,)``),
-    and log its metrics as ``test/<name>``; the data module must have ``input_shape``, ``(C, *S)``.
+    and log its metrics as ``test/<name>``; what its ``metrics`` do not state is known by the names (see
+    :func:`~blockyard.metrics.metric_named`). The data module must have ``input_shape``, ``(C, *S)``.
 
     Args:
         directory: Where records go.
@@ -66,15 +68,20 @@ class RunRecord(Callback):
         self._cost: dict[str, Any] = {}
         self._planned: int | None = None
         self._started: float | None = None
+        self._unseen: set[Metric] = set()
+        self._refused: list[str] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Check the configuration now: after days of training would be late.
+        """Check the configuration, and what the task states of its metrics, now: after days of training would be late.
 
         Raises:
-            ValueError: If a run with this configuration can't have a record.
+            ValueError: If a run with this configuration, or of this task, can't have a record.
         """
+        self._refused = []
         if stage in ("fit", "test") and not _is_trial(trainer):
             record.described(self._configuration())
+        if stage in ("fit", "test"):
+            self._unseen = {primary_of(pl_module), *stated_by(pl_module)}
         if stage == "fit":
             self._cost, self._started = {}, None
 
@@ -83,6 +90,15 @@ class RunRecord(Callback):
         machine.reset_peak_memory(pl_module.device)
         self._planned = planned_steps(trainer)
         self._started = time.perf_counter()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look at the first number of each metric, before many epochs are trained for a test that makes no record.
+
+        Raises:
+            ValueError: If it is out of the metric's bounds.
+        """
+        if trainer.state.fn == TrainerFn.FITTING:
+            self._unseen = measured.look_at(trainer, pl_module, self._unseen)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop the clock."""
@@ -97,10 +113,10 @@ class RunRecord(Callback):
         self._cost = checkpoint.get(KEY, {})
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the record.
+        """Write the record, unless a metric's value is impossible: then say all that was measured.
 
         Raises:
-            RecordError: If a measured value is impossible.
+            RecordError: If another measured value is impossible.
         """
         if _is_trial(trainer) or not trainer.is_global_zero:
             return
@@ -113,24 +129,42 @@ class RunRecord(Callback):
             rank_zero_warn(f"no record: tested in {trainer.precision}, trained in {trained}")
             return
         task: Any = pl_module
+        metrics = measured.in_test(trainer)
+        self._refused = measured.problems(task, metrics)
+        if self._refused:
+            print("tested: " + ", ".join(f"{name} {digits(value)}" for name, value in metrics.items()))
+            return
         scores = {name: values.cpu().numpy() for name, values in task.sample_scores.items()}
-        written = self._record(trainer, task, scores)
+        written = self._record(trainer, task, metrics, scores)
+        if problem := impossible(scores, written.test_samples, written.metric):
+            rank_zero_warn(f"scores of samples: {problem}; leaderboard add will refuse this record")
         path = record.write(written, self.directory)
         if line := _interval_over_items(written, scores):
             print(line)
         print(f"record: {path}")
 
-    def _record(self, trainer: Any, task: Any, scores: dict[str, Any]) -> record.Record:
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse what :meth:`on_test_end` found impossible, now that reports and tables have been written.
+
+        Raises:
+            RecordError: If there is something; one line.
+        """
+        if self._refused:
+            again = "no record; then test the same checkpoint again, nothing has to be trained anew"
+            raise record.RecordError(f"{'; '.join(self._refused)}: {again}")
+
+    def _record(self, trainer: Any, task: Any, metrics: dict[str, float], scores: dict[str, Any]) -> record.Record:
         config = self._configuration()
         facts = record.described(config)
         training: dict[str, Any] = {name: self._cost.get(name) for name in TRAINING}
         file, digest = write_scores(scores, self.directory, facts["run"])
-        metrics = trainer.callback_metrics.items()
+        primary = primary_of(task)
         return record.Record(
             **facts,
-            metrics={name.removeprefix("test/"): _number(value) for name, value in metrics if name.startswith("test/")},
-            primary=task.primary_metric,
-            higher_is_better=getattr(task, "higher_is_better", True),
+            metrics=metrics,
+            primary=primary.name,
+            higher_is_better=primary.higher_is_better,
+            scales=measured.scales(task, {*metrics, *scores}),
             test_samples=len(next(iter(scores.values()))),
             scores=file,
             scores_sha256=digest,
@@ -215,21 +249,16 @@ def _interval_over_items(written: record.Record, scores: dict[str, Any]) -> str 
         items = scores[averaged_score([(written, scores)])]
     except ValueError:
         return None
-    name, interval = written.primary, bootstrap_mean(items)
+    primary, interval = written.metric(written.primary), bootstrap_mean(items)
+    said = f"{primary.heading} {primary.text(written.metrics[primary.name])}"
     if interval is None:
-        value = value_text(written.metrics[name], name)
-        return f"{headed(name)} {value} of each of {len(items):,} items: that all score alike gives no interval"
-    ends = f"{value_text(interval.low, name)} … {value_text(interval.high, name)}"
-    return f"{headed(name)} {value_text(written.metrics[name], name)}, 95 % interval over {len(items):,} items: {ends}"
+        return f"{said} of each of {len(items):,} items: that all score alike gives no interval"
+    ends = f"{primary.text(interval.low)} … {primary.text(interval.high)}"
+    return f"{said}, 95 % interval over {len(items):,} items: {ends}"
 
 
 def _is_trial(trainer: Any) -> bool:
     return bool(trainer.fast_dev_run)
-
-
-def _number(value: torch.Tensor) -> float:
-    """A float32 metric with the digits that it has: a rounded mean of ones may be 1.0000001, which is no score."""
-    return float(f"{value.item():.7g}")
 
 
 def sha256_of(path: str | Path) -> str:

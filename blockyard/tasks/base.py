@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from blockyard.analysis.probe import Probe
 from blockyard.blocks import Block
+from blockyard.metrics import Metric
 from blockyard.plugging import Plug, apply_plugs
 from blockyard.runs.position import share_of_step
 from blockyard.tasks.single_values import naming_layers
@@ -70,7 +71,10 @@ class Task(LightningModule):
     """
 
     primary_metric: ClassVar[str]
-    """The metric that the leaderboard ranks by; more is better."""
+    """The metric that the leaderboard ranks by, that ``best.ckpt`` is chosen by and early stopping looks at."""
+    metrics: ClassVar[tuple[Metric, ...]] = ()
+    """Unit, bounds and direction of what is logged, or kept of samples, and is no fraction of which more is better; a
+    loss, called ``loss`` or ``…_loss``, and a count, ``missing_…``, need not be stated."""
     output: ClassVar[str] = "what the network gives"
     """What an exported network gives, and how it is read, for whoever runs it elsewhere."""
     named: ClassVar[bool] = False

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 
+from blockyard.metrics import primary_of
+
 
 class StopEarly(EarlyStopping):
-    """Ends the training when the task's primary metric on the validation split has not risen for a while.
+    """Ends the training when the task's primary metric on the validation split has not become better for a while.
 
     A run that was killed after it had come to its end does not begin another epoch when it is resumed.
 
     Args:
-        patience: Validations in a row without a rise.
-        min_delta: A rise is one by more than this.
+        patience: Validations in a row that were none the better.
+        min_delta: Better is what is better by more than this.
 
     Raises:
         ValueError: If ``patience`` is not positive.
@@ -30,8 +32,10 @@ class StopEarly(EarlyStopping):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Learn what the task ranks by."""
-        task: Any = pl_module
-        self.monitor = f"val/{task.primary_metric}"
+        primary = primary_of(pl_module)
+        self.monitor = f"val/{primary.name}"
+        if self.mode != primary.mode:  # Lightning keeps both with the sign that the mode has
+            self.mode, self.min_delta, self.best_score = primary.mode, -self.min_delta, -self.best_score
         super().setup(trainer, pl_module, stage)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from blockyard.leaderboard.pareto import MANY, NUMBERED, Axis, front, plot
 from blockyard.leaderboard.statistics import estimate
 from blockyard.leaderboard.tables import Row, Table
+from blockyard.metrics import metric_named
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -34,7 +35,7 @@ def a_row(score, macs, name="row", seeds=3, baseline=False):
 
 
 def picture(rows, primary="top1"):
-    table = Table("ImageClassification", "Digits", primary, True, rows, [])
+    table = Table("ImageClassification", "Digits", metric_named(primary), rows, [])
     return ElementTree.fromstring(plot(table, "t").replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" '))
 
 
@@ -112,7 +113,7 @@ def test_the_picture_is_described_in_words():
 )
 def test_any_rows_can_be_drawn(rows):
     assert len(marks(picture(rows))) == len(rows)
-    assert "nan" not in plot(Table("T", "D", "loss", False, rows, []), "t")
+    assert "nan" not in plot(Table("T", "D", metric_named("loss"), rows, []), "t")
 
 
 def test_names_do_not_lie_on_each_other():

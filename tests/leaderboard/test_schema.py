@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from blockyard.leaderboard.record import problems
 from blockyard.leaderboard.schema import DIALECT, PATH, json_schema
-from blockyard.leaderboard.validation import FIELDS, LATER, SCHEMAS
+from blockyard.leaderboard.validation import FIELDS, LATER, OMITTED, SCHEMAS
 
 COMMITTED = sorted((Path(__file__).parents[2] / "leaderboard" / "records").glob("*.json"))
+DECIBEL = {"unit": "dB", "low": 0, "high": None, "higher_is_better": True}
 TYPES = {
     "object": dict,
     "array": list,
@@ -24,7 +25,7 @@ TYPES = {
     "null": type(None),
 }
 KEYWORDS = {"type", "const", "enum", "minimum", "maximum", "exclusiveMinimum", "maxLength", "pattern", "minProperties",
-            "additionalProperties", "patternProperties", "items", "anyOf", "description", "format"}  # fmt: skip
+            "additionalProperties", "patternProperties", "properties", "required", "items", "anyOf", "description", "format"}  # fmt: skip
 
 
 def fits(value, schema):
@@ -40,7 +41,8 @@ def fits(value, schema):
     if value is None or isinstance(value, bool):
         return True
     if isinstance(value, dict):
-        return len(value) >= schema.get("minProperties", 0) and all(_member(*item, schema) for item in value.items())
+        whole = len(value) >= schema.get("minProperties", 0) and value.keys() >= set(schema.get("required", ()))
+        return whole and all(_member(*item, schema) for item in value.items())
     if isinstance(value, list):
         return all(fits(item, schema["items"]) for item in value)
     if isinstance(value, str):
@@ -50,8 +52,20 @@ def fits(value, schema):
 
 
 def _member(name, value, schema):
+    if name in schema.get("properties", {}):
+        return fits(value, schema["properties"][name])
+    if schema.get("additionalProperties") is False:
+        return False
     named = [one for pattern, one in schema.get("patternProperties", {}).items() if re.search(pattern, name)]
     return all(fits(value, one) for one in named or [schema.get("additionalProperties", {"anyOf": [{"const": value}]})])
+
+
+def record_fits(fields):
+    """What a validator says of a whole record."""
+    schema = json_schema()
+    scaled = fits(fields, {"type": "object", **schema["if"]})
+    parts = [schema["properties"], {} if scaled else schema["else"]["properties"]]
+    return all(fits(fields[name], part[name]) for part in parts for name in part if name in fields)
 
 
 def accepted(name, value):
@@ -69,15 +83,15 @@ def test_it_names_its_dialect_and_version():
     assert published["$schema"] == DIALECT == "https://json-schema.org/draft/2020-12/schema"
     assert published["properties"]["schema"]["enum"] == list(SCHEMAS)
     assert list(published["properties"]) == list(FIELDS)
-    assert published["required"] == [name for name in FIELDS if name not in LATER]
+    assert published["required"] == [name for name in FIELDS if name not in (*LATER, *OMITTED)]
     assert all(field["description"] for field in published["properties"].values())
 
 
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
 def test_committed_records_fit(path):
-    fields, properties = json.loads(path.read_text()), json_schema()["properties"]
+    fields = json.loads(path.read_text())
     assert problems(fields) == []
-    assert [name for name in fields if not fits(fields[name], properties[name])] == []
+    assert record_fits(fields)
 
 
 def test_there_are_committed_records():
@@ -99,7 +113,7 @@ plain = st.recursive(
 
 @given(st.sampled_from(sorted(FIELDS)), plain)
 def test_whatever_the_validator_accepts_fits_the_schema(name, value):
-    if name not in ("metrics", "plugs") and accepted(name, value):
+    if name not in ("metrics", "plugs", "scales") and accepted(name, value):
         assert fits(value, json_schema()["properties"][name])
 
 
@@ -107,6 +121,18 @@ def test_whatever_the_validator_accepts_fits_the_schema(name, value):
     ("name", "values"),
     [
         ("metrics", [{}, {"top1": 1.2}, {"top1": -0.1}, {"top1": "0.9"}, {"loss": 1e19}, {"loss": True}, []]),
+        (
+            "scales",
+            [
+                None,
+                [],
+                {"psnr": {}},
+                {"psnr": DECIBEL | {"low": "0"}},
+                {"psnr": DECIBEL | {"unit": "d" * 13}},
+                {"psnr": DECIBEL | {"name": "x"}},
+                {"psnr": DECIBEL | {"higher_is_better": 1}},
+            ],
+        ),  # fmt: skip
         ("macs", [-1, 1.5, "3", None, 10**19]),
         ("throughput", [0, -1, 1e19]),
         ("peak_memory", [-5]),
@@ -125,13 +151,26 @@ def test_whatever_the_validator_accepts_fits_the_schema(name, value):
     ],
 )
 def test_both_refuse_impossible_values(make_record, name, values):
-    fields, schema = dataclasses.asdict(make_record(0.9)), json_schema()["properties"][name]
-    assert fits(fields[name], schema)
+    fields = dataclasses.asdict(make_record(0.9))
+    if name != "scales":
+        del fields["scales"]
+    assert record_fits(fields)
     for value in values:
-        assert not fits(value, schema)
+        assert not record_fits(fields | {name: value})
         assert problems(fields | {name: value})
 
 
 @pytest.mark.parametrize("metric", ["loss", "triplet_loss", "missing_videos"])
-def test_losses_and_counts_may_be_more_than_one(metric):
-    assert fits({metric: 7.5, "top1": 0.5}, json_schema()["properties"]["metrics"])
+def test_losses_and_counts_may_be_more_than_one(make_record, metric):
+    fields = dataclasses.asdict(make_record(0.5)) | {"metrics": {metric: 7.5, "top1": 0.5}}
+    del fields["scales"]
+    assert record_fits(fields)
+
+
+def test_what_has_a_scale_may_be_more_than_one_and_nothing_else(make_record):
+    fields = dataclasses.asdict(make_record(0.5)) | {"metrics": {"psnr": 31.5, "top1": 0.5}}
+    assert record_fits(fields | {"scales": {"psnr": DECIBEL}})
+    assert problems(fields | {"scales": {"psnr": DECIBEL}}) == []
+    del fields["scales"]
+    assert not record_fits(fields)
+    assert problems(fields) == ["metrics.psnr: 31.5; allowed is a fraction from 0 to 1"]

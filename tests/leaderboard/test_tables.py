@@ -11,6 +11,7 @@ from scipy import stats
 from blockyard.leaderboard.counting import count
 from blockyard.leaderboard.render import SHOWN, cells, comma_separated, markdown, print_tables, title
 from blockyard.leaderboard.tables import tables
+from blockyard.metrics import metric_named
 
 
 @pytest.fixture
@@ -256,4 +257,4 @@ def test_a_terminal_shows_the_first_rows_of_a_long_table_and_says_so(make_record
 def test_a_metric_that_not_every_seed_has_is_left_out(make_record):
     older = make_record(0.9, 0, metrics={"top1": 0.9, "loss": 1.0})
     newer = make_record(0.9, 1, metrics={"top1": 0.9, "loss": 3.0, "ece": 0.05})
-    assert rows([older, newer])["none"].others.keys() == {"loss"}
+    assert rows([older, newer])["none"].others.keys() == {metric_named("loss")}

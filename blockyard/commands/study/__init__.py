@@ -17,6 +17,7 @@ from blockyard.commands.study.plan import Run, expected, plan, summary
 from blockyard.commands.study.progress import Progress
 from blockyard.composing.preparing import prepare
 from blockyard.leaderboard import main as leaderboard
+from blockyard.metrics import Metric
 from blockyard.mistakes import nearest
 
 __all__ = ["Study", "configurations", "main", "read_study"]
@@ -139,13 +140,15 @@ def _means(study: Study, planned: list[Run | ValueError]) -> list[str]:
         if records := [record for record in found if record]:
             values = [record.metrics[record.primary] for record in records]
             label = " on ".join([records[0].block] + ([records[0].backbone] if len(study.backbones) > 1 else []))
-            lines.append(f"{label}: mean {records[0].primary} {mean_line(values)}")
+            lines.append(
+                f"{label}: mean {records[0].primary} {mean_line(values, records[0].metric(records[0].primary))}"
+            )
     return lines
 
 
-def mean_line(values: list[float]) -> str:
-    """Mean and standard deviation (n − 1) of scores, such as those of ten splits, and the scores themselves, in %."""
-    percent = [100 * value for value in values]
-    spread = f" ± {statistics.stdev(percent):.2f}" if len(percent) > 1 else ""
-    each = ", ".join(f"{value:.2f}" for value in percent)
-    return f"{statistics.fmean(percent):.2f}{spread} % over {len(percent)} runs ({each})"
+def mean_line(values: list[float], metric: Metric) -> str:
+    """Mean and standard deviation (n − 1) of scores, such as those of ten splits, and the scores themselves."""
+    spread = f" ± {metric.text(statistics.stdev(values))}" if len(values) > 1 else ""
+    unit = f" {metric.shown_unit}" if metric.shown_unit else ""
+    each = ", ".join(map(metric.text, values))
+    return f"{metric.text(statistics.fmean(values))}{spread}{unit} over {len(values)} runs ({each})"

@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 
 from blockyard.commands.study.plan import Run, duration
+from blockyard.metrics import digits
 from blockyard.mistakes import printable
 
 
@@ -60,7 +61,8 @@ class Progress:
         self.left -= 1
         record = run.record
         assert record is not None
-        score = f"test/{record.primary} {record.metrics[record.primary]:.4f}"
+        unit = record.metric(record.primary).unit
+        score = f"test/{record.primary} {digits(record.metrics[record.primary])}{f' {unit}' if unit else ''}"
         self._say(number, f"{run.name}: {score}, {duration(took)}{self._left()}")
 
     def failed(self, number: int, why: str, run: Run | None = None) -> None:

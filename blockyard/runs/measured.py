@@ -1,0 +1,75 @@
+"""What a run has measured, held against what its task states of its metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+
+from blockyard.leaderboard.validation import value_problem
+from blockyard.metrics import Metric, metric_named, stated_by
+
+
+def in_test(trainer: Trainer) -> dict[str, float]:
+    """Name to value of what a test has logged."""
+    logged = trainer.callback_metrics.items()
+    return {name.removeprefix("test/"): _number(value) for name, value in logged if name.startswith("test/")}
+
+
+def look_at(trainer: Trainer, task: Any, metrics: Iterable[Metric]) -> set[Metric]:
+    """Look at what a validation says of some metrics.
+
+    Returns:
+        Those of which it has said no finite number yet.
+
+    Raises:
+        ValueError: If a number is out of its metric's bounds.
+    """
+    unseen = set(metrics)
+    for metric in metrics:
+        value = trainer.callback_metrics.get(f"val/{metric.name}")
+        if value is None:
+            continue
+        said = f"val/{metric.name} is {_number(value):g}; a record allows {metric.allowed}"
+        if not torch.isfinite(value):
+            rank_zero_warn(f"{said}: a test that gives this leaves none")
+            continue
+        if not metric.allows(_number(value)):
+            raise ValueError(f"{said}, {_to_mend(task, metric.name)}")
+        unseen.remove(metric)
+    return unseen
+
+
+def problems(task: Any, metrics: dict[str, float]) -> list[str]:
+    """What keeps a test's metrics from making a record, and what to do about it; a line each."""
+    stated, primary = stated_by(task), task.primary_metric
+    found = {name: value_problem(name, value, stated) for name, value in metrics.items()}
+    lines = [f"{problem}, {_to_mend(task, name)}" for name, problem in found.items() if problem]
+    if primary not in metrics:
+        lines.append(f"the primary metric {primary} is not among what the test has logged: log test/{primary}")
+    if not task.sample_scores:
+        lines.append("sample_scores is empty: a number a test sample is needed")
+    return lines
+
+
+def scales(task: Any, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """What a task states of some metrics, where it is not what their names say."""
+    known = set(names)
+    said = [metric for metric in stated_by(task) if metric != metric_named(metric.name)]
+    return {metric.name: metric.scale() for metric in said if metric.name in known}
+
+
+def _to_mend(task: Any, name: str) -> str:
+    """Where the mistake is."""
+    stated = any(metric.name == name for metric in stated_by(task))
+    return ("as {}.metrics says: mend either" if stated else "unless {}.metrics says otherwise").format(
+        type(task).__name__
+    )
+
+
+def _number(value: torch.Tensor) -> float:
+    """A float32 metric with the digits that it has: a rounded mean of ones may be 1.0000001, which is no score."""
+    return float(f"{value.item():.7g}")
