@@ -5,8 +5,10 @@ from __future__ import annotations
 import inspect
 from argparse import ArgumentError
 from contextlib import ExitStack, nullcontext, suppress
+from importlib import import_module
 from operator import attrgetter
 from pathlib import Path
+from pkgutil import iter_modules
 from pydoc import locate
 from typing import Any
 
@@ -17,9 +19,8 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-# The command line finds imported classes by their name alone.
 import blockyard.samples.modules
-import blockyard.tasks  # noqa: F401
+import blockyard.tasks
 from blockyard.composing.claim import held
 from blockyard.composing.composition import TRUSTING, Composed, contradiction, read_vocabulary
 from blockyard.composing.evaluating import evaluated, evaluation_options, tested_on
@@ -41,6 +42,10 @@ from blockyard.runs.record import RunRecord
 from blockyard.runs.run_config import RunConfig
 
 PARSER = {"exit_on_error": False, "allow_abbrev": False}
+
+for room in (blockyard.tasks, blockyard.samples.modules):  # the command line finds imported classes by their name alone
+    for part in iter_modules(room.__path__, f"{room.__name__}."):
+        import_module(part.name)
 
 
 class SuiteCLI(LightningCLI):
@@ -99,7 +104,7 @@ class SuiteCLI(LightningCLI):
 
     def _num_classes(self, data: DataModule) -> int:
         known = data.num_classes if self.needs_data or self.vocabulary is None else self.vocabulary.num_classes
-        task = locate(self._get(self.config, "model").class_path)
+        task: Any = locate(self._get(self.config, "model").class_path)
         if not known and _asks_for(task, "num_classes"):
             raise DataError(f"{type(data).__name__} has no classes, which {task.__name__} learns: give it other data")
         return known

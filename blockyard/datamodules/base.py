@@ -173,7 +173,7 @@ class DataModule(LightningDataModule, ABC):
         return read_manifest(Path(self.checked))
 
     def fingerprints(self, *splits: str) -> dict[str, str]:
-        """The classes' fingerprint, if there are classes, and those of some splits; a test split that can't be read is left out.
+        """The fingerprints of the classes, if there are some, and of splits; a test split that can't be read has none.
 
         Raises:
             DataError: If another one is missing or damaged.

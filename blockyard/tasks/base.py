@@ -12,6 +12,7 @@ from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torchmetrics import Metric as Accumulated
 
 from blockyard.analysis.probe import Probe
 from blockyard.blocks import Block
@@ -156,6 +157,9 @@ class Task(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Validate the first process's statistics on all, which are what a checkpoint holds, not each its own."""
+        for metric in self.modules():
+            if isinstance(metric, Accumulated):
+                metric.reset()  # one before this training left tensors of inference mode, which nothing may add to
         if self.trainer.world_size > 1:
             for buffer in self.network.buffers():
                 torch.distributed.broadcast(buffer, 0)

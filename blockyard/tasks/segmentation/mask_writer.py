@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from blockyard import files
+from blockyard.tasks.picture_files import picture_files
 from blockyard.tasks.segmentation.mask_colours import IGNORED, Pixels, overlay, table
 
 
@@ -39,7 +40,7 @@ class MaskWriter(Callback):
         Raises:
             ValueError: If two inputs would have one mask, or an input's name leads out of the folder.
         """
-        self._files = mask_files(trainer.datamodule.names("predict"))  # type: ignore[attr-defined]
+        self._files = picture_files(trainer.datamodule.names("predict"), "mask")  # type: ignore[attr-defined]
 
     def on_predict_batch_end(
         self,
@@ -66,23 +67,6 @@ class MaskWriter(Callback):
         """Say where they are."""
         if trainer.is_global_zero:
             print(f"{len(self._files)} masks in {self.directory / 'masks'}")
-
-
-def mask_files(names: Sequence[str]) -> list[Path]:
-    """The file of each input's mask, below the folder of all.
-
-    Raises:
-        ValueError: If two inputs would have one mask, or a name leads out of the folder.
-    """
-    found: dict[PurePosixPath, str] = {}
-    for name in names:
-        file = PurePosixPath(name).with_suffix(".png")
-        if file.is_absolute() or ".." in file.parts:
-            raise ValueError(f"{name}: its mask would lie outside the folder of masks")
-        if file in found:
-            raise ValueError(f"{found[file]} and {name} would both have the mask {file}: rename one of them")
-        found[file] = name
-    return [Path(file) for file in found]
 
 
 def mask_png(mask: Pixels, palette: Sequence[tuple[int, int, int]], labels: Mapping[int, int]) -> bytes:
