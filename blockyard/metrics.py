@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 LARGEST = 1e18
@@ -60,7 +61,7 @@ class Metric:
     def __str__(self) -> str:
         """What a table's title says of it."""
         unit = f" in {self.unit}" if self.unit else ""
-        plain = metric_named(self.name)
+        plain = _known(self.name)
         known = (self.unit, self.low, self.high) == (plain.unit, plain.low, plain.high)
         return f"{self.name}{unit}{'' if known else f', {self._range}'}, {self.direction} is better"
 
@@ -96,7 +97,7 @@ class Metric:
             return "a fraction from 0 to 1"
         if self.low is self.high is None:
             return f"a finite number within ±1e18{self._unit}"
-        return f"a number {self._range}{self._unit}"
+        return f"a number {'of ' if None in (self.low, self.high) else ''}{self._range}{self._unit}"
 
     @property
     def heading(self) -> str:
@@ -143,9 +144,11 @@ def metric_named(name: str, stated: Iterable[Metric] = ()) -> Metric:
     ``loss`` and what ends in ``_loss`` is a loss, the less the better, and ``missing_…`` counts what a result lacks;
     all else is a fraction, the more the better.
     """
-    for metric in stated:
-        if metric.name == name:
-            return metric
+    return next((metric for metric in stated if metric.name == name), None) or _known(name)
+
+
+@cache
+def _known(name: str) -> Metric:
     if name == "loss" or name.endswith("_loss") or name.startswith("missing_"):
         return Metric(name, higher_is_better=False)
     return Metric(name, low=0, high=1)

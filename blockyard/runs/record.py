@@ -148,8 +148,8 @@ class RunRecord(Callback):
             RecordError: If there is something; one line.
         """
         if self._refused:
-            again = "no record; then test the same checkpoint again, nothing has to be trained anew"
-            raise record.RecordError(f"{'; '.join(self._refused)}: {again}")
+            again = "then test the same checkpoint again: nothing has to be trained anew"
+            raise record.RecordError(f"no record: {'; '.join(self._refused)}; {again}")
 
     def _record(self, trainer: Any, task: Any, metrics: dict[str, float], scores: dict[str, Any]) -> record.Record:
         config = self._configuration()
