@@ -16,7 +16,7 @@ UNIT = 12
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric, as a task states it: ``Metric("psnr", unit="dB", low=0)``.
+    """A metric, as a task states it: ``Metric("psnr", unit="dB")``.
 
     One from 0 to 1 without a unit is a fraction, which people are shown in per cent.
 
