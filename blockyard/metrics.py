@@ -118,7 +118,7 @@ class Metric:
         factor = 100 if self.is_fraction else 1
         if step is not None:
             decimals = max(0, -math.floor(math.log10(factor * step) + 1e-9))
-            return digits(factor * value, decimals, 0) if decimals <= 6 else f"{factor * value:.3g}"
+            return digits(factor * value, decimals, 0)
         return f"{factor * value:.2f}" if self.is_fraction else digits(value)
 
     def scale(self) -> dict[str, Any]:

@@ -92,7 +92,9 @@ def test_a_tiny_error_is_no_zero(study):
     assert smaller[2].startswith("2.04e-05 ± ")
     assert smaller[3].startswith("-9.8e-06 ± ")
     assert baseline[2].startswith("3.02e-05")
-    assert ">0.000030</text>" in page([table])
+    assert all(words in page([table]) for words in (">30</text>", "mse, in 10⁻⁶</text>"))
+    (table,) = tables(study(Metric("perplexity", low=1, higher_is_better=False), 123456.0, 3000.0))
+    assert all(words in page([table]) for words in (">124</text>", "perplexity, in 10³</text>"))
 
 
 def test_a_click_on_what_is_better_lower_begins_with_the_least(study):
