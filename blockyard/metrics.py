@@ -41,9 +41,8 @@ class Metric:
         """See that a table can show it: it may come from anyone's record."""
         if not isinstance(self.name, str) or not self.name.isprintable():
             raise ValueError(f"metric {self.name!r:.80}: allowed is one line of text as a name")
-        wrong, allowed = self._mistake() or ("", "")
-        if wrong:
-            raise ValueError(f"metric {self.name}: {wrong}; allowed is {allowed}")
+        if mistake := self._mistake():
+            raise ValueError("metric {}: {}; allowed is {}".format(self.name, *mistake))
 
     def _mistake(self) -> tuple[str, str] | None:
         """What is wrong, and what is allowed."""
@@ -84,6 +83,11 @@ class Metric:
     def direction(self) -> str:
         """What is better."""
         return "higher" if self.higher_is_better else "lower"
+
+    @property
+    def order(self) -> tuple[str, bool, str, float, float]:
+        """What metrics are sorted by, first of all by their name."""
+        return self.name, self.higher_is_better, self.unit, *self.ends
 
     @property
     def ends(self) -> tuple[float, float]:

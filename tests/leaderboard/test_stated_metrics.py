@@ -120,7 +120,7 @@ def test_what_a_record_states_does_not_enter_the_table_of_those_that_state_nothi
     """57 is no fraction: from outside, it would lead every table of accuracies."""
     loud = make_record(57.0, 1, scales={"top1": Metric("top1", low=0, high=100).scale()})
     quiet = make_record(0.9, 0, scales={"top1": Metric("top1", low=0.0, high=1.0).scale()})
-    other, honest = tables([make_record(0.8, 2), quiet, loud])
+    honest, other = tables([make_record(0.8, 2), quiet, loud])
     assert (honest.rows[0].score.n, other.rows[0].score.mean) == (2, 57.0)
     assert title(other).endswith("top1, from 0 to 100, higher is better")
     assert title(honest).endswith("top1, higher is better")
@@ -133,10 +133,10 @@ def test_other_metrics_of_one_name_have_columns_of_their_own(scored):
     header, none, a = cells(table)
     assert header[4:7] == [
         "rmse mm",
-        "ssim, from -0.5 to 0.5, higher is better",
         "ssim, from -1 to 1, higher is better",
+        "ssim, from -0.5 to 0.5, higher is better",
     ]
-    assert (none[4:7], a[4:7]) == (["2.0000", "–", "0.9000"], ["2.0000", "0.4000", "–"])
+    assert (none[4:7], a[4:7]) == (["2.0000", "0.9000", "–"], ["2.0000", "–", "0.4000"])
     mixed = [scored(PSNR, 30.0, 0, None, {SSIM: 0.9}), scored(PSNR, 31.0, 1, None, {half: 0.4})]
     assert tables(mixed)[0].rows[0].others == {}
 
