@@ -164,7 +164,8 @@ def stated_by(task: Any) -> tuple[Metric, ...]:
     Raises:
         ValueError: If there is something else among them, or two of the same name; one line.
     """
-    stated, kind = getattr(task, "metrics", ()), type(task).__name__
+    # torch keeps a module that was set under this name where the class attribute hides it
+    stated, kind = getattr(task, "_modules", {}).get("metrics", getattr(task, "metrics", ())), type(task).__name__
     if not isinstance(stated, tuple | list) or not all(isinstance(one, Metric) for one in stated):
         raise ValueError(f"{kind}.metrics: {stated!r:.80}; allowed is a tuple such as (Metric('psnr', unit='dB'),)")
     names = [metric.name for metric in stated]

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from blockyard.metrics import Metric, digits, metric_named, primary_of, stated_by
 
@@ -115,6 +116,13 @@ def test_a_metric_that_is_none_is_refused_in_one_line(options, message):
 def test_a_task_that_states_something_else_is_told(metrics, message):
     with pytest.raises(ValueError, match=message):
         stated_by(SimpleNamespace(metrics=metrics))
+
+
+def test_a_module_of_that_name_is_told_apart():
+    """``self.metrics = MetricCollection(…)`` is a habit; the tuple of the class would answer in its place, silently."""
+    task = SimpleNamespace(metrics=(), _modules={"metrics": nn.Identity()})
+    with pytest.raises(ValueError, match=r"Namespace\.metrics: Identity\(\); allowed is a tuple"):
+        stated_by(task)
 
 
 def test_a_task_is_ranked_by_its_primary_metric():
