@@ -189,5 +189,8 @@ def is_number(value: Any) -> bool:
 
 
 def digits(value: float, decimals: int = 4, least: float = 1e-3) -> str:
-    """A number with so many decimals, or with the digits that matter where those say little or are too many."""
-    return f"{value:.{decimals}f}" if value == 0 or least <= abs(value) < 1e6 else f"{value:.4g}"
+    """A number with so many decimals, fewer where float32 has none; with four digits where those decimals are 0."""
+    size = abs(value)
+    if size and not least <= size < 1e7:
+        return f"{value:.4g}"
+    return f"{value:.{min(decimals, 6 - int(math.log10(size))) if size >= 1000 else decimals}f}"

@@ -9,6 +9,7 @@ from html import escape
 from itertools import product
 
 from blockyard.leaderboard.columns import operations, with_interval
+from blockyard.leaderboard.statistics import ROUNDING
 from blockyard.leaderboard.tables import Row, Table
 
 WIDTH, HEIGHT = 720, 400
@@ -19,6 +20,8 @@ MANY = 300
 NUMBERED = 15
 """Up to this number of rows, all points carry number and name, otherwise those on the front."""
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+TINY = 1e-200
+"""Below this size a score is drawn as 0: floats begin to lose digits, and powers of ten between them are 0."""
 LETTER = 7.2
 """Width of a letter, on the safe side."""
 
@@ -131,7 +134,9 @@ def _padded(low: float, high: float, log: bool) -> tuple[float, float]:
     if log:
         room = (high / low) ** 0.06
         return low / room, high * room
-    room = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
+    size = max(abs(low), abs(high))
+    room = 0.06 * (high - low) if high - low > ROUNDING * size else 0.05 * size
+    room = room if size > TINY else 1.0
     return low - room, high + room
 
 
