@@ -10,13 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from blockyard.leaderboard.add import add
 from blockyard.leaderboard.bootstrap import averaged_score
 from blockyard.leaderboard.matrix import matrix
 from blockyard.leaderboard.page import page
 from blockyard.leaderboard.pareto import front
-from blockyard.leaderboard.record import RecordError, read, write
+from blockyard.leaderboard.record import Record, RecordError, problems, read, write
 from blockyard.leaderboard.render import cells, comma_separated, markdown, title
 from blockyard.leaderboard.scores import impossible, write_scores
 from blockyard.leaderboard.tables import tables
@@ -249,3 +251,22 @@ def test_a_tiny_mean_is_told_from_another(scored):
         averaged_score([(record, other)])
     own = {"mse": np.array([2e-5, 4e-5], np.float32)}
     assert averaged_score([(record, other | own)]) == "mse"
+
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just(10**400),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from([*PSNR.scale(), "x"]), inner, max_size=4)
+    ),
+    max_leaves=4,
+)
+scale = st.fixed_dictionaries(dict.fromkeys(PSNR.scale(), plain)) | plain
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(st.sampled_from(["psnr", "loss", "x"]) | st.text(max_size=3), scale, max_size=2), plain)
+def test_whatever_a_record_states_is_taken_or_refused_in_printable_lines(scored, scales, value):
+    fields = dataclasses.asdict(scored(PSNR, 31.5)) | {"scales": scales, "metrics": {"psnr": value}}
+    assert all(line.isprintable() for line in problems(fields))
+    if not problems(fields):
+        assert "psnr" in page(tables([Record(**fields)]))
