@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 LARGEST = 1e18
@@ -15,7 +16,7 @@ UNIT = 12
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric, as a task states it: ``Metric("psnr", unit="dB", low=0)``.
+    """A metric, as a task states it: ``Metric("psnr", unit="dB")``.
 
     One from 0 to 1 without a unit is a fraction, which people are shown in per cent.
 
@@ -40,9 +41,8 @@ class Metric:
         """See that a table can show it: it may come from anyone's record."""
         if not isinstance(self.name, str) or not self.name.isprintable():
             raise ValueError(f"metric {self.name!r:.80}: allowed is one line of text as a name")
-        wrong, allowed = self._mistake() or ("", "")
-        if wrong:
-            raise ValueError(f"metric {self.name}: {wrong}; allowed is {allowed}")
+        if mistake := self._mistake():
+            raise ValueError("metric {}: {}; allowed is {}".format(self.name, *mistake))
 
     def _mistake(self) -> tuple[str, str] | None:
         """What is wrong, and what is allowed."""
@@ -60,7 +60,7 @@ class Metric:
     def __str__(self) -> str:
         """What a table's title says of it."""
         unit = f" in {self.unit}" if self.unit else ""
-        plain = metric_named(self.name)
+        plain = _known(self.name)
         known = (self.unit, self.low, self.high) == (plain.unit, plain.low, plain.high)
         return f"{self.name}{unit}{'' if known else f', {self._range}'}, {self.direction} is better"
 
@@ -85,6 +85,11 @@ class Metric:
         return "higher" if self.higher_is_better else "lower"
 
     @property
+    def order(self) -> tuple[str, bool, str, float, float]:
+        """What metrics are sorted by, first of all by their name."""
+        return self.name, self.higher_is_better, self.unit, *self.ends
+
+    @property
     def ends(self) -> tuple[float, float]:
         """The smallest and the largest value that a record may hold."""
         return -LARGEST if self.low is None else self.low, LARGEST if self.high is None else self.high
@@ -96,7 +101,7 @@ class Metric:
             return "a fraction from 0 to 1"
         if self.low is self.high is None:
             return f"a finite number within ±1e18{self._unit}"
-        return f"a number {self._range}{self._unit}"
+        return f"a number {'of ' if None in (self.low, self.high) else ''}{self._range}{self._unit}"
 
     @property
     def heading(self) -> str:
@@ -117,7 +122,7 @@ class Metric:
         factor = 100 if self.is_fraction else 1
         if step is not None:
             decimals = max(0, -math.floor(math.log10(factor * step) + 1e-9))
-            return digits(factor * value, decimals, 0) if decimals <= 6 else f"{factor * value:.3g}"
+            return digits(factor * value, decimals, 0)
         return f"{factor * value:.2f}" if self.is_fraction else digits(value)
 
     def scale(self) -> dict[str, Any]:
@@ -143,9 +148,11 @@ def metric_named(name: str, stated: Iterable[Metric] = ()) -> Metric:
     ``loss`` and what ends in ``_loss`` is a loss, the less the better, and ``missing_…`` counts what a result lacks;
     all else is a fraction, the more the better.
     """
-    for metric in stated:
-        if metric.name == name:
-            return metric
+    return next((metric for metric in stated if metric.name == name), None) or _known(name)
+
+
+@cache
+def _known(name: str) -> Metric:
     if name == "loss" or name.endswith("_loss") or name.startswith("missing_"):
         return Metric(name, higher_is_better=False)
     return Metric(name, low=0, high=1)
@@ -157,7 +164,8 @@ def stated_by(task: Any) -> tuple[Metric, ...]:
     Raises:
         ValueError: If there is something else among them, or two of the same name; one line.
     """
-    stated, kind = getattr(task, "metrics", ()), type(task).__name__
+    # torch keeps a module that was set under this name where the class attribute hides it
+    stated, kind = getattr(task, "_modules", {}).get("metrics", getattr(task, "metrics", ())), type(task).__name__
     if not isinstance(stated, tuple | list) or not all(isinstance(one, Metric) for one in stated):
         raise ValueError(f"{kind}.metrics: {stated!r:.80}; allowed is a tuple such as (Metric('psnr', unit='dB'),)")
     names = [metric.name for metric in stated]
@@ -181,5 +189,8 @@ def is_number(value: Any) -> bool:
 
 
 def digits(value: float, decimals: int = 4, least: float = 1e-3) -> str:
-    """A number with so many decimals, or with the digits that matter where those say little or are too many."""
-    return f"{value:.{decimals}f}" if value == 0 or least <= abs(value) < 1e6 else f"{value:.4g}"
+    """A number with so many decimals, fewer where float32 has none; with four digits where those decimals are 0."""
+    size = abs(value)
+    if size and not least <= size < 1e7:
+        return f"{value:.4g}"
+    return f"{value:.{min(decimals, 6 - int(math.log10(size))) if size >= 1000 else decimals}f}"

@@ -16,12 +16,14 @@ from matplotlib.figure import Figure
 from blockyard.commands.catalogue import entries, published
 from blockyard.commands.catalogue import markdown as catalogue
 from blockyard.composing.resuming import on_resume
+from blockyard.leaderboard.columns import with_interval
 from blockyard.leaderboard.identity import IGNORED
 from blockyard.leaderboard.page import page
 from blockyard.leaderboard.record import read_all
 from blockyard.leaderboard.render import markdown
 from blockyard.leaderboard.statistics import Estimate
 from blockyard.leaderboard.tables import Table, tables
+from blockyard.metrics import Metric
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -75,8 +77,9 @@ def leaderboard() -> str:
     lines = [f"| task | data | metric | {' | '.join(families)} |", "| --- | --- | --- |" + " --: |" * len(families)]
     for table in made:
         scores = {row.family: row.score for row in table.rows}
-        cells = [_score(scores.get(family)) for family in families]
-        lines.append(f"| {table.task} | {table.data} | {table.primary} | {' | '.join(cells)} |")
+        cells = [_score(scores.get(family), table.primary) for family in families]
+        name = table.primary.name if table.primary.is_fraction else table.primary.heading
+        lines.append(f"| {table.task} | {table.data} | {name} | {' | '.join(cells)} |")
     counts = sorted({row.score.n for table in made for row in table.rows})
     seeds = " or ".join(map(str, counts))
     runs = f"mean over {seeds} seeds ± half its 95 % interval (Student t), %, on small test sets"
@@ -85,9 +88,11 @@ def leaderboard() -> str:
     )
 
 
-def _score(score: Estimate | None) -> str:
+def _score(score: Estimate | None, metric: Metric) -> str:
     if score is None:
         return "–"
+    if not metric.is_fraction:
+        return with_interval(score, metric)
     return f"{100 * score.mean:.1f}" + ("" if score.half_width is None else f" ± {100 * score.half_width:.1f}")
 
 

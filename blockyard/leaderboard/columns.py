@@ -87,7 +87,7 @@ def told_apart(
     metrics: Iterable[Metric], called: Callable[[Metric], str] = lambda metric: metric.heading
 ) -> dict[Metric, str]:
     """What to call metrics, in alphabetical order: in full where several would be called the same."""
-    found = sorted(set(metrics), key=lambda metric: (metric.name, str(metric)))
+    found = sorted(set(metrics), key=lambda metric: metric.order)
     alike = Counter(map(called, found))
     return {metric: called(metric) if alike[called(metric)] == 1 else str(metric) for metric in found}
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Literal
 
-from blockyard.leaderboard.columns import difference, signed
+from blockyard.leaderboard.columns import difference, signed, told_apart
 from blockyard.leaderboard.statistics import Estimate
 from blockyard.leaderboard.tables import Table
 
@@ -43,9 +43,10 @@ def comparisons(tables: Sequence[Table]) -> dict[str, list[list[Estimate]]]:
 
 def matrix(tables: Sequence[Table]) -> str:
     """The matrix as an HTML table; tables are linked as ``#table-1`` and so on."""
+    names = told_apart(table.primary for table in tables)
     head = "".join(
         f'<th scope="col"><a href="#table-{number}">{escape(table.task)} on {escape(table.data)}</a>'
-        f"<small>{escape(table.primary.heading)}</small></th>"
+        f"<small>{escape(names[table.primary])}</small></th>"
         for number, table in enumerate(tables, 1)
     )
     lines = [

@@ -9,6 +9,7 @@ from html import escape
 from itertools import product
 
 from blockyard.leaderboard.columns import operations, with_interval
+from blockyard.leaderboard.statistics import ROUNDING
 from blockyard.leaderboard.tables import Row, Table
 
 WIDTH, HEIGHT = 720, 400
@@ -18,6 +19,9 @@ MANY = 300
 """Above this number of rows, only those on the front get their interval and name."""
 NUMBERED = 15
 """Up to this number of rows, all points carry number and name, otherwise those on the front."""
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+TINY = 1e-200
+"""Below this size a score is drawn as 0: floats begin to lose digits, and powers of ten between them are 0."""
 LETTER = 7.2
 """Width of a letter, on the safe side."""
 
@@ -130,7 +134,9 @@ def _padded(low: float, high: float, log: bool) -> tuple[float, float]:
     if log:
         room = (high / low) ** 0.06
         return low / room, high * room
-    room = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
+    size = max(abs(low), abs(high))
+    room = 0.06 * (high - low) if high - low > ROUNDING * size else 0.05 * size
+    room = room if size > TINY else 1.0
     return low - room, high + room
 
 
@@ -141,19 +147,26 @@ def _scales(table: Table, x: Axis, y: Axis) -> list[str]:
     for tick in x.ticks():
         lines.append(f"M{x.at(tick):.1f} {TOP}V{bottom}")
         words.append(f'<text x="{x.at(tick):.1f}" y="{bottom + 18}" text-anchor="middle">{operations(tick)}</text>')
-    ticks = y.ticks()
+    ticks, power = y.ticks(), 0 if table.primary.is_fraction else _power(y)
     for tick in ticks:
         lines.append(f"M{LEFT} {y.at(tick):.1f}H{WIDTH - RIGHT}")
-        text = table.primary.text(tick, ticks[1] - ticks[0] if len(ticks) > 1 else None)
+        text = table.primary.text(tick / 10**power, (ticks[1] - ticks[0]) / 10**power if len(ticks) > 1 else None)
         words.append(f'<text x="{LEFT - 8}" y="{y.at(tick) + 4:.1f}" text-anchor="end">{text}</text>')
     scale = ", logarithmic" if x.log else ""
-    title, name = f"MACs of one sample{scale}", escape(table.primary.heading)
+    parts = f", in 10{str(power).translate(RAISED)}" if power else ""
+    title, name = f"MACs of one sample{scale}", escape(table.primary.heading + parts)
     return [
         f'<path class="grid" d="{"".join(lines)}"/>',
         *words,
         f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 10}" text-anchor="middle">{title}</text>',
         f'<text transform="translate(16 {middle}) rotate(-90)" text-anchor="middle">{name}</text>',
     ]
+
+
+def _power(axis: Axis) -> int:
+    """The power of ten that numbers on an axis are divided by, to be short enough for their margin."""
+    largest = max(abs(axis.low), abs(axis.high))
+    return 0 if 1e-2 <= largest < 1e4 else 3 * math.floor(math.log10(largest) / 3)
 
 
 def _bar(row: Row, x: Axis, y: Axis) -> str:

@@ -125,7 +125,9 @@ class Record:
     def metric(self, name: str) -> Metric:
         """What the numbers of a metric, or of a score of samples, mean."""
         found = metric_of(name, self.scales[name]) if name in self.scales else metric_named(name)
-        return replace(found, higher_is_better=self.higher_is_better) if name == self.primary else found
+        if name != self.primary or found.higher_is_better == self.higher_is_better:
+            return found
+        return replace(found, higher_is_better=self.higher_is_better)
 
 
 def described(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def tables(records: Iterable[Record], folders: Sequence[Path] = ()) -> list[Tabl
         key = (record.task, record.data, primary.name, primary.higher_is_better, *tested_data(record), primary)
         groups.setdefault(key, []).append(record)
     stored = StoredScores(folders) if folders else None
-    return [_table(groups[key], stored) for key in sorted(groups, key=lambda key: (*key[:-1], str(key[-1])))]
+    return [_table(groups[key], stored) for key in sorted(groups, key=lambda key: (*key[:-1], key[-1].order))]
 
 
 def _table(records: Sequence[Record], stored: StoredScores | None) -> Table:

@@ -25,8 +25,8 @@ class KeepBest(ModelCheckpoint):
 
     Args:
         folder: Where it goes.
-        metric: What is highest, ``val/…``.
-        mode: ``min`` if what is lowest is best.
+        metric: What it is judged by, ``val/…``.
+        mode: Whether the highest is best (``max``) or the lowest (``min``).
     """
 
     only_watches: ClassVar[bool] = True

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
-import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from torch import Tensor
 
 from blockyard.leaderboard.validation import value_problem
 from blockyard.metrics import Metric, metric_named, stated_by
@@ -29,15 +30,16 @@ def look_at(trainer: Trainer, task: Any, metrics: Iterable[Metric]) -> set[Metri
         ValueError: If a number is out of its metric's bounds.
     """
     unseen = set(metrics)
-    for metric in metrics:
+    for metric in sorted(metrics, key=lambda metric: metric.order):
         value = trainer.callback_metrics.get(f"val/{metric.name}")
         if value is None:
             continue
-        said = f"val/{metric.name} is {_number(value):g}; a record allows {metric.allowed}"
-        if not torch.isfinite(value):
+        number = _number(value)
+        said = f"val/{metric.name} is {number:g}; a record allows {metric.allowed}"
+        if not math.isfinite(number):
             rank_zero_warn(f"{said}: a test that gives this leaves none")
             continue
-        if not metric.allows(_number(value)):
+        if not metric.allows(number):
             raise ValueError(f"{said}, {_to_mend(task, metric.name)}")
         unseen.remove(metric)
     return unseen
@@ -64,12 +66,12 @@ def scales(task: Any, names: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 def _to_mend(task: Any, name: str) -> str:
     """Where the mistake is."""
-    stated = any(metric.name == name for metric in stated_by(task))
-    return ("as {}.metrics says: mend either" if stated else "unless {}.metrics says otherwise").format(
-        type(task).__name__
-    )
+    place = f"{type(task).__name__}.metrics"
+    if any(metric.name == name for metric in stated_by(task)):
+        return f"as {place} says: mend either"
+    return f"unless {place} says otherwise"
 
 
-def _number(value: torch.Tensor) -> float:
+def _number(value: Tensor) -> float:
     """A float32 metric with the digits that it has: a rounded mean of ones may be 1.0000001, which is no score."""
     return float(f"{value.item():.7g}")

@@ -118,7 +118,7 @@ class RunRecord(Callback):
         Raises:
             RecordError: If another measured value is impossible.
         """
-        if _is_trial(trainer) or not trainer.is_global_zero:
+        if _is_trial(trainer):
             return
         if not isinstance(trainer.limit_test_batches, float) or trainer.limit_test_batches != 1.0:
             rank_zero_warn(f"no record: limit_test_batches={trainer.limit_test_batches} leaves out test samples")
@@ -130,7 +130,9 @@ class RunRecord(Callback):
             return
         task: Any = pl_module
         metrics = measured.in_test(trainer)
-        self._refused = measured.problems(task, metrics)
+        self._refused = measured.problems(task, metrics)  # on every rank, so that all end alike
+        if not trainer.is_global_zero:
+            return
         if self._refused:
             print("tested: " + ", ".join(f"{name} {digits(value)}" for name, value in metrics.items()))
             return
@@ -150,8 +152,8 @@ class RunRecord(Callback):
             RecordError: If there is something; one line.
         """
         if self._refused:
-            again = "no record; then test the same checkpoint again, nothing has to be trained anew"
-            raise record.RecordError(f"{'; '.join(self._refused)}: {again}")
+            again = "then test the same checkpoint again: nothing has to be trained anew"
+            raise record.RecordError(f"no record: {'; '.join(self._refused)}; {again}")
 
     def _record(self, trainer: Any, task: Any, metrics: dict[str, float], scores: dict[str, Any]) -> record.Record:
         config = self._configuration()

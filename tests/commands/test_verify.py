@@ -11,6 +11,7 @@ import torch
 from blockyard.cli import main
 from blockyard.commands.verify import Comparison, allowed, compare
 from blockyard.leaderboard.record import described, read
+from blockyard.metrics import Metric
 
 QUIET = "--trainer.enable_progress_bar=false"
 FIT = ["--config", "image_classification/digits.yaml", "--data.variant", "8x8", "--seed_everything", "3", QUIET,
@@ -161,6 +162,11 @@ def test_tolerances(record):
     assert allowed(single, "top1", 0.9) == pytest.approx(0.011)  # 0.1 % and one sample of 100
     assert allowed(single, "loss", 2.0) == pytest.approx(0.002)
     assert allowed(single, "missing_videos", 3) == 0
+    scales = [Metric("psnr", unit="dB", low=0), Metric("ssim", low=-1, high=1), Metric("mse", higher_is_better=False)]
+    stated = dataclasses.replace(single, scales={metric.name: metric.scale() for metric in scales})
+    assert allowed(stated, "psnr", 30.0) == pytest.approx(0.03)
+    assert allowed(stated, "ssim", 0.9) == pytest.approx(0.022)  # of a range of 2
+    assert allowed(stated, "mse", 3e-5) == pytest.approx(3e-8)
     half = dataclasses.replace(single, config={"trainer": {"precision": "bf16-mixed"}})
     assert allowed(half, "top1", 0.9) == pytest.approx(0.015)
     assert not Comparison("top1", 0.9, float("nan"), 1.0).agrees

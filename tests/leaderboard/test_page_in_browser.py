@@ -7,6 +7,7 @@ import pytest
 
 from blockyard.leaderboard.page import PAGE, page
 from blockyard.leaderboard.tables import tables
+from blockyard.metrics import Metric
 
 SPEC = importlib.util.spec_from_file_location("browser", Path(__file__).with_name("browser.py"))
 browser = importlib.util.module_from_spec(SPEC)
@@ -176,6 +177,17 @@ def test_words_filter_the_rows(show, study):
     assert tab("document.querySelectorAll('.board')[0].querySelector('tbody th').textContent").startswith("Spectral")
     typed(tab, "no such block")
     assert tab(STATUS) == "No row matches."
+
+
+def test_where_less_is_better_a_click_begins_with_the_least(show, make_record):
+    error = Metric("rmse", unit="mm", low=0, higher_is_better=False)
+    told = {"primary": "rmse", "higher_is_better": False, "scales": {"rmse": error.scale()}}
+    values = {None: 3.0, "Nonlocal": 4.0, "SpectralNonlocal": 2.0}
+    tab = show(make_record(0, 0, block, metrics={"rmse": value}, **told) for block, value in values.items())
+    assert clicked(tab, "rmse mm", 0) == "ascending"
+    assert blocks(tab, 0) == ["SpectralNonlocal @ stage2.1", "none", "Nonlocal @ stage2.1"]
+    assert clicked(tab, "rmse mm", 0) == "descending"
+    assert clicked(tab, "Parameters", 0) == "descending"
 
 
 def test_boxes_filter_backbones_blocks_seeds_and_the_front(show, study, make_record, config):

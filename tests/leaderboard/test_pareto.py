@@ -1,7 +1,9 @@
 """The front holds what nothing beats, and the plot shows every row where it belongs."""
 
+import math
 import re
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -114,6 +116,18 @@ def test_the_picture_is_described_in_words():
 def test_any_rows_can_be_drawn(rows):
     assert len(marks(picture(rows))) == len(rows)
     assert "nan" not in plot(Table("T", "D", metric_named("loss"), rows, []), "t")
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [(0.3, math.nextafter(0.3, 1)), (5e-324, 1e-322), (-1e-310, 1e-310), (1e-30, 3e-30), (-1e18, 1e18)],
+    ids=str,
+)
+@pytest.mark.parametrize("primary", ["top1", "loss"])
+def test_scores_of_any_size_and_distance_can_be_drawn(scores, primary):
+    """Two floats side by side, and numbers so small that their differences are rounded to 0."""
+    rows = [replace(a_row(0.5, 1, seeds=1), score=estimate([score])) for score in scores]
+    assert len(marks(picture(rows, primary))) == 2
 
 
 def test_names_do_not_lie_on_each_other():

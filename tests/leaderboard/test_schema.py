@@ -24,8 +24,10 @@ TYPES = {
     "integer": int,
     "null": type(None),
 }
-KEYWORDS = {"type", "const", "enum", "minimum", "maximum", "exclusiveMinimum", "maxLength", "pattern", "minProperties",
-            "additionalProperties", "patternProperties", "properties", "required", "items", "anyOf", "description", "format"}  # fmt: skip
+KEYWORDS = {
+    *("type", "const", "enum", "minimum", "maximum", "exclusiveMinimum", "maxLength", "pattern", "minProperties"),
+    *("additionalProperties", "patternProperties", "properties", "required", "items", "anyOf", "description", "format"),
+}
 
 
 def fits(value, schema):
@@ -132,7 +134,7 @@ def test_whatever_the_validator_accepts_fits_the_schema(name, value):
                 {"psnr": DECIBEL | {"name": "x"}},
                 {"psnr": DECIBEL | {"higher_is_better": 1}},
             ],
-        ),  # fmt: skip
+        ),
         ("macs", [-1, 1.5, "3", None, 10**19]),
         ("throughput", [0, -1, 1e19]),
         ("peak_memory", [-5]),

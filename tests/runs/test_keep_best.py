@@ -32,8 +32,9 @@ class Scores(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def train(folder, scores, resume=None, own=True):
-    best = KeepBest(folder, "val/top1") if own else ModelCheckpoint(folder, "best", monitor="val/top1", mode="max")
+def train(folder, scores, resume=None, own=True, mode="max"):
+    lightnings = ModelCheckpoint(folder, "best", monitor="val/top1", mode=mode)
+    best = KeepBest(folder, "val/top1", mode) if own else lightnings
     last = ModelCheckpoint(folder, "last", save_on_train_epoch_end=True, enable_version_counter=False)
     trainer = Trainer(
         max_epochs=len(scores),
@@ -73,6 +74,38 @@ def test_it_comes_along_from_beside_the_checkpoint(tmp_path):
     train(tmp_path / "b", [0.5, 0.9, 0.6], tmp_path / "a" / "last.ckpt")
     assert (tmp_path / "b" / "best.ckpt").read_bytes() == (tmp_path / "a" / "best.ckpt").read_bytes()
     assert epoch_of(tmp_path / "b" / "last.ckpt") == 2
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["ours", "written by Lightning's"])
+def test_the_best_may_be_the_lowest_in_a_copied_folder_too(tmp_path, own):
+    train(tmp_path / "a", [5.0, 3.0, 4.0], own=own, mode="min")
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    shutil.rmtree(tmp_path / "a")
+    best = train(tmp_path / "b", [5.0, 3.0, 4.0, 3.5], tmp_path / "b" / "last.ckpt", mode="min")
+    assert (epoch_of(tmp_path / "b" / "best.ckpt"), float(best.best_model_score)) == (1, 3.0)
+    train(tmp_path / "b", [5.0, 3.0, 4.0, 3.5, 2.0], tmp_path / "b" / "last.ckpt", mode="min")
+    assert epoch_of(tmp_path / "b" / "best.ckpt") == 4
+
+
+def test_a_lower_one_written_after_the_last_checkpoint_is_met_again(tmp_path):
+    train(tmp_path / "a", [5.0], mode="min")
+    train(tmp_path / "b", [5.0, 3.0], mode="min")
+    shutil.copy(tmp_path / "b" / "best.ckpt", tmp_path / "a" / "best.ckpt")
+    train(tmp_path / "a", [5.0, 3.0, 4.0], tmp_path / "a" / "last.ckpt", mode="min")
+    assert epoch_of(tmp_path / "a" / "best.ckpt") == 1
+
+
+def test_a_best_of_the_other_direction_is_none(tmp_path):
+    """Of a task that has been told meanwhile that less is better."""
+    train(tmp_path / "a", [5.0, 3.0])
+    train(tmp_path / "a", [5.0, 3.0, 9.0], tmp_path / "a" / "last.ckpt", mode="min")
+    assert epoch_of(tmp_path / "a" / "best.ckpt") == 2
+
+
+@pytest.mark.parametrize(("mode", "scores"), [("max", [float("inf"), 0.1]), ("min", [float("-inf"), 0.1])])
+def test_an_infinite_score_is_never_the_best(tmp_path, mode, scores):
+    train(tmp_path, scores, mode=mode)
+    assert epoch_of(tmp_path / "best.ckpt") == 1
 
 
 def test_its_absence_is_said(tmp_path):

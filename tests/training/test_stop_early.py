@@ -11,6 +11,7 @@ from torch.optim import SGD
 
 from blockyard.backbones import PreResNet
 from blockyard.datamodules import Digits
+from blockyard.metrics import Metric
 from blockyard.runs.exact_resume import ExactResume
 from blockyard.tasks import ImageClassification
 from blockyard.training.stop_early import StopEarly
@@ -27,9 +28,16 @@ class Scripted(ImageClassification):
         self.log("val/top1", self.script[self.current_epoch])
 
 
-def train(folder, epochs=6, resume=None, seed=1, **options) -> Trainer:
+class ScriptedError(Scripted):
+    """Its metric is an error, larger than the accuracy where that is smaller."""
+
+    metrics = (Metric("top1", unit="mm", higher_is_better=False),)
+    script = tuple(1 - accuracy for accuracy in Scripted.script)
+
+
+def train(folder, epochs=6, resume=None, seed=1, task=Scripted, **options) -> Trainer:
     seed_everything(seed)
-    module = Scripted(partial(PreResNet, depth=8), 10, (1, 8, 8), optimizer=partial(SGD, lr=0.01))
+    module = task(partial(PreResNet, depth=8), 10, (1, 8, 8), optimizer=partial(SGD, lr=0.01))
     last = ModelCheckpoint(folder, "last", save_on_train_epoch_end=True, enable_version_counter=False)
     trainer = Trainer(
         **PLAIN,
@@ -44,19 +52,21 @@ def train(folder, epochs=6, resume=None, seed=1, **options) -> Trainer:
     return trainer
 
 
+@pytest.mark.parametrize("task", [Scripted, ScriptedError])
 @pytest.mark.parametrize(
     ("options", "epochs"), [({"patience": 2}, 4), ({"patience": 3}, 6), ({"patience": 2, "min_delta": 0.25}, 3)]
 )
-def test_ends_after_so_many_validations_without_a_rise(tmp_path, options, epochs):
+def test_ends_after_so_many_validations_that_were_none_the_better(tmp_path, options, epochs, task):
     # 0.3 is the best from the second validation to the fourth; a rise of more than 0.25 there is not before the fifth
-    assert train(tmp_path, **options).current_epoch == epochs
+    assert train(tmp_path, task=task, **options).current_epoch == epochs
 
 
-def test_a_run_that_had_ended_stays_so_and_one_that_was_killed_ends_at_the_same_epoch(tmp_path):
-    train(tmp_path, patience=2)
-    assert train(tmp_path, patience=2, resume=tmp_path / "last.ckpt").global_step == 4
-    train(tmp_path, patience=2, epochs=3)
-    assert train(tmp_path, patience=2, resume=tmp_path / "last.ckpt").global_step == 4
+@pytest.mark.parametrize("task", [Scripted, ScriptedError])
+def test_a_run_that_had_ended_stays_so_and_one_that_was_killed_ends_at_the_same_epoch(tmp_path, task):
+    train(tmp_path, patience=2, task=task)
+    assert train(tmp_path, patience=2, resume=tmp_path / "last.ckpt", task=task).global_step == 4
+    train(tmp_path, patience=2, epochs=3, task=task)
+    assert train(tmp_path, patience=2, resume=tmp_path / "last.ckpt", task=task).global_step == 4
 
 
 def test_mistakes():

@@ -20,6 +20,7 @@ from blockyard.composing.claim import claimed
 from blockyard.composing.composition import compose
 from blockyard.composing.preparing import prepare
 from blockyard.composing.suite import SuiteCLI
+from blockyard.metrics import Metric, metric_named
 from blockyard.runs.keep_last import PREEMPTED
 
 STUDY = {
@@ -79,8 +80,10 @@ def test_mean_and_deviation_of_ten_splits_by_hand():
     # of ten queries each: 5, 6, 7, 8, 9 and again; deviations from 7 squared add up to 20, and 20 / 9 = 1.4907²
     splits = [0.5, 0.6, 0.7, 0.8, 0.9] * 2
     each = "50.00, 60.00, 70.00, 80.00, 90.00, 50.00, 60.00, 70.00, 80.00, 90.00"
-    assert mean_line(splits) == f"70.00 ± 14.91 % over 10 runs ({each})"
-    assert mean_line([0.25]) == "25.00 % over 1 runs (25.00)"
+    assert mean_line(splits, metric_named("top1")) == f"70.00 ± 14.91 % over 10 runs ({each})"
+    assert mean_line([0.25], metric_named("top1")) == "25.00 % over 1 runs (25.00)"
+    assert mean_line([30.0, 32.0], Metric("psnr", "dB")) == "31.0000 ± 1.4142 dB over 2 runs (30.0000, 32.0000)"
+    assert mean_line([3e-5], Metric("mse")) == "3e-05 over 1 runs (3e-05)"
 
 
 def test_backbones_are_rows_of_their_own(here):
