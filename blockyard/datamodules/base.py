@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
@@ -45,10 +45,11 @@ class DataModule(LightningDataModule, ABC):
     long ``(B,)``, the position of each sample in its split. All ranks get the same number of batches; in evaluation the
     last one of a rank may be empty, B = 0.
 
-    A subclass implements :meth:`load` and the two properties, and calls ``save_hyperparameters()``.
+    A subclass implements :meth:`load` and the two properties, and hands on the options that it doesn't name. All are
+    the hyperparameters in checkpoints.
 
     Args:
-        batch_size: *Global* batch size: it is divided among the processes.
+        batch_size: *Global* batch size: it is divided among the processes. Of what has views, those are counted.
         num_workers: Worker processes a process; results do not depend on it.
         seed: Seed of order and augmentation. None takes the one of ``seed_everything``, or 0 where that was not called:
             order and augmentation are functions of that number and not of the generators' state, so that runs with one
@@ -69,13 +70,15 @@ class DataModule(LightningDataModule, ABC):
 
     def __init__(
         self,
-        batch_size: int,
-        num_workers: int,
-        seed: int | None,
+        batch_size: int = 64,
+        num_workers: int = 2,
+        seed: int | None = None,
         name: str | None = None,
         checked: str | None = None,
     ) -> None:
         super().__init__()
+        self.save_hyperparameters()  # Lightning finds those of subclasses in the calls that led here
+        self.hparams.update({option: _plain(value) for option, value in self.hparams.items()})
         divide_batch(batch_size, 1)
         if name is not None and not (name.isprintable() and 0 < len(name) <= LONGEST_NAME):
             raise ValueError(f"name={name!r} must be one line of 1 to {LONGEST_NAME} characters")
@@ -318,3 +321,10 @@ class DataModule(LightningDataModule, ABC):
 
     def _place(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+
+def _plain(value: Any) -> Any:
+    """An option as a checkpoint can hold it: a Path would make it unreadable."""
+    if isinstance(value, list | tuple):
+        return type(value)(map(_plain, value))
+    return os.fspath(value) if isinstance(value, os.PathLike) else value

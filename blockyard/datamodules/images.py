@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from blockyard.datamodules.class_folders import FileKind
 from blockyard.datamodules.fingerprints import Column
+from blockyard.datamodules.listing import FileKind
 from blockyard.datamodules.loading import Batch, Split, empty_batch
 from blockyard.datamodules.picture_checks import damage, peculiarity
 from blockyard.datamodules.picture_files import Pixels, decode

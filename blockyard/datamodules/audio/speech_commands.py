@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import warnings
 from collections.abc import Sequence
@@ -70,8 +69,6 @@ class SpeechCommands(AudioDataModule):
         verify: bool = True,
         **options: Any,
     ) -> None:
-        # A Path among the hyperparameters would make checkpoints unreadable.
-        root, test_archive = os.fspath(root), test_archive and os.fspath(test_archive)
         super().__init__(**options)
         if classes not in (35, 12):
             raise ValueError(f"SpeechCommands: classes={classes} must be 35 or 12")

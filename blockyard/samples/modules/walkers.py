@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -38,7 +37,6 @@ class Walkers(Market1501):
         cameras: int = 2,
         **options: Any,
     ) -> None:
-        root = os.fspath(root)
         super().__init__(root, **options)
         self.identities, self.test_identities, self.cameras = identities, test_identities, cameras
 
@@ -80,7 +78,6 @@ class WalkersVideo(MARS):
         protocol: Literal["official", "no-queries"] = "official",
         **options: Any,
     ) -> None:
-        root = os.fspath(root)
         super().__init__(root, protocol, **options)
         self.identities, self.test_identities, self.cameras = identities, test_identities, cameras
 
