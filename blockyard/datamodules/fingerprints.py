@@ -5,15 +5,14 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from blockyard.datamodules.loading import Split
+from blockyard.datamodules.loading import Column, Split
 
 DIGITS = 16
 """Hexadecimal digits of a fingerprint."""
@@ -21,8 +20,6 @@ COLUMNS = ("split", "name", "bytes", "sha256", "shape", "problem")
 """Of a manifest, as ``blockyard check-data --manifest`` writes it."""
 Manifest = dict[tuple[str, str], tuple[str, ...]]
 """By split and name, what the other columns hold."""
-Column = Sequence[str] | NDArray[Any]
-"""Something told of every sample of a split, in order."""
 
 
 def fingerprint(columns: Iterable[Column]) -> str:

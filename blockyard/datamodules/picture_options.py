@@ -6,7 +6,7 @@ from typing import Any
 
 from blockyard.datamodules.base import DataModule
 from blockyard.datamodules.images import IMAGENET_MEAN, IMAGENET_STD
-from blockyard.datamodules.picture_files import check_bits
+from blockyard.media.picture_files import check_bits
 
 
 class PictureOptions(DataModule):

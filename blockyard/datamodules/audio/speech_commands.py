@@ -12,11 +12,11 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from blockyard.datamodules.audio.base import AudioDataModule
-from blockyard.datamodules.audio.files import Sound
 from blockyard.datamodules.audio.listing import Recordings, Span, find_audio, find_tree
 from blockyard.datamodules.audio.speech_commands_rules import SEED, SILENCE, TWELVE, UNKNOWN, Twelve, twelve_classes
 from blockyard.datamodules.folders import LeftOut, names_in
 from blockyard.datamodules.published import check_counts, how_to_unpack
+from blockyard.media.sound_files import Sound
 from blockyard.mistakes import DataError
 
 SITE = "https://storage.googleapis.com/download.tensorflow.org/data"

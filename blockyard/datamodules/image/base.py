@@ -23,7 +23,7 @@ class ImageDataModule(PictureOptions, LabelledDataModule):
 
     Training pictures are cropped at random to a share ``scale`` of their area, resized to ``size`` and flipped;
     the others are resized to ``resize`` on their short side and cropped in the middle. See
-    :func:`~blockyard.datamodules.picture_files.decode` for how grey, CMYK and 16-bit pictures become RGB. Pictures with
+    :func:`~blockyard.media.picture_files.decode` for how grey, CMYK and 16-bit pictures become RGB. Pictures with
     an orientation tag are turned upright, as viewers show them, in training, tests and prediction alike.
 
     A subclass implements :meth:`pictures` and ``classes``.

@@ -14,8 +14,8 @@ from blockyard.datamodules.holding_out import hold_out
 from blockyard.datamodules.image.base import ImageDataModule
 from blockyard.datamodules.images import ImageFiles, Pixels
 from blockyard.datamodules.listing import Listing
-from blockyard.datamodules.picture_files import turn, turn_back
 from blockyard.datamodules.published import check_counts, how_to_unpack
+from blockyard.media.picture_files import turn, turn_back
 from blockyard.mistakes import DataError
 
 PAGE = "https://www.vision.caltech.edu/datasets/cub_200_2011/"

@@ -15,8 +15,8 @@ from blockyard.datamodules.labelled import LabelledDataModule
 from blockyard.datamodules.listing import Listing
 from blockyard.datamodules.video.clip_sampling import ClipShape
 from blockyard.datamodules.video.clips import Clips
-from blockyard.datamodules.video.decoding import Frames
 from blockyard.datamodules.video.listing import VIDEOS
+from blockyard.media.decoding import Frames
 
 
 class ShortSide(A.SmallestMaxSize):
