@@ -66,7 +66,7 @@ def write_walkers(
         ``root``.
 
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: If there is no such layout, or a number is out of range.
         DataError: If pybullet is not installed, or ``root`` holds something else.
     """
     if layout not in LAYOUTS:
