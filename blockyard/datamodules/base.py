@@ -8,8 +8,6 @@ import warnings
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
-from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar
 
 from lightning.pytorch import LightningDataModule
@@ -18,7 +16,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
 from blockyard.datamodules.checking import Finding, Findings
-from blockyard.datamodules.fingerprints import Manifest, contents, fingerprint, read_manifest
+from blockyard.datamodules.fingerprints import Fingerprinted
 from blockyard.datamodules.loading import (
     Batch,
     EvaluationSampler,
@@ -30,7 +28,6 @@ from blockyard.datamodules.loading import (
     make_loader,
 )
 from blockyard.datamodules.vocabulary import Vocabulary
-from blockyard.mistakes import DataError
 
 SPLITS = ("train", "val", "test", "predict")
 STAGES = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("predict",)}
@@ -38,7 +35,7 @@ STAGES = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "pre
 LONGEST_NAME = 60
 
 
-class DataModule(LightningDataModule, ABC):
+class DataModule(Fingerprinted, LightningDataModule, ABC):
     """A data set behind the loader contract of :mod:`blockyard.datamodules.loading`.
 
     Batches are dictionaries: ``input``, float ``(B, C, *S)``; ``target``, long ``(B,)``, not in ``predict``; ``index``,
@@ -155,44 +152,6 @@ class DataModule(LightningDataModule, ABC):
     def names(self, split: str) -> list[str]:
         """One name a sample, in the order of ``index``."""
         return list(self.split(split).names)
-
-    def fingerprint(self, split: str) -> str:
-        """Which samples a split holds: their names and labels in order, with ``checked`` also their contents.
-
-        Raises:
-            ValueError: If there is no such split, or ``checked`` is no manifest of these samples.
-            DataError: If something is missing or damaged.
-        """
-        samples = self.split(split)
-        columns = [samples.names, *samples.described()]
-        if self.checked:
-            columns += contents(split, samples, self._manifest, Path(self.checked))
-        return fingerprint(columns)
-
-    @cached_property
-    def _manifest(self) -> Manifest:
-        assert self.checked is not None
-        return read_manifest(Path(self.checked))
-
-    def fingerprints(self, *splits: str) -> dict[str, str]:
-        """The classes' fingerprint and those of some splits; a test split that can't be read is left out.
-
-        Raises:
-            DataError: If another one is missing or damaged.
-        """
-        found = {"classes": fingerprint([self.classes])}
-        for name in splits:
-            try:
-                found[name] = self.fingerprint(name)
-            except DataError:
-                if name != "test":  # whoever trains need not have it yet
-                    raise
-        return {**found, "of": self.fingerprints_are_of}
-
-    @property
-    def fingerprints_are_of(self) -> str:
-        """``contents`` where a manifest says them, else ``names``."""
-        return "contents" if self.checked else "names"
 
     def check(self, split: str) -> Iterator[tuple[str, str]]:
         """Read everything in a split once, in the worker processes; name and problem of what is bad.
