@@ -28,7 +28,7 @@ class ClassFolders(DataModule):
     Args:
         root: Folder with ``train`` in it, and ``val`` and ``test`` as far as they are used.
         val_fraction: Share held out for validation where there is no ``val`` folder.
-        options: Those of the next class, in the end of :class:`~blockyard.datamodules.base.DataModule`.
+        options: Those of the data module that it is mixed into.
 
     Raises:
         ValueError: If a number is out of range.

@@ -17,7 +17,7 @@ class PictureOptions(DataModule):
         std: Standard deviation of each channel, in units of the full range.
         bits: How many bits the values of pictures of more than 8 bits have, such as 12 of a camera's in files of 16;
             None means as many as the file has, and refuses files that use far fewer.
-        options: Those of the next class, in the end of :class:`~blockyard.datamodules.base.DataModule`.
+        options: Those of the data module that it is mixed into.
 
     Raises:
         ValueError: If there can't be so many bits.

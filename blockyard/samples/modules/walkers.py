@@ -21,7 +21,7 @@ class FilmedPeople(PersonDataModule):
         identities: People, in all.
         test_identities: How many of them are tested on.
         cameras: How many.
-        options: Those of the next class, which reads the layout.
+        options: Those of the data module that it is mixed into, which reads the layout.
 
     Raises:
         ValueError: If a number is out of range.
