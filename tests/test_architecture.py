@@ -180,7 +180,18 @@ def test_networks_import_without_lightning(package):
     assert not {"lightning", "pytorch_lightning"} & modules_after(f"import blockyard.{package}")
 
 
-@pytest.mark.parametrize("statement", ["import blockyard", "import blockyard.leaderboard", "import blockyard.cli"])
+READERS = ", ".join(path.stem for path in SOURCES if path.parts[0] == "media" and path.stem != "__init__")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import blockyard",
+        "import blockyard.leaderboard",
+        "import blockyard.cli",
+        f"from blockyard.media import {READERS}",
+    ],
+)
 def test_what_answers_at_once_imports_no_torch(statement):
     assert "torch" not in modules_after(statement)
 
