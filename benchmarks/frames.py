@@ -22,7 +22,7 @@ from av.video.reformatter import VideoReformatter
 from rich.console import Console
 from rich.table import Table
 
-from blockyard.datamodules.video.decoding import Backend, Frames, Video, default_backend
+from blockyard.media.decoding import Backend, Frames, Video, default_backend
 
 FRAMES, HEIGHT, WIDTH, FPS = 60, 48, 64, 25
 CLIPS = 10

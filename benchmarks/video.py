@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from blockyard.datamodules import VideoFolder
-from blockyard.datamodules.video.decoding import Backend, default_backend
+from blockyard.media.decoding import Backend, default_backend
 from blockyard.samples.ucf_layout import write_avi
 
 FRAMES, STRIDE, SIZE, SHORT, FPS, LENGTH = 16, 2, 112, (128, 160), 25, 180

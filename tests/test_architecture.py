@@ -5,13 +5,21 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter, defaultdict
+from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
+from statistics import median
 
 import pytest
 
 import blockyard
 
 PACKAGE = Path(blockyard.__file__).parent
+SOURCES = {path.relative_to(PACKAGE): path.read_text() for path in sorted(PACKAGE.rglob("*.py"))}
+TREES = {path: ast.parse(text) for path, text in SOURCES.items()}
+AWAITED = {"blocks/nonlocals/operators.py", "retrieval/ranking.py: rank", "adapters/timm_features.py"}
+"""What is longer, or there twice, and about to go."""
 ROOMS = {  # a room may import itself and the rooms named
     "version": set(),
     "mistakes": set(),
@@ -25,8 +33,9 @@ ROOMS = {  # a room may import itself and the rooms named
     "backbones": {"poolings", "plugging", "blocks", "mistakes"},
     "heads": {"backbones", "plugging", "blocks", "mistakes"},
     "retrieval": {"mistakes"},
-    "datamodules": {"mistakes", "unfinished"},
-    "samples": {"datamodules", "mistakes", "unfinished"},
+    "media": {"mistakes"},
+    "datamodules": {"media", "mistakes", "unfinished"},
+    "samples": {"media", "datamodules", "mistakes", "unfinished"},
     "leaderboard": {"metrics", "files", "version", "mistakes", "unfinished"},
     "portable": set(),
     "runs": {"leaderboard", "costs", "metrics", "files", "version"},
@@ -52,7 +61,7 @@ def room(module: str) -> str | None:
 
 def imported_rooms(path: Path) -> set[str]:
     rooms = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(TREES[path.relative_to(PACKAGE)]):
         if isinstance(node, ast.Import):
             rooms |= {room(alias.name) for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module == "blockyard":
@@ -82,6 +91,85 @@ def test_every_room_has_its_floor():
         seen.add(name)
 
 
+@cache
+def imported_modules() -> dict[str, set[str]]:
+    """The modules of the package that each imports, for types alone included; a folder's ``__init__`` is its name."""
+    named = {path: ".".join(["blockyard", *path.with_suffix("").parts]).removesuffix(".__init__") for path in TREES}
+    modules, found = set(named.values()), {}
+    for path, name in named.items():
+        imported: set[str] = set()
+        for node in ast.walk(TREES[path]):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                parts = [f"{node.module}.{alias.name}" for alias in node.names]
+                imported |= {part if part in modules else str(node.module) for part in parts}
+        found[name] = (imported & modules) - {name}
+    return found
+
+
+def test_no_module_imports_what_imports_it():
+    """No circle of modules either, within a room or across them."""
+    TopologicalSorter(imported_modules()).prepare()
+
+
+def test_the_folders_of_a_room_have_their_floors():
+    """What a folder in a room imports does not import from it; a room's and a folder's faces name what lies below."""
+    folder = {module: module.rpartition(".")[0] for module in imported_modules()}
+    faces = {".".join(["blockyard", *path.parent.parts]) for path in SOURCES if path.name == "__init__.py"}
+    below: dict[str, set[str]] = defaultdict(set)
+    for module, others in imported_modules().items():
+        for other in others - faces if module not in faces else ():
+            if room(module) == room(other) and folder[module] != folder[other]:
+                below[folder[module]].add(folder[other])
+    assert below
+    TopologicalSorter(below).prepare()
+
+
+def test_no_room_is_a_quarter_of_the_house():
+    lines = Counter()
+    for path, text in SOURCES.items():
+        lines[path.parts[0]] += text.count("\n")
+    name, most = lines.most_common(1)[0]
+    assert most <= lines.total() / 4, f"{name} holds {most / lines.total():.1%} of the lines"
+
+
+def test_files_and_functions_are_short():
+    files = {path.as_posix(): text.count("\n") for path, text in SOURCES.items()}
+    functions = {
+        f"{path.as_posix()}: {node.name}": node.end_lineno - node.lineno + 1
+        for path, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    assert median(files.values()) <= 110
+    assert {name: length for name, length in files.items() if length > 330}.keys() <= AWAITED
+    assert {name: length for name, length in functions.items() if length > 48}.keys() <= AWAITED
+
+
+def code_lines(path: Path) -> list[str]:
+    """The lines of a file that hold a word, without docstrings, comments and imports."""
+    left_out: set[int] = set()
+    for node in ast.walk(TREES[path]):
+        said = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if said or isinstance(node, ast.Import | ast.ImportFrom):
+            left_out |= set(range(node.lineno, node.end_lineno + 1))
+    numbered = enumerate(map(str.strip, SOURCES[path].splitlines()), 1)
+    kept = [line for number, line in numbered if number not in left_out and not line.startswith("#")]
+    return [line for line in kept if any(map(str.isalnum, line))]
+
+
+def test_no_six_lines_are_there_twice():
+    places: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for path in SOURCES:
+        lines = code_lines(path)
+        for start in range(len(lines) - 5):
+            places[tuple(lines[start : start + 6])].append(path.as_posix())
+    twice = {lines: where for lines, where in places.items() if len(where) > 1}
+    awaited = [lines for lines, where in twice.items() if any(name.endswith(tuple(AWAITED)) for name in where)]
+    assert not [(where, lines) for lines, where in twice.items() if lines not in awaited]
+
+
 def modules_after(statement: str) -> set[str]:
     code = f"import sys; {statement}; print(' '.join(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -93,7 +181,18 @@ def test_networks_import_without_lightning(package):
     assert not {"lightning", "pytorch_lightning"} & modules_after(f"import blockyard.{package}")
 
 
-@pytest.mark.parametrize("statement", ["import blockyard", "import blockyard.leaderboard", "import blockyard.cli"])
+READERS = ", ".join(path.stem for path in SOURCES if path.parts[0] == "media" and path.stem != "__init__")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import blockyard",
+        "import blockyard.leaderboard",
+        "import blockyard.cli",
+        f"from blockyard.media import {READERS}",
+    ],
+)
 def test_what_answers_at_once_imports_no_torch(statement):
     assert "torch" not in modules_after(statement)
 

@@ -31,11 +31,11 @@ from blockyard.datamodules.segmentation.cityscapes import Cityscapes
 from blockyard.datamodules.segmentation.image_mask_folder import ImageMaskFolder
 from blockyard.datamodules.segmentation.pascal_voc import PascalVOC
 from blockyard.datamodules.video.base import VideoDataModule
-from blockyard.datamodules.video.decoding import DecodingError
 from blockyard.datamodules.video.hmdb51 import HMDB51
 from blockyard.datamodules.video.ucf101 import UCF101
 from blockyard.datamodules.video.video_csv import VideoCSV
 from blockyard.datamodules.video.video_folder import VideoFolder
+from blockyard.media.decoding import DecodingError
 from blockyard.mistakes import DataError
 
 __all__ = [

@@ -8,9 +8,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
-from functools import cached_property
-from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
@@ -18,7 +16,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
 from blockyard.datamodules.checking import Finding, Findings
-from blockyard.datamodules.fingerprints import Manifest, contents, fingerprint, read_manifest
+from blockyard.datamodules.fingerprints import Fingerprinted
 from blockyard.datamodules.loading import (
     Batch,
     EvaluationSampler,
@@ -30,7 +28,6 @@ from blockyard.datamodules.loading import (
     make_loader,
 )
 from blockyard.datamodules.vocabulary import Vocabulary
-from blockyard.mistakes import DataError
 
 SPLITS = ("train", "val", "test", "predict")
 STAGES = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("predict",)}
@@ -38,18 +35,18 @@ STAGES = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "pre
 LONGEST_NAME = 60
 
 
-class DataModule(LightningDataModule, ABC):
+class DataModule(Fingerprinted, LightningDataModule, ABC):
     """A data set behind the loader contract of :mod:`blockyard.datamodules.loading`.
 
     Batches are dictionaries: ``input``, float ``(B, C, *S)``; ``target``, long ``(B,)``, not in ``predict``; ``index``,
     long ``(B,)``, the position of each sample in its split. All ranks get the same number of batches; in evaluation the
     last one of a rank may be empty, B = 0.
 
-    A subclass implements :meth:`load`, ``input_shape`` and, if its targets are classes, ``classes``, and calls
-    ``save_hyperparameters()``.
+    A subclass implements :meth:`load`, ``input_shape`` and, if its targets are classes, ``classes``, and hands on the
+    options that it doesn't name. All are the hyperparameters in checkpoints.
 
     Args:
-        batch_size: *Global* batch size: it is divided among the processes.
+        batch_size: *Global* batch size: it is divided among the processes. Of what has views, those are counted.
         num_workers: Worker processes a process; results do not depend on it.
         seed: Seed of order and augmentation. None takes the one of ``seed_everything``, or 0 where that was not called:
             order and augmentation are functions of that number and not of the generators' state, so that runs with one
@@ -70,13 +67,15 @@ class DataModule(LightningDataModule, ABC):
 
     def __init__(
         self,
-        batch_size: int,
-        num_workers: int,
-        seed: int | None,
+        batch_size: int = 64,
+        num_workers: int = 2,
+        seed: int | None = None,
         name: str | None = None,
         checked: str | None = None,
     ) -> None:
         super().__init__()
+        self.save_hyperparameters()  # Lightning finds those of subclasses in the calls that led here
+        self.hparams.update({option: _plain(value) for option, value in self.hparams.items()})
         divide_batch(batch_size, 1)
         if name is not None and not (name.isprintable() and 0 < len(name) <= LONGEST_NAME):
             raise ValueError(f"name={name!r} must be one line of 1 to {LONGEST_NAME} characters")
@@ -153,44 +152,6 @@ class DataModule(LightningDataModule, ABC):
     def names(self, split: str) -> list[str]:
         """One name a sample, in the order of ``index``."""
         return list(self.split(split).names)
-
-    def fingerprint(self, split: str) -> str:
-        """Which samples a split holds: their names and labels in order, with ``checked`` also their contents.
-
-        Raises:
-            ValueError: If there is no such split, or ``checked`` is no manifest of these samples.
-            DataError: If something is missing or damaged.
-        """
-        samples = self.split(split)
-        columns = [samples.names, *samples.described()]
-        if self.checked:
-            columns += contents(split, samples, self._manifest, Path(self.checked))
-        return fingerprint(columns)
-
-    @cached_property
-    def _manifest(self) -> Manifest:
-        assert self.checked is not None
-        return read_manifest(Path(self.checked))
-
-    def fingerprints(self, *splits: str) -> dict[str, str]:
-        """The fingerprints of the classes, if there are some, and of splits; a test split that can't be read has none.
-
-        Raises:
-            DataError: If another one is missing or damaged.
-        """
-        found = {"classes": fingerprint([self.classes])} if self.classes else {}
-        for name in splits:
-            try:
-                found[name] = self.fingerprint(name)
-            except DataError:
-                if name != "test":  # whoever trains need not have it yet
-                    raise
-        return {**found, "of": self.fingerprints_are_of}
-
-    @property
-    def fingerprints_are_of(self) -> str:
-        """``contents`` where a manifest says them, else ``names``."""
-        return "contents" if self.checked else "names"
 
     def check(self, split: str) -> Iterator[tuple[str, str]]:
         """Read everything in a split once, in the worker processes; name and problem of what is bad.
@@ -319,3 +280,10 @@ class DataModule(LightningDataModule, ABC):
 
     def _place(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+
+def _plain(value: Any) -> Any:
+    """An option as a checkpoint can hold it: a Path would make it unreadable."""
+    if isinstance(value, list | tuple):
+        return type(value)(map(_plain, value))
+    return os.fspath(value) if isinstance(value, os.PathLike) else value

@@ -1,83 +1,71 @@
-"""Files below folders, and folders with one subfolder a class."""
+"""One folder a class: files in ``root/{train,val,test}/<class>/``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from blockyard.datamodules.folders import LeftOut, PathsBelow, folders_in, names_below
+from blockyard.datamodules.base import DataModule
+from blockyard.datamodules.folders import LeftOut, PathsBelow, folders_in
 from blockyard.datamodules.holding_out import hold_out
+from blockyard.datamodules.listing import FileKind, Listing
 from blockyard.mistakes import DataError
 
 
-@dataclass(frozen=True)
-class Listing:
-    """The files of a split: ``paths`` and ``names``, one each, and labels ``targets`` ``(n,)``, None if unknown."""
+class ClassFolders(DataModule):
+    """Files in ``root/{train,val,test}/<class>/``, of whatever :attr:`kind`; a mixin of data modules.
 
-    paths: Sequence[Path]
-    names: Sequence[str]
-    targets: NDArray[np.integer[Any]] | None = None
+    Classes are the sorted folder names of ``train``; the other splits must have the same ones. Files are those below a
+    class folder, at any depth, sorted by path; links are followed. Hidden files and other kinds of file are passed
+    over, of which a warning tells. Without a ``val`` folder, the last ``val_fraction`` of each class's training files
+    are for validation. What is predicted, unless it is named, is what lies below ``root/predict``.
 
-    def take(self, rows: NDArray[np.integer[Any]]) -> Listing:
-        """The samples at these positions."""
-        targets = None if self.targets is None else self.targets[rows]
-        chosen = rows.tolist()
-        paths = self.paths.take(chosen) if isinstance(self.paths, PathsBelow) else [self.paths[row] for row in chosen]
-        return Listing(paths, [self.names[row] for row in chosen], targets)
+    Args:
+        root: Folder with ``train`` in it, and ``val`` and ``test`` as far as they are used.
+        val_fraction: Share held out for validation where there is no ``val`` folder.
+        options: Those of the data module that it is mixed into.
 
-
-@dataclass(frozen=True)
-class FileKind:
-    """What is looked for in folders.
-
-    Attributes:
-        noun: What one is called.
-        suffixes: How the names of its files end, in lower case.
-        example: File names, for messages.
+    Raises:
+        ValueError: If a number is out of range.
     """
 
-    noun: str
-    suffixes: frozenset[str]
-    example: str
+    kind: ClassVar[FileKind]
+    """What is looked for in the folders."""
 
-    def find(self, place: Path) -> Listing:
-        """One file, or those below a folder at any depth, sorted by path, named relative to it; no hidden ones.
+    def __init__(self, root: str, val_fraction: float = 0.1, **options: Any) -> None:
+        super().__init__(**options)
+        if not 0 < val_fraction < 1:
+            raise ValueError(f"{type(self).__name__}: val_fraction={val_fraction} must be between 0 and 1")
+        self.root = Path(root)
+        self.val_fraction = val_fraction
 
-        Links are followed. What is passed over is told in one warning, by suffix.
+    @cached_property
+    def classes(self) -> list[str]:
+        """Sorted folder names of ``train``."""
+        return training_classes(self.root, self.kind)
 
-        Raises:
-            DataError: If there are none.
-        """
-        if place.is_file():
-            return Listing([place], [place.name])
-        if not place.is_dir():
-            raise DataError(f"{place} is missing: it is where {self.noun}s are read from")
-        left = LeftOut()
-        listing = self.list_below(place, left)
-        left.tell(place, self.noun)
-        return listing
-
-    def list_below(self, place: Path, left: LeftOut) -> Listing:
-        """As :meth:`find`, of a folder; ``left`` takes what is passed over.
+    def files_of(self, split: str) -> Listing:
+        """The files of a split's folder, class by class.
 
         Raises:
-            DataError: If there are none.
+            DataError: As :func:`labelled_files`, or if nothing of a class would stay for training.
         """
-        names = names_below(place, self._is_one, left)
-        if not names:
-            others = f"; passed over: {left}" if left.names else ""
-            raise DataError(
-                f"{place} holds no {self.noun}; the kinds read are {', '.join(sorted(self.suffixes))}{others}"
-            )
-        return Listing(PathsBelow(place, names), names)
+        if split == "predict":
+            return self.kind.find(self.root / "predict")
+        if split == "test" or (self.root / "val").is_dir():
+            return labelled_files(self.root / split, self.classes, self.kind)
+        listing = labelled_files(self.root / "train", self.classes, self.kind)
+        return listing.take(self.hold_out(listing)[split == "val"])
 
-    def _is_one(self, name: str) -> bool:
-        return name[name.rfind(".") :].lower() in self.suffixes  # a third of what pathlib and os.path take
+    def hold_out(self, listing: Listing) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Positions of the training files that stay, and of those held out where there is no ``val`` folder."""
+        assert listing.targets is not None
+        return hold_out(listing.targets, self.val_fraction, self.classes)
 
 
 def training_classes(root: Path, kind: FileKind) -> list[str]:
@@ -112,26 +100,6 @@ def labelled_files(folder: Path, classes: Sequence[str], kind: FileKind) -> List
     names = [f"{title}/{name}" for title, part in zip(classes, found, strict=True) for name in part.names]
     targets = np.repeat(np.arange(len(found)), [len(part.paths) for part in found])
     return Listing(PathsBelow(folder, names), names, targets)
-
-
-def files_of_split(root: Path, split: str, classes: Sequence[str], kind: FileKind, val_fraction: float) -> Listing:
-    """The files of ``root/<split>``; where there is no ``val``, the last of each class of ``train`` are held out.
-
-    Args:
-        root: Folder with ``train`` in it.
-        split: ``train``, ``val`` or ``test``.
-        classes: Those of ``train``.
-        kind: What to look for.
-        val_fraction: Share held out.
-
-    Raises:
-        DataError: As :func:`labelled_files`, or if nothing of a class would stay.
-    """
-    if split == "test" or (root / "val").is_dir():
-        return labelled_files(root / split, classes, kind)
-    listing = labelled_files(root / "train", classes, kind)
-    assert listing.targets is not None
-    return listing.take(hold_out(listing.targets, val_fraction, classes)[split == "val"])
 
 
 def _folders(folder: Path, kind: FileKind, left: LeftOut) -> list[str]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Iterable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from blockyard.datamodules.loading import Split
+from blockyard.datamodules.loading import Column, Split
+from blockyard.mistakes import DataError
 
 DIGITS = 16
 """Hexadecimal digits of a fingerprint."""
@@ -21,8 +23,6 @@ COLUMNS = ("split", "name", "bytes", "sha256", "shape", "problem")
 """Of a manifest, as ``blockyard check-data --manifest`` writes it."""
 Manifest = dict[tuple[str, str], tuple[str, ...]]
 """By split and name, what the other columns hold."""
-Column = Sequence[str] | NDArray[Any]
-"""Something told of every sample of a split, in order."""
 
 
 def fingerprint(columns: Iterable[Column]) -> str:
@@ -77,6 +77,63 @@ def read_manifest(file: Path) -> Manifest:
     if tuple(header) != COLUMNS or any(len(row) != len(COLUMNS) or not (row[2] or "0").isdigit() for row in rows):
         raise ValueError(f"{file} is no manifest of check-data: columns {','.join(COLUMNS)} expected")
     return {(row[0], row[1]): tuple(row[2:]) for row in rows}
+
+
+class Fingerprinted(ABC):
+    """What a data module tells of which data it reads; a mixin.
+
+    Attributes:
+        checked: A manifest of ``check-data`` that tells their contents too; None without one.
+    """
+
+    checked: str | None
+
+    @property
+    @abstractmethod
+    def classes(self) -> list[str]:
+        """Names of the classes."""
+
+    @abstractmethod
+    def split(self, name: str) -> Split:
+        """A split, read on first use."""
+
+    def fingerprint(self, split: str) -> str:
+        """Which samples a split holds: their names and labels in order, with ``checked`` also their contents.
+
+        Raises:
+            ValueError: If there is no such split, or ``checked`` is no manifest of these samples.
+            DataError: If something is missing or damaged.
+        """
+        samples = self.split(split)
+        columns = [samples.names, *samples.described()]
+        if self.checked:
+            columns += contents(split, samples, self._manifest, Path(self.checked))
+        return fingerprint(columns)
+
+    @cached_property
+    def _manifest(self) -> Manifest:
+        assert self.checked is not None
+        return read_manifest(Path(self.checked))
+
+    def fingerprints(self, *splits: str) -> dict[str, str]:
+        """The classes' fingerprint, if there are any, and those of splits; a test split that can't be read is left out.
+
+        Raises:
+            DataError: If another one is missing or damaged.
+        """
+        found = {"classes": fingerprint([self.classes])} if self.classes else {}
+        for name in splits:
+            try:
+                found[name] = self.fingerprint(name)
+            except DataError:
+                if name != "test":  # whoever trains need not have it yet
+                    raise
+        return {**found, "of": self.fingerprints_are_of}
+
+    @property
+    def fingerprints_are_of(self) -> str:
+        """``contents`` where a manifest says them, else ``names``."""
+        return "contents" if self.checked else "names"
 
 
 def _is_text(column: Column) -> bool:

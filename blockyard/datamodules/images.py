@@ -12,11 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from blockyard.datamodules.class_folders import FileKind
-from blockyard.datamodules.fingerprints import Column
-from blockyard.datamodules.loading import Batch, Split, empty_batch
-from blockyard.datamodules.picture_checks import damage, peculiarity
-from blockyard.datamodules.picture_files import Pixels, decode
+from blockyard.datamodules.listing import FileKind
+from blockyard.datamodules.loading import Batch, Column, Split, empty_batch
+from blockyard.media.picture_checks import damage, peculiarity
+from blockyard.media.picture_files import Pixels, decode
 
 PICTURES = FileKind(
     "picture",

@@ -16,29 +16,17 @@ class LabelledDataModule(DataModule):
     """A data set with one label a sample.
 
     Args:
-        batch_size: Global batch size.
-        num_workers: Worker processes a process.
-        seed: Seed of order and augmentation; None takes the one of ``seed_everything``.
-        name: What tables call the data.
-        checked: A manifest of ``check-data``.
         class_sampling: ``balanced`` draws every class equally often in training, see :class:`ClassBalancedSampler`. An
             epoch is as long as before: it has samples of rare classes several times and lacks some of frequent ones.
             None draws every sample once.
+        options: Those of :class:`~blockyard.datamodules.base.DataModule`.
 
     Raises:
         ValueError: If a number is out of range; when training starts, if a class to be drawn has no sample.
     """
 
-    def __init__(
-        self,
-        batch_size: int,
-        num_workers: int,
-        seed: int | None,
-        name: str | None = None,
-        checked: str | None = None,
-        class_sampling: Literal["balanced"] | None = None,
-    ) -> None:
-        super().__init__(batch_size, num_workers, seed, name, checked)
+    def __init__(self, *, class_sampling: Literal["balanced"] | None = None, **options: Any) -> None:
+        super().__init__(**options)
         if class_sampling not in (None, "balanced"):
             raise ValueError(f"class_sampling={class_sampling!r} must be balanced or null")
         self.class_sampling = class_sampling
@@ -90,28 +78,15 @@ class ClassBalancedSampler(TrainSampler):
 
     Args:
         targets: Label of each sample ``(n,)``; those that occur are drawn.
-        batch_size: Global batch size.
-        seed: Seed of the run.
-        rank: This process.
-        world: Number of processes.
-        epoch: Epoch of the first iteration.
-        start: Batches of that epoch to leave out, because they were trained on before a checkpoint.
+        place: Arguments of :class:`TrainSampler` after the first.
+        named: Those of them that are named.
 
     Raises:
-        ValueError: If the ranks do not divide the batch, or if the split does not fill one batch.
+        ValueError: As :class:`TrainSampler`.
     """
 
-    def __init__(
-        self,
-        targets: NDArray[np.integer[Any]],
-        batch_size: int,
-        seed: int,
-        rank: int = 0,
-        world: int = 1,
-        epoch: int = 0,
-        start: int = 0,
-    ) -> None:
-        super().__init__(len(targets), batch_size, seed, rank, world, epoch, start)
+    def __init__(self, targets: NDArray[np.integer[Any]], *place: int, **named: int) -> None:
+        super().__init__(len(targets), *place, **named)
         self.members = _positions(targets)
 
     def order(self, rng: np.random.Generator) -> NDArray[np.int64]:

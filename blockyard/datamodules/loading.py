@@ -24,11 +24,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
 from torch.utils.data.distributed import DistributedSampler
 
-from blockyard.datamodules.fingerprints import Column
-
 Key: TypeAlias = tuple[int, int]
 """(epoch, index) of a sample; a negative index is padding."""
 Batch: TypeAlias = dict[str, Tensor]
+Column: TypeAlias = Sequence[str] | NDArray[Any]
+"""Something told of every sample of a split, in order."""
 
 PADDING = -1
 

@@ -104,7 +104,7 @@ def apply_plugs(
     Args:
         network: A network that is not compiled.
         plugs: What goes where; a later plug at the same place follows the earlier one.
-        example: An input: tensor, shape ``(B, C, *S)`` or tuple of arguments. Guessed if None.
+        example: An input, as of :func:`plug`.
         seed: Seed of the blocks' initial values; ``torch.initial_seed()`` if None.
         quiet: Print nothing, instead of one line a place.
 
@@ -112,7 +112,7 @@ def apply_plugs(
         The network that was given.
 
     Raises:
-        PlugError: If anything is refused; the network is then as it was.
+        PlugError: If a plug is refused; the network is then as it was before the first.
     """
     refuse_network(network)
     orders = [order for item in plugs for order in _orders(network, item)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import pickle
 import struct
 from pathlib import Path
@@ -35,8 +34,8 @@ def write_cifar_like(root: str | Path, classes: int = 10) -> Path:
     """
     if classes not in (10, 100):
         raise ValueError(f"classes must be 10 or 100, got {classes}")
-    pixels, fine = _coloured_digits()
-    parts = _test_and_train(fine)
+    pixels, fine = coloured_digits()
+    parts = divide(fine)
     folder = Path(root) / ("cifar-10-batches-py" if classes == 10 else "cifar-100-python")
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in (_cifar10 if classes == 10 else _cifar100)(pixels, fine, parts).items():
@@ -87,7 +86,8 @@ def _encode_array(array: NDArray[np.uint8]) -> bytes:
     return empty + pickle.MARK + content + pickle.TUPLE + pickle.BUILD
 
 
-def _coloured_digits() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def coloured_digits() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Pictures ``(1797, 3072)``, planes of 32×32, and fine labels ``(1797,)``: ten times the digit, and the hue."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -138,39 +138,6 @@ def _cifar100(pixels: NDArray[np.uint8], fine: NDArray[np.int64], parts: dict[st
     return files
 
 
-def write_cifar_robustness(root: str | Path, classes: int = 10) -> Path:
-    """Add ``CIFAR-10-C`` or ``CIFAR-100-C``, and for ten classes ``CIFAR-10.1``, to a folder with such data.
-
-    The test pictures in five strengths of fog, and of contrast; CIFAR-10.1 has some of the training pictures.
-
-    Args:
-        root: Where the data set is.
-        classes: 10 or 100.
-
-    Returns:
-        The folder with the corrupted pictures.
-    """
-    pixels, fine = _coloured_digits()
-    parts = _test_and_train(fine)
-    labels = fine // 10 if classes == 10 else fine
-    images = pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-    folder = Path(root) / f"CIFAR-{classes}-C"
-    folder.mkdir(parents=True, exist_ok=True)
-    clean = images[parts["test"]].astype(np.float64)
-    strengths = np.arange(1, 6)[:, None, None, None, None] / 6
-    corrupted = {"fog": clean + (200 - clean) * strengths, "contrast": clean * (1 - strengths) + 60 * strengths}
-    for name, values in corrupted.items():
-        _put(folder / f"{name}.npy", _npy(values.reshape(-1, 32, 32, 3).round().astype(np.uint8)))
-    _put(folder / "labels.npy", _npy(np.tile(labels[parts["test"]], 5).astype(np.uint8)))
-    if classes == 10:
-        new = Path(root) / "CIFAR-10.1" / "datasets"
-        new.mkdir(parents=True, exist_ok=True)
-        for version, rows in (("v4", parts["train"][:60]), ("v6", parts["train"][60:100])):
-            _put(new / f"cifar10.1_{version}_data.npy", _npy(images[rows]))
-            _put(new / f"cifar10.1_{version}_labels.npy", _npy(labels[rows].astype(np.int32)))
-    return folder
-
-
 def _put(path: Path, content: bytes) -> None:
     temporary = beside(path)
     try:
@@ -180,13 +147,8 @@ def _put(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _npy(array: NDArray[Any]) -> bytes:
-    file = io.BytesIO()
-    np.save(file, array, allow_pickle=False)
-    return file.getvalue()
-
-
-def _test_and_train(fine: NDArray[np.int64]) -> dict[str, NDArray[np.intp]]:
+def divide(fine: NDArray[np.int64]) -> dict[str, NDArray[np.intp]]:
+    """Positions for ``train`` and ``test``."""
     test = np.zeros(len(fine), dtype=bool)
     for label in range(100):
         test[np.flatnonzero(fine == label)[::TEST_SHARE]] = True

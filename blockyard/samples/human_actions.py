@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -87,24 +87,20 @@ def write_human_actions(
         raise ValueError(f"size must be two even numbers of 16 and more, got {size}")
     if workers < 1:
         raise ValueError(f"workers must be positive, got {workers}")
-    root = Path(root)
     videos = plan_videos(list(RECORDINGS)[:classes], videos_per_class)
-    recipe = {
-        "generator": "human_actions",
-        "classes": classes,
-        "videos_per_class": videos_per_class,
-        "size": list(size),
-        "seed": seed,
-    }
-    with new_data_set(root, videos, recipe) as folder:
+    recipe = {"generator": "human_actions", "classes": classes, "videos_per_class": videos_per_class}
+    with new_data_set(Path(root), videos, recipe | {"size": list(size), "seed": seed}) as folder:
         if folder is not None:
-            film = partial(_film_all, folder, size, seed)
-            if workers == 1:
-                film(videos)
-            else:
-                with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-                    list(pool.map(film, [videos[first::workers] for first in range(workers)]))
-    return root
+            _share_out(partial(_film_all, folder, size, seed), videos, workers)
+    return Path(root)
+
+
+def _share_out(film: Callable[[Sequence[Video]], None], videos: Sequence[Video], workers: int) -> None:
+    if workers == 1:
+        film(videos)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        list(pool.map(film, [videos[first::workers] for first in range(workers)]))
 
 
 def _film_all(folder: Path, size: Size, seed: int, videos: Sequence[Video]) -> None:

@@ -63,8 +63,8 @@ def is_finished(root: Path, recipe: dict[str, Any]) -> bool:
         found = json.loads((root / RECIPE).read_text())
     except (OSError, ValueError) as error:
         raise DataError(f"{root} exists and was not written by this generator: choose another folder") from error
-    # Through JSON, where a tuple is a list.
-    if found != json.loads(json.dumps(recipe)):
+    recipe = json.loads(json.dumps(recipe))  # where a tuple is a list
+    if found != recipe:
         differing = sorted(key for key in recipe.keys() | found.keys() if recipe.get(key) != found.get(key))
         raise DataError(f"{root} was written with another {', '.join(differing)}: remove it or choose another folder")
     return True

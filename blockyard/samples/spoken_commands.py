@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from blockyard.datamodules.audio.files import resample
 from blockyard.datamodules.audio.speech_commands_rules import COMMANDS
+from blockyard.media.sound_files import resample
 from blockyard.samples.coloured_noise import coloured, noises
 from blockyard.samples.espeak import ACCENTS, Synthesiser, variants
 from blockyard.samples.espeak import RATE as SPOKEN_RATE

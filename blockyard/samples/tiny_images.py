@@ -1,4 +1,4 @@
-"""Parts of three photographs in the layouts of ImageNet and CUB-200-2011: made in a moment, for tests and trials."""
+"""Parts of three photographs in the layout of ImageNet: made in a moment, for tests and trials."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from blockyard.datamodules.image.corruptions import SEVERITIES
 from blockyard.samples.photographs import Pixels, crop, read_photographs
 
 WNIDS = ("n03877845", "n11939491", "n12102133")
 """Palace, daisy and grass, in the order that the photographs are read in."""
 DEVKIT_IDS = (2, 3, 1)
 """What the development kit calls them: in another order than that of the labels."""
-BIRDS = ("Palace_Warbler", "Flower_Piercer", "Grass_Finch")
 Form = Literal["folders", "devkit", "kaggle"]
 
 
@@ -45,13 +43,13 @@ def write_tiny_images(
     """
     root = Path(root)
     folder = root / "ILSVRC" / "Data" / "CLS-LOC" if form == "kaggle" else root
-    for label, number, picture in _parts(3 * train, size, seed):
-        _save(folder / "train" / WNIDS[label] / f"{WNIDS[label]}_{number}.JPEG", picture)
+    for label, number, picture in parts_of_photographs(3 * train, size, seed):
+        save(folder / "train" / WNIDS[label] / f"{WNIDS[label]}_{number}.JPEG", picture)
     labels = []
-    for label, number, picture in _parts(3 * val, size, seed + 1):
+    for label, number, picture in parts_of_photographs(3 * val, size, seed + 1):
         place = folder / "val" / (WNIDS[label] if form == "folders" else "")
         kind = {0: "CMYK", 1: "PNG"}.get(number, "RGB")
-        _save(place / f"ILSVRC2012_val_{number + 1:08d}.JPEG", picture, kind)
+        save(place / f"ILSVRC2012_val_{number + 1:08d}.JPEG", picture, kind)
         labels.append(label)
     if form == "devkit":
         _write_devkit(root / "ILSVRC2012_devkit_t12" / "data", labels)
@@ -61,60 +59,7 @@ def write_tiny_images(
     return root
 
 
-def write_tiny_corrupted(root: str | Path, val: int = 2, seed: int = 0) -> Path:
-    """Add ``ImageNet-C`` to what :func:`write_tiny_images` wrote: fog at five severities, 224×224.
-
-    Args:
-        root: Folder to write into.
-        val: Pictures of each class and severity.
-        seed: The same seed gives the same files.
-
-    Returns:
-        ``root``.
-    """
-    for label, number, picture in _parts(3 * val, (224, 224), seed + 1):
-        for severity in SEVERITIES:
-            fog = (picture + (200.0 - picture) * severity / 6).round().astype(np.uint8)
-            folder = Path(root) / "ImageNet-C" / "fog" / str(severity) / WNIDS[label]
-            _save(folder / f"ILSVRC2012_val_{number + 1:08d}.JPEG", fog)
-    return Path(root)
-
-
-def write_tiny_birds(
-    root: str | Path, train: int = 5, test: int = 3, size: tuple[int, int] = (75, 100), seed: int = 0
-) -> Path:
-    """Write CUB-200-2011 of three classes, parts of photographs, one of them grey: read it with ``verify=False``.
-
-    Args:
-        root: Folder to write ``CUB_200_2011`` into.
-        train: Training pictures of each class.
-        test: Test pictures of each class.
-        size: Height and width; every second picture stands upright.
-        seed: The same seed gives the same files.
-
-    Returns:
-        ``root``.
-    """
-    folder = Path(root) / "CUB_200_2011"
-    names, files, labels, flags, boxes = [f"{n:03d}.{bird}" for n, bird in enumerate(BIRDS, 1)], [], [], [], []
-    parts = sorted(_parts(3 * (train + test), size, seed), key=lambda part: part[0])
-    for image, (label, number, picture) in enumerate(parts, 1):
-        name = f"{names[label]}/{BIRDS[label]}_{number:04d}_{1000 + image}.jpg"
-        _save(folder / "images" / name, picture, "L" if image == 2 else "RGB")
-        height, width = picture.shape[:2]
-        files.append(f"{image} {name}")
-        labels.append(f"{image} {label + 1}")
-        flags.append(f"{image} {int(number // 3 < train)}")
-        boxes.append(f"{image} {width // 4}.0 {height // 4}.0 {width // 2}.0 {height // 2}.0")
-    titles = [f"{number} {name}" for number, name in enumerate(names, 1)]
-    # Not in one order: what belongs together has one number.
-    tables = {"classes": titles, "images": files, "image_class_labels": labels[::-1], "train_test_split": flags}
-    for name, lines in {**tables, "bounding_boxes": boxes[::-1]}.items():
-        (folder / f"{name}.txt").write_text("\n".join(lines) + "\n")
-    return Path(root)
-
-
-def _parts(count: int, size: tuple[int, int], seed: int) -> Iterator[tuple[int, int, Pixels]]:
+def parts_of_photographs(count: int, size: tuple[int, int], seed: int) -> Iterator[tuple[int, int, Pixels]]:
     """Label, number and a part of the photograph of that label."""
     photographs = read_photographs()
     for number in range(count):
@@ -122,7 +67,8 @@ def _parts(count: int, size: tuple[int, int], seed: int) -> Iterator[tuple[int, 
         yield number % 3, number, crop(random, photographs[number % 3], size[::-1] if number % 2 else size)
 
 
-def _save(path: Path, picture: Pixels, kind: str = "RGB") -> None:
+def save(path: Path, picture: Pixels, kind: str = "RGB") -> None:
+    """Write a picture ``(H, W, 3)`` as a JPEG in a colour mode of Pillow, or as a PNG whatever it is called."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Image.fromarray(picture)
     if kind == "PNG":

@@ -1,4 +1,4 @@
-"""Coloured shapes in the layouts of Pascal VOC, Cityscapes and ADE20K: made in a moment, for tests."""
+"""Coloured shapes in the layouts of Pascal VOC and Cityscapes: made in a moment, for tests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ VOC_VALUES = range(21)
 CITYSCAPES_VALUES = (0, 1, 4, 7, 8, 11, 23, 24, 26, 33)
 """Label ids: some that are evaluated, among them the first and the last, and some that are not."""
 CITYSCAPES_TRAIN_IDS = {7: 0, 8: 1, 11: 2, 23: 10, 24: 11, 26: 13, 33: 18}
-ADE_VALUES = (0, 1, 2, 75, 150)
 
 
 def write_tiny_voc(
@@ -50,37 +49,6 @@ def write_tiny_voc(
     return Path(root)
 
 
-def write_tiny_boundaries(root: str | Path, size: Size = (40, 56), seed: int = 0) -> Path:
-    """Add ``benchmark_RELEASE`` to a tiny VOC: its lists name pictures of VOC's training and validation lists too.
-
-    Of its nine masks six are of pictures that VOC has no mask of. Takes scipy.
-
-    Args:
-        root: Where :func:`write_tiny_voc` wrote.
-        size: Height and width.
-        seed: The same seed gives the same files.
-
-    Returns:
-        ``root``.
-    """
-    from scipy.io import savemat
-
-    voc, folder = Path(root) / "VOCdevkit" / "VOC2012", Path(root) / "benchmark_RELEASE" / "dataset"
-    lists = voc / "ImageSets" / "Segmentation"
-    train, val = ((lists / f"{part}.txt").read_text().split() for part in ("train", "val"))
-    new = [f"2008_{number:06d}" for number in range(6)]
-    parts = {"train": [new[0], val[0], new[1], train[0], new[2]], "val": [new[3], val[1], new[4], new[5]]}
-    (folder / "cls").mkdir(parents=True, exist_ok=True)
-    for number, name in enumerate([*parts["train"], *parts["val"]]):
-        picture, mask = draw(1000 + number, size, VOC_VALUES, seed)
-        if name in new:
-            save_picture(voc / "JPEGImages" / f"{name}.jpg", picture)
-        savemat(folder / "cls" / f"{name}.mat", {"GTcls": {"Segmentation": mask, "CategoriesPresent": np.unique(mask)}})
-    for part, members in parts.items():
-        write_list(folder / f"{part}.txt", members)
-    return Path(root)
-
-
 def write_tiny_cityscapes(root: str | Path, train_ids: bool = False, size: Size = (32, 64), seed: int = 0) -> Path:
     """Write ``leftImg8bit`` and ``gtFine``: six training, two validation pictures, one for testing with a dummy truth.
 
@@ -109,33 +77,6 @@ def write_tiny_cityscapes(root: str | Path, train_ids: bool = False, size: Size 
         described = {"imgHeight": size[0], "imgWidth": size[1], "objects": [plate]}
         (truth.parent / f"{Path(stem).name}_gtFine_polygons.json").write_text(json.dumps(described))
     return root
-
-
-def write_tiny_ade(
-    root: str | Path, training: int = 6, validation: int = 3, size: Size = (40, 48), seed: int = 0
-) -> Path:
-    """Write ``ADEChallengeData2016``: values 0, 1, 150 and others, a grey JPEG among the pictures.
-
-    Args:
-        root: Folder to write into.
-        training: Training pictures.
-        validation: Validation pictures.
-        size: Height and width.
-        seed: The same seed gives the same files.
-
-    Returns:
-        ``root``.
-    """
-    folder = Path(root) / "ADEChallengeData2016"
-    for offset, (part, prefix, count) in enumerate(
-        (("training", "train", training), ("validation", "val", validation))
-    ):
-        for number in range(1, count + 1):
-            picture, mask = draw(1000 * offset + number, size, ADE_VALUES, seed)
-            name = f"ADE_{prefix}_{number:08d}"
-            save_picture(folder / "images" / part / f"{name}.jpg", picture, "L" if number == 2 else "RGB")
-            save_mask(folder / "annotations" / part / f"{name}.png", mask)
-    return Path(root)
 
 
 def draw(

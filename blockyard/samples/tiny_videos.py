@@ -66,21 +66,13 @@ def write_tiny_videos(
         raise ValueError(f"size must be two even numbers of 16 and more, got {size}")
     if not 1 <= frames[0] <= frames[1]:
         raise ValueError(f"frames must be the fewest and the most, got {frames}")
-    root = Path(root)
     videos = plan_videos(classes, videos_per_class)
-    recipe = {
-        "generator": "tiny_videos",
-        "classes": list(classes),
-        "videos_per_class": videos_per_class,
-        "size": list(size),
-        "frames": list(frames),
-        "seed": seed,
-    }
-    with new_data_set(root, videos, recipe) as folder:
+    recipe = {"generator": "tiny_videos", "classes": list(classes), "videos_per_class": videos_per_class}
+    with new_data_set(Path(root), videos, recipe | {"size": size, "frames": frames, "seed": seed}) as folder:
         if folder is not None:
             for video in videos:
                 write_avi(folder / video.path, draw_video(video, size, frames, seed))
-    return root
+    return Path(root)
 
 
 def draw_video(video: Video, size: tuple[int, int], frames: tuple[int, int], seed: int) -> Frames:

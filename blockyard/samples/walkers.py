@@ -47,12 +47,9 @@ def write_walkers(
 ) -> Path:
     """Film walkers in the layout of Market-1501, MARS or PRID-2011.
 
-    A person has a skin, hair, and clothes, whose colours are few, so that people are alike in part. A camera has its
-    side, height, colour cast, exposure, sharpness and noise; every shot has a background of its own. So what tells
-    people apart is what they wear, under another light and from another side. Besides
-    them there are strangers, a quarter as many as are tested on, each seen by one camera.
-
-    A data set that was finished before is left as it is; one that is interrupted leaves nothing.
+    A person has skin, hair and clothes of few colours, so that people are alike in part. A camera has its side, height,
+    colour cast, exposure, sharpness and noise, every shot a background: what tells people apart is what they wear. Of
+    strangers, a quarter as many as are tested on, each is seen by one camera. What was finished is left as it is.
 
     Args:
         root: Folder to write into; new or empty.
@@ -69,27 +66,22 @@ def write_walkers(
         ``root``.
 
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: If there is no such layout, or a number is out of range.
         DataError: If pybullet is not installed, or ``root`` holds something else.
     """
     if layout not in LAYOUTS:
         raise ValueError(f"no layout {layout}; {nearest(layout, LAYOUTS)}")
-    shots, frames = shots or SHOTS[layout], frames or FRAMES[layout]
-    cast = Cast(identities - test_identities, test_identities, cameras, shots, (frames[0], frames[1]), seed)
-    _check(layout, cast)
-    if min(size) < 16:
-        raise ValueError(f"size must be at least 16 both ways, got {size}")
-    recipe = {"generator": "walkers", "layout": layout, "size": list(size), **vars(cast), "frames": list(frames)}
+    seen = shots or SHOTS[layout], frames or FRAMES[layout]
+    cast = Cast(identities - test_identities, test_identities, cameras, *seen, seed)
+    _check(layout, cast, size)
+    recipe = {"generator": "walkers", "layout": layout, "size": list(size), **vars(cast)}
     plan, finish = LAYOUTS[layout]
-    planned, root = plan(cast), Path(root)
-    with new_folder(root, recipe) as folder:
+    with new_folder(Path(root), recipe) as folder:
         if folder is not None:
-            for place in sorted({Path(file).parent for shot in planned for file in shot.files}):
-                (folder / place).mkdir(parents=True)
-            apart = APART if layout == "market1501" else 1
-            film_all(folder, size, seed, apart, planned)
+            planned = plan(cast)
+            film_all(folder, size, seed, APART if layout == "market1501" else 1, planned)
             finish(folder, cast, planned)
-    return root
+    return Path(root)
 
 
 def film_all(folder: Path, size: tuple[int, int], seed: int, apart: int, shots: Sequence[Shot]) -> None:
@@ -102,6 +94,8 @@ def film_all(folder: Path, size: tuple[int, int], seed: int, apart: int, shots: 
         apart: Frames, at 15 a second, from one picture to the next.
         shots: What to film.
     """
+    for place in sorted({Path(file).parent for shot in shots for file in shot.files}):
+        (folder / place).mkdir(parents=True)
     street = Street(size, seed)
     for shot in shots:
         for file, frame in zip(shot.files, street.film(shot, apart), strict=True):
@@ -211,8 +205,10 @@ def dress(random: Random) -> dict[str, Array]:
     return colours
 
 
-def _check(layout: str, cast: Cast) -> None:
-    """Refuse what the layout has no names for, or what leaves nothing to find."""
+def _check(layout: str, cast: Cast, size: tuple[int, int]) -> None:
+    """Refuse what the layout has no names for, or what leaves nothing to find or to see."""
+    if min(size) < 16:
+        raise ValueError(f"size must be at least 16 both ways, got {size}")
     if min(cast.train, cast.test) < 2 or cast.train + cast.test + len(cast.strangers) > 9999:
         raise ValueError(f"there must be two people to train on and two to test on, got {cast.train} and {cast.test}")
     if not 2 <= cast.cameras <= 6 or not 1 <= cast.shots <= 9 or not 1 <= cast.frames[0] <= cast.frames[1] <= 999:

@@ -3,8 +3,9 @@
 import pytest
 
 from blockyard.datamodules import DataError
-from blockyard.datamodules.class_folders import FileKind, labelled_files, training_classes
+from blockyard.datamodules.class_folders import labelled_files, training_classes
 from blockyard.datamodules.folders import PassedOver
+from blockyard.datamodules.listing import FileKind
 
 NOTES = FileKind("note", frozenset({".txt", ".md"}), "*.txt (or .md)")
 

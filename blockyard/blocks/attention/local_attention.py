@@ -38,10 +38,10 @@ class HaloAttention(Block):
     """
 
     identity_at_init = False
-    slot: ClassVar[Slot] = "convolution"
     paper: ClassVar[str] = (
         "Vaswani et al., Scaling Local Self-Attention for Parameter Efficient Visual Backbones, CVPR 2021"
     )
+    slot: ClassVar[Slot] = "convolution"
 
     def __init__(
         self,

@@ -133,15 +133,15 @@ class SymmetricAffinity(nn.Module):
         kernel: M_ij = ``dot`` relu(t_i)·relu(p_j), ``exp`` exp(t_i·p_j), ``relu`` relu(t_i·p_j) or ``sigmoid``
             σ(t_i·p_j). Only ``dot`` factorises; the others are streamed in tiles.
         products: How often the filter applies A; decides where the matrix becomes cheaper.
-        evaluation: See :data:`blockyard.blocks.nonlocals.operators.Evaluation`.
+        evaluation: How A is applied, see :data:`blockyard.blocks.nonlocals.operators.Evaluation`.
     """
 
     def __init__(
         self,
         channels: int,
         inner: int,
-        spatial_dims: int,
         *,
+        spatial_dims: int,
         kernel: SymmetricKernel = "dot",
         products: int = 1,
         evaluation: Evaluation = "auto",

@@ -39,8 +39,8 @@ class CompactNonlocal(Block):
         channels: int,
         spatial_dims: int = 2,
         *,
-        reduction: int = 2,
         groups: int = 8,
+        reduction: int = 2,
         kernel: Literal["dot", "rbf"] = "dot",
         order: int = 3,
     ) -> None:

@@ -60,8 +60,8 @@ class DisentangledNonlocal(GraphFilterBlock):
         channels: int,
         spatial_dims: int = 2,
         *,
-        reduction: int = 2,
         temperature: float = 1.0,
+        reduction: int = 2,
         evaluation: Evaluation = "auto",
     ) -> None:
         super().__init__(channels, spatial_dims)

@@ -57,8 +57,8 @@ class DoubleAttention(GraphFilterBlock):
         channels: int,
         spatial_dims: int = 2,
         *,
-        reduction: int = 2,
         heads: int = 1,
+        reduction: int = 2,
         evaluation: Evaluation = "auto",
     ) -> None:
         super().__init__(channels, spatial_dims)

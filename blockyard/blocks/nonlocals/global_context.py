@@ -33,12 +33,7 @@ class GlobalContext(GraphBlock):
     )
 
     def __init__(
-        self,
-        channels: int,
-        spatial_dims: int = 2,
-        *,
-        reduction: int = 16,
-        fusion: Literal["add", "mul"] = "add",
+        self, channels: int, spatial_dims: int = 2, *, reduction: int = 16, fusion: Literal["add", "mul"] = "add"
     ) -> None:
         super().__init__(channels, spatial_dims)
         hidden = divide(channels, reduction, "GlobalContext")

@@ -37,8 +37,8 @@ class Nonlocal(GraphFilterBlock):
         channels: int,
         spatial_dims: int = 2,
         *,
-        reduction: int = 2,
         kernel: PairwiseKernel = "embedded_gaussian",
+        reduction: int = 2,
         scale: float | None = None,
         pool: Pooling = "none",
         bias: bool = False,
@@ -77,17 +77,15 @@ class NonlocalStage(GraphFilterBlock):
         ValueError: If ``reduction`` does not divide ``channels`` or ``steps`` is less than 1.
     """
 
-    paper: ClassVar[str] = (
-        "Tao et al., Nonlocal Neural Networks, Nonlocal Diffusion and Nonlocal Modeling, NeurIPS 2018"
-    )
+    paper = "Tao et al., Nonlocal Neural Networks, Nonlocal Diffusion and Nonlocal Modeling, NeurIPS 2018"
 
     def __init__(
         self,
         channels: int,
         spatial_dims: int = 2,
         *,
-        reduction: int = 2,
         steps: int = 1,
+        reduction: int = 2,
         evaluation: Evaluation = "auto",
     ) -> None:
         super().__init__(channels, spatial_dims, steps)

@@ -13,6 +13,7 @@ from blockyard.blocks.half_precision import ranged
 from blockyard.blocks.nonlocals.affinities import PairwiseAffinity, Projection, SymmetricAffinity
 from blockyard.blocks.nonlocals.filters import GraphFilterBlock
 from blockyard.blocks.nonlocals.operators import LowRank, Operator, Sum
+from blockyard.blocks.nonlocals.spectral import SpectralNonlocal
 
 Release = Literal["2019", "2021", "2021-cifar", "2021-segmentation"]
 ReleasedKind = Literal["nl", "ns", "a2", "dnl", "snl", "gsnl"]
@@ -121,7 +122,7 @@ class ReleasedNonlocal(GraphFilterBlock):
             is less than 1.
     """
 
-    paper: ClassVar[str] = "Zhu et al., Unifying Nonlocal Blocks for Neural Networks, ICCV 2021"
+    paper: ClassVar[str] = SpectralNonlocal.paper
 
     def __init__(
         self,
@@ -153,7 +154,7 @@ class ReleasedNonlocal(GraphFilterBlock):
 def _affinity(channels: int, inner: int, spatial_dims: int, kind: ReleasedKind, release: Release) -> nn.Module:
     affinity: nn.Module
     if release == "2021-cifar" or (kind == "snl" and release != "2019"):
-        affinity = SymmetricAffinity(channels, inner, spatial_dims)
+        affinity = SymmetricAffinity(channels, inner, spatial_dims=spatial_dims)
     elif kind == "a2":
         affinity = ReluProduct(channels, inner, spatial_dims)
     else:

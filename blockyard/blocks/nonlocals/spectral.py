@@ -39,8 +39,8 @@ class SpectralNonlocal(GraphFilterBlock):
         channels: int,
         spatial_dims: int = 2,
         *,
-        reduction: int = 2,
         order: int = 1,
+        reduction: int = 2,
         basis: Basis = "chebyshev",
         kernel: SymmetricKernel = "dot",
         steps: int = 1,
@@ -51,7 +51,7 @@ class SpectralNonlocal(GraphFilterBlock):
             raise ValueError(f"SpectralNonlocal: order must be at least 1, got {order}")
         inner = divide(channels, reduction, "SpectralNonlocal")
         self.affinity = SymmetricAffinity(
-            channels, inner, spatial_dims, kernel=kernel, products=order * steps, evaluation=evaluation
+            channels, inner, spatial_dims=spatial_dims, kernel=kernel, products=order * steps, evaluation=evaluation
         )
         self.filters = nn.ModuleList(
             PolynomialFilter(channels, Projection(channels, inner, spatial_dims), inner, order=order, basis=basis)

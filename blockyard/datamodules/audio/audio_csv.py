@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -41,7 +40,6 @@ class AudioCSV(AudioDataModule):
     """
 
     def __init__(self, manifest: str, val_fraction: float = 0.1, test_fraction: float = 0.1, **options: Any) -> None:
-        manifest = os.fspath(manifest)  # a Path among the hyperparameters would make checkpoints unreadable
         super().__init__(**options)
         if not 0 <= val_fraction < 1 or not 0 < test_fraction < 1:
             raise ValueError(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blockyard.datamodules.audio.base import AudioDataModule
-from blockyard.datamodules.audio.listing import SOUNDS, Recordings, find_audio, hold_out_speakers
-from blockyard.datamodules.class_folders import labelled_files, training_classes
-from blockyard.datamodules.holding_out import hold_out
+from blockyard.datamodules.audio.listing import SOUNDS, Recordings, hold_out_speakers
+from blockyard.datamodules.class_folders import ClassFolders
+from blockyard.datamodules.listing import Listing
 from blockyard.mistakes import DataError
 
 
-class AudioFolder(AudioDataModule):
+class AudioFolder(ClassFolders, AudioDataModule):
     """Sounds in ``root/{train,val,test}/<class>/``, of any length and rate.
 
-    Classes are the sorted folder names of ``train``; the other splits must have the same ones. Sounds are the files
-    below a class folder, at any depth, sorted by path; links are followed, and what is passed over is told. Without a
-    ``val`` folder, the last ``val_fraction`` of each class's training sounds are for validation; with ``speaker``,
-    instead whole speakers (or devices, or places) of all classes together (see
+    With ``speaker``, whole speakers (or devices, or places) of all classes together are held out for validation (see
     :func:`~blockyard.datamodules.audio.listing.hold_out_speakers`).
 
     Args:
@@ -40,36 +35,24 @@ class AudioFolder(AudioDataModule):
         ValueError: If a number is out of range, or the expression is none.
     """
 
+    kind = SOUNDS
+
     def __init__(self, root: str, val_fraction: float = 0.1, speaker: str | None = None, **options: Any) -> None:
-        root = os.fspath(root)  # a Path among the hyperparameters would make checkpoints unreadable
-        super().__init__(**options)
-        if not 0 < val_fraction < 1:
-            raise ValueError(f"AudioFolder: val_fraction={val_fraction} must be between 0 and 1")
+        super().__init__(root, val_fraction, **options)
         try:
             self.speaker = re.compile(speaker) if speaker else None
         except re.error as error:
             raise ValueError(f"AudioFolder: speaker={speaker!r} is no regular expression: {error}") from error
-        self.root = Path(root)
-        self.val_fraction = val_fraction
-
-    @cached_property
-    def classes(self) -> list[str]:
-        """Sorted folder names of ``train``."""
-        return training_classes(self.root, SOUNDS)
 
     def recordings(self, split: str) -> Recordings:
         """The sounds of a split's folder, class by class."""
-        if split == "predict":
-            return find_audio(self.root / "predict")
-        carve = split != "test" and not (self.root / "val").is_dir()
-        found = labelled_files(self.root / ("train" if carve else split), self.classes, SOUNDS)
-        listing = Recordings(found.paths, found.names, found.targets)
-        return listing.take(self._carve(listing)[split == "val"]) if carve else listing
+        found = self.files_of(split)
+        return Recordings(found.paths, found.names, found.targets)
 
-    def _carve(self, listing: Recordings) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    def hold_out(self, listing: Listing) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """By class, or by speaker where the file names tell them."""
         if self.speaker is None:
-            assert listing.targets is not None
-            return hold_out(listing.targets, self.val_fraction, self.classes)
+            return super().hold_out(listing)
         return hold_out_speakers(_speakers(listing.paths, self.speaker), self.val_fraction)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from blockyard.datamodules.audio.files import Sound, Waveform
+from blockyard.media.sound_files import Sound, Waveform
 
 Random = np.random.Generator
 

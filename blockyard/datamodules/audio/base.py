@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,11 +42,6 @@ class AudioDataModule(LabelledDataModule):
         noise_probability: Share of the training windows that noise is mixed into.
         gain: Smallest and largest random gain in training, in dB; None leaves the loudness.
         predict_path: A sound, or a folder with sounds at any depth, for ``predict``.
-        batch_size: Global batch size, in windows.
-        num_workers: Worker processes a process.
-        seed: Seed of order and augmentation; None takes the one of ``seed_everything``.
-        name: What tables call the data.
-        checked: A manifest of ``check-data``; contents then count in what the data are, not names and labels alone.
         options: Those of :class:`~blockyard.datamodules.labelled.LabelledDataModule`.
 
     Raises:
@@ -69,18 +63,9 @@ class AudioDataModule(LabelledDataModule):
         noise_probability: float = 0.8,
         gain: Range | None = None,
         predict_path: str | None = None,
-        batch_size: int = 64,
-        num_workers: int = 2,
-        seed: int | None = None,
-        name: str | None = None,
-        checked: str | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(batch_size, num_workers, seed, name, checked, **options)
-        self.save_hyperparameters()
-        # A Path among them would make checkpoints unreadable; they are what the subclass was given.
-        self.hparams["predict_path"] = predict_path and os.fspath(predict_path)
-        self.hparams["noise"] = noise and os.fspath(noise)
+        super().__init__(**options)
         self.sample_rate = sample_rate
         self.length = round(duration * sample_rate)
         self.hop = self.length if hop is None else round(hop * sample_rate)

@@ -15,10 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from blockyard.datamodules.audio.augmentation import Augmentation
-from blockyard.datamodules.audio.files import AudioError, Sound, Waveform
 from blockyard.datamodules.audio.listing import Recordings
-from blockyard.datamodules.fingerprints import Column
-from blockyard.datamodules.loading import Split
+from blockyard.datamodules.loading import Column, Split
+from blockyard.media.sound_files import AudioError, Sound, Waveform
 from blockyard.mistakes import DataError
 
 REPLACEMENTS = 10

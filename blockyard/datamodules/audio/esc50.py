@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import Counter
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, ClassVar, Literal
 from blockyard.datamodules.audio.folds import FoldClip, FoldedAudio, as_numbers, count_clips
 from blockyard.datamodules.audio.listing import find_tree
 from blockyard.datamodules.published import check_counts
+from blockyard.datamodules.tables import read_rows
 from blockyard.mistakes import DataError
 
 PAGE = "https://github.com/karolpiczak/ESC-50"
@@ -61,8 +61,7 @@ class ESC50(FoldedAudio):
         """The folder ``audio`` and the rows of ``esc50.csv``, of ESC-10 those that it marks."""
         place = find_tree(self.root, TABLE, ("ESC-50-master",), f"get {PAGE}/archive/master.zip and unpack it there")
         file = place / TABLE
-        with file.open(newline="", encoding="utf-8-sig") as lines:
-            rows = list(enumerate(csv.DictReader(lines), start=2))
+        rows = list(enumerate(read_rows(file), start=2))
         clips = []
         for line, row in rows:
             fold, target = as_numbers(file, line, row, ("fold", "target"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -67,7 +66,6 @@ class FoldedAudio(AudioDataModule):
         verify: bool = True,
         **options: Any,
     ) -> None:
-        root = os.fspath(root)  # a Path among the hyperparameters would make checkpoints unreadable
         super().__init__(**options)
         title = type(self).__name__
         if not 1 <= fold <= self.folds or not 0 < val_fraction < 1:

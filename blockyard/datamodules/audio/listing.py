@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blockyard.datamodules.class_folders import FileKind
+from blockyard.datamodules.listing import FileKind
 from blockyard.mistakes import DataError
 
 SOUNDS = FileKind(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import warnings
 from collections.abc import Sequence
@@ -13,11 +12,11 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from blockyard.datamodules.audio.base import AudioDataModule
-from blockyard.datamodules.audio.files import Sound
 from blockyard.datamodules.audio.listing import Recordings, Span, find_audio, find_tree
 from blockyard.datamodules.audio.speech_commands_rules import SEED, SILENCE, TWELVE, UNKNOWN, Twelve, twelve_classes
 from blockyard.datamodules.folders import LeftOut, names_in
 from blockyard.datamodules.published import check_counts, how_to_unpack
+from blockyard.media.sound_files import Sound
 from blockyard.mistakes import DataError
 
 SITE = "https://storage.googleapis.com/download.tensorflow.org/data"
@@ -70,8 +69,6 @@ class SpeechCommands(AudioDataModule):
         verify: bool = True,
         **options: Any,
     ) -> None:
-        # A Path among the hyperparameters would make checkpoints unreadable.
-        root, test_archive = os.fspath(root), test_archive and os.fspath(test_archive)
         super().__init__(**options)
         if classes not in (35, 12):
             raise ValueError(f"SpeechCommands: classes={classes} must be 35 or 12")

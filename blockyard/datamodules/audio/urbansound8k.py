@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 import warnings
 from collections import Counter
@@ -12,6 +11,7 @@ from typing import Any, ClassVar
 from blockyard.datamodules.audio.folds import FoldClip, FoldedAudio, as_numbers, count_clips, shared_sources
 from blockyard.datamodules.audio.listing import find_tree
 from blockyard.datamodules.published import check_counts
+from blockyard.datamodules.tables import read_rows
 from blockyard.mistakes import DataError
 
 PAGE = "https://urbansounddataset.weebly.com/urbansound8k.html"
@@ -75,8 +75,7 @@ class UrbanSound8K(FoldedAudio):
             self.root, TABLE, ("UrbanSound8K",), f"get UrbanSound8K.tar.gz from {PAGE} and unpack it there"
         )
         file = place / TABLE
-        with file.open(newline="", encoding="utf-8-sig") as lines:
-            rows = list(enumerate(csv.DictReader(lines), start=2))
+        rows = list(enumerate(read_rows(file), start=2))
         clips = []
         for line, row in rows:
             fold, target = as_numbers(file, line, row, ("fold", "classID"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from functools import partial
 from typing import Any, ClassVar, Literal
@@ -11,20 +10,20 @@ import albumentations as A
 import cv2
 import numpy as np
 
-from blockyard.datamodules.class_folders import Listing
 from blockyard.datamodules.image.augmentation import erasing_transform, policy_transform
 from blockyard.datamodules.image.new_pictures import NewPictures, find_pictures
-from blockyard.datamodules.images import IMAGENET_MEAN, IMAGENET_STD, ImageFiles, Images, Pixels
+from blockyard.datamodules.images import ImageFiles, Images, Pixels
 from blockyard.datamodules.labelled import LabelledDataModule
-from blockyard.datamodules.picture_files import check_bits
+from blockyard.datamodules.listing import Listing
+from blockyard.datamodules.picture_options import PictureOptions
 
 
-class ImageDataModule(LabelledDataModule):
+class ImageDataModule(PictureOptions, LabelledDataModule):
     """Picture files of any size and of most kinds, with one label each.
 
     Training pictures are cropped at random to a share ``scale`` of their area, resized to ``size`` and flipped;
     the others are resized to ``resize`` on their short side and cropped in the middle. See
-    :func:`~blockyard.datamodules.picture_files.decode` for how grey, CMYK and 16-bit pictures become RGB. Pictures with
+    :func:`~blockyard.media.picture_files.decode` for how grey, CMYK and 16-bit pictures become RGB. Pictures with
     an orientation tag are turned upright, as viewers show them, in training, tests and prediction alike.
 
     A subclass implements :meth:`pictures` and ``classes``.
@@ -45,16 +44,8 @@ class ImageDataModule(LabelledDataModule):
             2019). Validation, and the costs in a record, keep ``size``.
         predict_folder: An unlabelled picture for ``predict``, a folder with them at any depth, or several of either.
             Of these, one that can't be read is named and passed over.
-        mean: Mean of each channel, in units of the full range.
-        std: Standard deviation of each channel, in units of the full range.
-        bits: How many bits the values of pictures of more than 8 bits have, such as 12 of a camera's in files of 16;
-            None means as many as the file has, and refuses files that use far fewer.
-        batch_size: Global batch size.
-        num_workers: Worker processes a process.
-        seed: Seed of order and augmentation; None takes the one of ``seed_everything``.
-        name: What tables call the data.
-        checked: A manifest of ``check-data``; contents then count in what the data are, not names and labels alone.
-        options: Those of :class:`~blockyard.datamodules.labelled.LabelledDataModule`.
+        options: Those of :class:`~blockyard.datamodules.picture_options.PictureOptions` and
+            :class:`~blockyard.datamodules.labelled.LabelledDataModule`.
 
     Raises:
         ValueError: If a number is out of range, or there is no such policy.
@@ -73,21 +64,9 @@ class ImageDataModule(LabelledDataModule):
         crops: Literal[5] | None = None,
         test_size: int | None = None,
         predict_folder: str | list[str] | None = None,
-        mean: tuple[float, float, float] = IMAGENET_MEAN,
-        std: tuple[float, float, float] = IMAGENET_STD,
-        batch_size: int = 64,
-        num_workers: int = 2,
-        seed: int | None = None,
-        bits: int | None = None,
-        name: str | None = None,
-        checked: str | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(batch_size, num_workers, seed, name, checked, **options)
-        check_bits(bits)
-        self.save_hyperparameters()
-        # A Path among them would make checkpoints unreadable; they are what the subclass was given.
-        self.predict_folder = self.hparams["predict_folder"] = _plain(predict_folder)
+        super().__init__(**options)
         if size < 1 or (resize is not None and resize < size):
             title = type(self).__name__
             raise ValueError(f"{title}: size={size} must be positive and resize={resize} at least as large")
@@ -99,11 +78,9 @@ class ImageDataModule(LabelledDataModule):
         self.scale = scale
         self.flip = flip
         self.crops = crops
-        self.mean = mean
-        self.std = std
-        self.bits = bits
-        self._policy = policy_transform(auto_augment, size, mean)
-        self._erasing = erasing_transform(erasing, mean)
+        self.predict_folder = predict_folder
+        self._policy = policy_transform(auto_augment, size, self.mean)
+        self._erasing = erasing_transform(erasing, self.mean)
 
     @abstractmethod
     def pictures(self, split: str) -> Listing:
@@ -159,12 +136,6 @@ def five_crops(picture: Pixels, size: int) -> Pixels:
     height, width = picture.shape[0] - size, picture.shape[1] - size
     corners = [(height // 2, width // 2), (0, 0), (0, width), (height, 0), (height, width)]
     return np.stack([picture[top : top + size, left : left + size] for top, left in corners])
-
-
-def _plain(places: str | list[str] | None) -> str | list[str] | None:
-    if isinstance(places, list):
-        return [os.fspath(place) for place in places]
-    return os.fspath(places) if places else None
 
 
 def _short_side(length: int) -> A.BasicTransform:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import pickle
 import warnings
 from collections.abc import Sequence
@@ -48,12 +47,8 @@ class CIFAR10(LabelledDataModule):
             ``rand-m9-mstd0.5-inc1`` (see :func:`~blockyard.datamodules.image.augmentation.policy_transform`).
         erasing: Share of training pictures of which a part is made grey, the mean colour; None leaves them whole.
         batch_size: Global batch size.
-        num_workers: Worker processes a process.
-        seed: Seed of order and augmentation; None takes the one of ``seed_everything``.
         predict_folder: A picture for ``predict``, a folder with some at any depth, or several of either; None means the
             test split.
-        name: What tables call the data.
-        checked: A manifest of ``check-data``; contents then count in what the data are, not names and labels alone.
         options: Those of :class:`~blockyard.datamodules.labelled.LabelledDataModule`.
 
     Raises:
@@ -98,16 +93,10 @@ class CIFAR10(LabelledDataModule):
         auto_augment: str | None = None,
         erasing: float | None = None,
         batch_size: int = 128,
-        num_workers: int = 2,
-        seed: int | None = None,
         predict_folder: str | list[str] | None = None,
-        name: str | None = None,
-        checked: str | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(batch_size, num_workers, seed, name, checked, **options)
-        root = os.fspath(root)  # a Path among the hyperparameters would make checkpoints unreadable
-        self.save_hyperparameters()
+        super().__init__(batch_size=batch_size, **options)
         if val_size < 0 or val_size % self.size:
             raise ValueError(f"{self.title}: val_size={val_size} must be a multiple of the {self.size} classes")
         self.root = Path(root)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -11,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blockyard.datamodules.class_folders import Listing
 from blockyard.datamodules.holding_out import hold_out
 from blockyard.datamodules.image.base import ImageDataModule
 from blockyard.datamodules.images import ImageFiles, Pixels
-from blockyard.datamodules.picture_files import turn, turn_back
+from blockyard.datamodules.listing import Listing
 from blockyard.datamodules.published import check_counts, how_to_unpack
+from blockyard.media.picture_files import turn, turn_back
 from blockyard.mistakes import DataError
 
 PAGE = "https://www.vision.caltech.edu/datasets/cub_200_2011/"
@@ -57,7 +56,6 @@ class CUB200(ImageDataModule):
         size: int = 448,
         **options: Any,
     ) -> None:
-        root = os.fspath(root)  # a Path among the hyperparameters would make checkpoints unreadable
         super().__init__(size=size, **options)
         if not 0 <= val_fraction < 1:
             raise ValueError(f"CUB200: val_fraction={val_fraction} must be between 0 and 1")

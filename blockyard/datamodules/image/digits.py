@@ -30,13 +30,9 @@ class Digits(LabelledDataModule):
     Args:
         variant: ``28x28``: MNIST-5k, 500 a class. ``8x8``: 1,797 small digits, for tests.
         augment: Whether training pictures are rotated (±10°), scaled (±10 %) and shifted (±8 %) at random.
-        batch_size: Global batch size.
-        num_workers: Worker processes a process.
-        seed: Seed of order and augmentation; None takes the one of ``seed_everything``.
+        num_workers: Worker processes a process; the digits are in memory.
         predict_folder: A picture for ``predict``, a folder with some at any depth, or several of either: of one digit
             each, bright on dark as in the data; None means the test split.
-        name: What tables call the data.
-        checked: A manifest of ``check-data``; contents then count in what the data are, not names and labels alone.
         options: Those of :class:`~blockyard.datamodules.labelled.LabelledDataModule`.
     """
 
@@ -44,18 +40,13 @@ class Digits(LabelledDataModule):
         self,
         variant: Literal["28x28", "8x8"] = "28x28",
         augment: bool = True,
-        batch_size: int = 64,
         num_workers: int = 0,
-        seed: int | None = None,
         predict_folder: str | list[str] | None = None,
-        name: str | None = None,
-        checked: str | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(batch_size, num_workers, seed, name, checked, **options)
+        super().__init__(num_workers=num_workers, **options)
         if variant not in READERS:
             raise ValueError(f"Digits: variant must be one of {tuple(READERS)}, got {variant!r}")
-        self.save_hyperparameters()
         self.variant = variant
         self.augment = augment
         self.predict_folder = predict_folder

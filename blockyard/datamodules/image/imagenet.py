@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import re
 from collections.abc import Sequence
 from functools import cached_property
@@ -14,12 +13,13 @@ import albumentations as A
 import cv2
 import numpy as np
 
-from blockyard.datamodules.class_folders import Listing, labelled_files, training_classes
+from blockyard.datamodules.class_folders import labelled_files, training_classes
 from blockyard.datamodules.folders import LeftOut, folders_in
 from blockyard.datamodules.holding_out import hold_out
 from blockyard.datamodules.image.base import ImageDataModule
 from blockyard.datamodules.image.corruptions import SEVERITIES, check_corruption
 from blockyard.datamodules.images import PICTURES
+from blockyard.datamodules.listing import Listing
 from blockyard.datamodules.matlab import read_records
 from blockyard.datamodules.published import check_counts
 from blockyard.mistakes import DataError
@@ -73,7 +73,6 @@ class ImageNet(ImageDataModule):
         severity: int | None = None,
         **options: Any,
     ) -> None:
-        root = os.fspath(root)  # a Path among the hyperparameters would make checkpoints unreadable
         super().__init__(**options)
         if val_size < 0:
             raise ValueError(f"ImageNet: val_size={val_size} must not be negative")

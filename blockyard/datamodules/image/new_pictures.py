@@ -10,8 +10,8 @@ import albumentations as A
 import cv2
 import numpy as np
 
-from blockyard.datamodules.class_folders import Listing
 from blockyard.datamodules.images import PICTURES, ImageFiles, Images, Pixels
+from blockyard.datamodules.listing import Listing
 from blockyard.mistakes import DataError
 
 NARROW = 32

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from functools import cached_property, partial
 from pathlib import Path
@@ -11,10 +10,8 @@ from typing import Any, ClassVar, Literal
 import albumentations as A
 import numpy as np
 
-from blockyard.datamodules.base import DataModule
-from blockyard.datamodules.images import IMAGENET_MEAN, IMAGENET_STD
 from blockyard.datamodules.loading import TrainSampler
-from blockyard.datamodules.picture_files import check_bits
+from blockyard.datamodules.picture_options import PictureOptions
 from blockyard.datamodules.reid.identity_sampler import IdentitySampler
 from blockyard.datamodules.reid.pedestrians import Clips, Pedestrians, Pool, RandomClip, TrainingPedestrians
 from blockyard.datamodules.reid.person_folder import compare_folders, find_stills, find_tracklets
@@ -41,7 +38,7 @@ ERASED = (0.02, 0.4)
 """Share of a picture that random erasing covers (Zhong et al., AAAI 2020)."""
 
 
-class PersonDataModule(DataModule):
+class PersonDataModule(PictureOptions):
     """People seen by several cameras; a subclass lists them in :meth:`training` and :meth:`testing`.
 
     Batches also hold ``camera``, long ``(B,)``, from 0. In training ``target`` is a class, the place of the identity
@@ -63,15 +60,7 @@ class PersonDataModule(DataModule):
         val_identities: Training identities held out for validation; None takes a tenth of them, 0 trains on all.
         query_folder: Pictures of who is looked for, in ``predict``; of tracklets, a sub-folder each.
         gallery_folder: Pictures that are searched, in ``predict``; of tracklets, a sub-folder each.
-        mean: Mean of each channel, in units of the full range.
-        std: Standard deviation of each channel, in units of the full range.
-        bits: How many bits the values of pictures of more than 8 bits have, such as 12 of a camera's in files of 16;
-            None means as many as the file has, and refuses files that use far fewer.
-        batch_size: Global batch size.
-        num_workers: Worker processes a process.
-        seed: Seed of order and augmentation; None takes the one of ``seed_everything``.
-        name: What tables call the data.
-        checked: A manifest of ``check-data``; contents then count in what the data are, not names and labels alone.
+        options: Those of :class:`~blockyard.datamodules.picture_options.PictureOptions`.
 
     Raises:
         ValueError: If a number is out of range.
@@ -94,25 +83,13 @@ class PersonDataModule(DataModule):
         val_identities: int | None = None,
         query_folder: str | None = None,
         gallery_folder: str | None = None,
-        mean: tuple[float, float, float] = IMAGENET_MEAN,
-        std: tuple[float, float, float] = IMAGENET_STD,
-        batch_size: int = 64,
-        num_workers: int = 2,
-        seed: int | None = None,
-        bits: int | None = None,
-        name: str | None = None,
-        checked: str | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(batch_size, num_workers, seed, name, checked)
-        check_bits(bits)
-        self.save_hyperparameters()
-        # A Path among them would make checkpoints unreadable; they are what the subclass was given.
-        for name, folder in (("query_folder", query_folder), ("gallery_folder", gallery_folder)):
-            self.hparams[name] = folder and os.fspath(folder)
+        super().__init__(**options)
         if min(size) < 1 or pad < 0 or not 0 <= erase <= 1:
             raise ValueError(f"size={size} must be positive, pad={pad} not negative and erase={erase} from 0 to 1")
-        if instances is not None and (instances < 1 or batch_size % instances):
-            raise ValueError(f"instances={instances} must be positive and divide batch_size={batch_size}")
+        if instances is not None and (instances < 1 or self.batch_size % instances):
+            raise ValueError(f"instances={instances} must be positive and divide batch_size={self.batch_size}")
         if val_identities is not None and (val_identities < 0 or val_identities == 1):
             raise ValueError(f"val_identities={val_identities} must be 0 or at least 2, to be told apart")
         self.size = (size[0], size[1])
@@ -121,8 +98,6 @@ class PersonDataModule(DataModule):
         self.val_identities = val_identities
         self.query_folder = Path(query_folder) if query_folder else None
         self.gallery_folder = Path(gallery_folder) if gallery_folder else None
-        self.mean, self.std = mean, std
-        self.bits = bits
 
     @abstractmethod
     def training(self) -> Sightings:
@@ -209,7 +184,9 @@ class PersonDataModule(DataModule):
         if self.instances is None or not isinstance(split, TrainingPedestrians):
             return super()._train_sampler(samples, epoch, start)
         place = self._place()
-        return IdentitySampler(split.identities, self.instances, self.batch_size, self.seed, *place, epoch, start)
+        return IdentitySampler(
+            split.identities, self.instances, self.batch_size, self.seed, *place, epoch=epoch, start=start
+        )
 
     def _order(self, samples: int) -> dict[str, int]:
         return {**super()._order(samples), "instances": self.instances or 0}

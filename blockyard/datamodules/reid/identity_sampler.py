@@ -27,8 +27,7 @@ class IdentitySampler(TrainSampler):
         seed: Seed of the run.
         rank: This process.
         world: Number of processes.
-        epoch: Epoch of the first iteration.
-        start: Batches of that epoch to leave out, because they were trained on before a checkpoint.
+        position: ``epoch`` and ``start``, as of :class:`~blockyard.datamodules.loading.TrainSampler`.
 
     Raises:
         ValueError: If ``instances`` and the ranks do not divide the batch, or if the split does not fill one batch.
@@ -42,15 +41,14 @@ class IdentitySampler(TrainSampler):
         seed: int,
         rank: int = 0,
         world: int = 1,
-        epoch: int = 0,
-        start: int = 0,
+        **position: int,
     ) -> None:
         if instances < 1 or batch_size % (instances * world):
             raise ValueError(
                 f"batch_size={batch_size} must be a multiple of instances={instances} times the {world} processes: "
                 "each gets whole identities"
             )
-        super().__init__(len(identities), batch_size, seed, rank, world, epoch, start)
+        super().__init__(len(identities), batch_size, seed, rank, world, **position)
         self.members = [np.flatnonzero(identities == identity) for identity in np.unique(identities)]
         self.instances = instances
         self.per_batch = batch_size // instances

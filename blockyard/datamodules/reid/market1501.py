@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Any, ClassVar
@@ -48,7 +47,6 @@ class Market1501(PictureDataModule):
     }
 
     def __init__(self, root: str = "data", verify: bool = True, **options: Any) -> None:
-        root = os.fspath(root)  # a Path among the hyperparameters would make checkpoints unreadable
         super().__init__(**options)
         self.root = Path(root)
         self.verify = verify

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -60,7 +59,6 @@ class MARS(TrackletDataModule):
         verify: bool = True,
         **options: Any,
     ) -> None:
-        root = os.fspath(root)  # a Path among the hyperparameters would make checkpoints unreadable
         super().__init__(**options)
         if protocol not in PROTOCOLS:
             raise ValueError(f"MARS: no protocol {protocol!r}; allowed: {', '.join(PROTOCOLS)}")

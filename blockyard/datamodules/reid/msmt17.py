@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -60,7 +59,6 @@ class MSMT17(PictureDataModule):
         verify: bool = True,
         **options: Any,
     ) -> None:
-        root = os.fspath(root)  # a Path among the hyperparameters would make checkpoints unreadable
         super().__init__(**options)
         if version not in FOLDERS:
             raise ValueError(f"MSMT17: no version {version!r}; allowed: {', '.join(FOLDERS)}")

@@ -14,12 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from blockyard.datamodules.fingerprints import Column
 from blockyard.datamodules.images import ImageFiles, Pixels, damaged_file
-from blockyard.datamodules.loading import Batch, Split, empty_batch
-from blockyard.datamodules.picture_checks import peculiarity
+from blockyard.datamodules.loading import Batch, Column, Split, empty_batch
 from blockyard.datamodules.reid.sightings import Retrieval, Sightings
 from blockyard.datamodules.reid.tracklet_sampling import Indices
+from blockyard.media.picture_checks import peculiarity
 
 Size = tuple[int, int]
 RandomClip = Callable[..., Indices]

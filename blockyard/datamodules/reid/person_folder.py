@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from blockyard.datamodules.class_folders import Listing
 from blockyard.datamodules.folders import LeftOut, folders_in
 from blockyard.datamodules.images import PICTURES
+from blockyard.datamodules.listing import Listing
 from blockyard.datamodules.reid.sightings import Retrieval, Sightings
 from blockyard.mistakes import DataError
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,7 +37,6 @@ class TwoCameras(TrackletDataModule):
     protocol: str
 
     def __init__(self, root: str = "data", split: Number = 0, verify: bool = True, **options: Any) -> None:
-        root = os.fspath(root)  # a Path among the hyperparameters would make checkpoints unreadable
         super().__init__(**options)
         if split not in range(SPLITS):
             raise ValueError(f"{type(self).__name__}: split={split} must be from 0 to {SPLITS - 1}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -43,7 +42,6 @@ class ADE20K(SegmentationDataModule):
     hint = f"; the full ADE20K, with colours or values above 150, is another data set than {FOLDER}"
 
     def __init__(self, root: str = "data", verify: bool = True, **options: Any) -> None:
-        root = os.fspath(root)  # a Path among the hyperparameters would make checkpoints unreadable
         super().__init__(**options)
         self.root = Path(root)
         self.verify = verify

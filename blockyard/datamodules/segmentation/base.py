@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import albumentations as A
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
-from blockyard.datamodules.base import STAGES, DataModule
-from blockyard.datamodules.images import IMAGENET_MEAN, IMAGENET_STD, ImageFiles
-from blockyard.datamodules.picture_files import check_bits
+from blockyard.datamodules.base import STAGES
+from blockyard.datamodules.images import ImageFiles
+from blockyard.datamodules.picture_options import PictureOptions
 from blockyard.datamodules.segmentation.listing import Listing, hold_out_evenly
 from blockyard.datamodules.segmentation.mask_transforms import CategoryCrop, Rescale, photometric_distortion
 from blockyard.datamodules.segmentation.masked_pictures import Crops, WholePictures
@@ -22,7 +21,7 @@ from blockyard.datamodules.segmentation.survey import SAMPLE, judge, survey
 from blockyard.datamodules.vocabulary import Vocabulary
 
 
-class SegmentationDataModule(DataModule):
+class SegmentationDataModule(PictureOptions):
     """Pictures with a class index a pixel; a subclass lists the files in :meth:`list_files`.
 
     Training pictures are resized by a random factor in ``scale`` (on top of ``resize``), cropped to ``size`` so that,
@@ -44,15 +43,8 @@ class SegmentationDataModule(DataModule):
         photometric: Whether the colours of training pictures are changed at random.
         val_fraction: Share of the training pictures held out for validation, by a fixed rule; 0 trains on all.
         predict_folder: Pictures for ``predict``, at any depth.
-        mean: Mean of each channel, in units of the full range.
-        std: Standard deviation of each channel, in units of the full range.
-        bits: How many bits the values of pictures of more than 8 bits have, such as 12 of a camera's in files of 16;
-            None means as many as the file has, and refuses files that use far fewer.
         batch_size: Global batch size.
-        num_workers: Worker processes a process.
-        seed: Seed of order and augmentation; None takes the one of ``seed_everything``.
-        name: What tables call the data.
-        checked: A manifest of ``check-data``; contents then count in what the data are, not names and labels alone.
+        options: Those of :class:`~blockyard.datamodules.picture_options.PictureOptions`.
 
     Raises:
         ValueError: If a number is out of range.
@@ -74,20 +66,10 @@ class SegmentationDataModule(DataModule):
         photometric: bool = True,
         val_fraction: float = 0.1,
         predict_folder: str | None = None,
-        mean: tuple[float, float, float] = IMAGENET_MEAN,
-        std: tuple[float, float, float] = IMAGENET_STD,
         batch_size: int = 16,
-        num_workers: int = 2,
-        seed: int | None = None,
-        bits: int | None = None,
-        name: str | None = None,
-        checked: str | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(batch_size, num_workers, seed, name, checked)
-        check_bits(bits)
-        self.save_hyperparameters()
-        # A Path among them would make checkpoints unreadable; they are what the subclass was given.
-        self.hparams["predict_folder"] = predict_folder and os.fspath(predict_folder)
+        super().__init__(batch_size=batch_size, **options)
         if min(size) < 1 or (resize is not None and min(resize) < 1):
             raise ValueError(f"size={size} and resize={resize} must be positive")
         if not 0 < scale[0] <= scale[1]:
@@ -98,8 +80,6 @@ class SegmentationDataModule(DataModule):
         self.largest_share, self.flip, self.photometric = largest_share, flip, photometric
         self.val_fraction = val_fraction
         self.predict_folder = Path(predict_folder) if predict_folder else None
-        self.mean, self.std = mean, std
-        self.bits = bits
         self._surveyed: set[str] = set()
 
     @abstractmethod

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -72,7 +71,6 @@ class Cityscapes(SegmentationDataModule):
     def __init__(
         self, root: str = "data/cityscapes", size: tuple[int, int] = (512, 1024), verify: bool = True, **options: Any
     ) -> None:
-        root = os.fspath(root)  # a Path among the hyperparameters would make checkpoints unreadable
         super().__init__(size, **options)
         self.root = Path(root)
         self.verify = verify

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from functools import cached_property
@@ -50,7 +49,6 @@ class ImageMaskFolder(SegmentationDataModule):
         values: list[int] | None = None,
         **options: Any,
     ) -> None:
-        root = os.fspath(root)  # a Path among the hyperparameters would make checkpoints unreadable
         super().__init__(**options)
         self.root = Path(root)
         self.class_names = class_names

@@ -9,11 +9,10 @@ from typing import Any
 import albumentations as A
 import torch
 
-from blockyard.datamodules.fingerprints import Column
 from blockyard.datamodules.images import ImageFiles, Images, Pixels
-from blockyard.datamodules.loading import Split
-from blockyard.datamodules.picture_files import SIDEWAYS, UPRIGHT, turn
+from blockyard.datamodules.loading import Column, Split
 from blockyard.datamodules.segmentation.masks import Mask, MaskFiles
+from blockyard.media.picture_files import SIDEWAYS, UPRIGHT, turn
 from blockyard.mistakes import DataError
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from blockyard.datamodules.picture_files import UPRIGHT, opened, orientation, turn
+from blockyard.media.picture_files import UPRIGHT, opened, orientation, turn
 from blockyard.mistakes import DataError
 
 Mask = NDArray[np.uint8]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -61,7 +60,6 @@ class PascalVOC(SegmentationDataModule):
         verify: bool = True,
         **options: Any,
     ) -> None:
-        root = os.fspath(root)  # a Path among the hyperparameters would make checkpoints unreadable
         super().__init__(**options)
         if train_list not in ("train", "trainaug", "aug"):
             raise ValueError(f"PascalVOC: train_list must be train, trainaug or aug, got {train_list!r}")

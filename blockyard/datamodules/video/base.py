@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from pathlib import Path
 from typing import Any, Literal
@@ -11,13 +10,13 @@ import albumentations as A
 import cv2
 import numpy as np
 
-from blockyard.datamodules.class_folders import Listing
 from blockyard.datamodules.images import IMAGENET_MEAN, IMAGENET_STD
 from blockyard.datamodules.labelled import LabelledDataModule
+from blockyard.datamodules.listing import Listing
 from blockyard.datamodules.video.clip_sampling import ClipShape
 from blockyard.datamodules.video.clips import Clips
-from blockyard.datamodules.video.decoding import Frames
 from blockyard.datamodules.video.listing import VIDEOS
+from blockyard.media.decoding import Frames
 
 
 class ShortSide(A.SmallestMaxSize):
@@ -66,10 +65,6 @@ class VideoDataModule(LabelledDataModule):
         mean: Mean of each channel, in units of the full range.
         std: Standard deviation of each channel, in units of the full range.
         batch_size: Global batch size, in views.
-        num_workers: Worker processes a process; each decodes on one thread.
-        seed: Seed of order and augmentation; None takes the one of ``seed_everything``.
-        name: What tables call the data.
-        checked: A manifest of ``check-data``; contents then count in what the data are, not names and labels alone.
         options: Those of :class:`~blockyard.datamodules.labelled.LabelledDataModule`.
 
     Raises:
@@ -95,16 +90,9 @@ class VideoDataModule(LabelledDataModule):
         mean: tuple[float, float, float] = IMAGENET_MEAN,
         std: tuple[float, float, float] = IMAGENET_STD,
         batch_size: int = 8,
-        num_workers: int = 2,
-        seed: int | None = None,
-        name: str | None = None,
-        checked: str | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(batch_size, num_workers, seed, name, checked, **options)
-        self.save_hyperparameters()
-        # A Path among them would make checkpoints unreadable; they are what the subclass was given.
-        self.hparams["predict_path"] = predict_path and os.fspath(predict_path)
+        super().__init__(batch_size=batch_size, **options)
         self.shape = ClipShape(frames, stride, fps, sampling)
         self.size = size
         self.resize = resize or round(size / 0.875)

@@ -15,10 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from blockyard.datamodules.fingerprints import Column
-from blockyard.datamodules.loading import Batch, Split
+from blockyard.datamodules.loading import Batch, Column, Split
 from blockyard.datamodules.video.clip_sampling import ClipShape, random_clip, uniform_clips
-from blockyard.datamodules.video.decoding import Backend, DecodingError, Frames, Video
+from blockyard.media.decoding import Backend, DecodingError, Frames, Video
 from blockyard.mistakes import DataError
 
 REPLACEMENTS = 10

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blockyard.datamodules.class_folders import FileKind, Listing
+from blockyard.datamodules.listing import FileKind, Listing
 from blockyard.mistakes import DataError
 
 VIDEOS = FileKind(

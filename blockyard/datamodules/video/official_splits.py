@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -15,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blockyard.datamodules.checking import Finding
-from blockyard.datamodules.class_folders import Listing
 from blockyard.datamodules.holding_out import hold_out_groups
+from blockyard.datamodules.listing import Listing
 from blockyard.datamodules.published import how_to_unpack, wrong_archive
 from blockyard.datamodules.video.base import VideoDataModule
 from blockyard.datamodules.video.listing import find_listed, settle_missing
@@ -74,7 +73,6 @@ class OfficialSplits(VideoDataModule):
         verify: bool = True,
         **options: Any,
     ) -> None:
-        root = os.fspath(root)  # a Path among the hyperparameters would make checkpoints unreadable
         super().__init__(**options)
         if split not in (1, 2, 3) or not 0 <= val_fraction < 1:
             name = type(self).__name__

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blockyard.datamodules.class_folders import Listing
 from blockyard.datamodules.holding_out import hold_out_groups
+from blockyard.datamodules.listing import Listing
 from blockyard.datamodules.tables import check_agreement, read_rows, sorted_labels
 from blockyard.datamodules.video.base import VideoDataModule
 from blockyard.datamodules.video.listing import VIDEOS, find_listed, settle_missing
@@ -54,9 +53,6 @@ class VideoCSV(VideoDataModule):
         val_fraction: float = 0.05,
         **options: Any,
     ) -> None:
-        # A Path among the hyperparameters would make checkpoints unreadable.
-        root, train, test = os.fspath(root), os.fspath(train), os.fspath(test)
-        val = None if val is None else os.fspath(val)
         super().__init__(**options)
         if not 0 <= val_fraction < 1:
             raise ValueError(f"VideoCSV: val_fraction={val_fraction} must be in [0, 1)")

@@ -38,7 +38,6 @@ class HumanActions(UCF101):
         val_fraction: float = 0.15,
         **options: Any,
     ) -> None:
-        root = os.fspath(root)
         super().__init__(root, split, val_fraction, False, **options)
         self.actions = actions
         self.videos_per_class = videos_per_class

@@ -37,10 +37,8 @@ class NoisyPhotographs(DataModule):
         predict_folder: A picture for ``predict``, a folder with some at any depth, or several of either, restored as
             they are; None means the test split with its noise.
         batch_size: Global batch size.
-        num_workers: Worker processes a process.
-        seed: Seed of order, cuts and training noise; None takes the one of ``seed_everything``.
-        name: What tables call the data.
-        checked: A manifest of ``check-data``.
+        num_workers: Worker processes a process; the photographs are in memory.
+        options: Those of :class:`~blockyard.datamodules.DataModule`.
 
     Raises:
         ValueError: If a number is out of range.
@@ -56,16 +54,13 @@ class NoisyPhotographs(DataModule):
         predict_folder: str | list[str] | None = None,
         batch_size: int = 16,
         num_workers: int = 0,
-        seed: int | None = None,
-        name: str | None = None,
-        checked: str | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(batch_size, num_workers, seed, name, checked)
+        super().__init__(batch_size, num_workers, **options)
         if size % 8 or not 16 <= size <= 128:
             raise ValueError(f"NoisyPhotographs: size={size} must be a multiple of 8 from 16 to 128")
         if not 0 < sigma <= 255 or samples < 1:
             raise ValueError(f"NoisyPhotographs: sigma={sigma} must be 0 to 255, and samples={samples} positive")
-        self.save_hyperparameters()
         self.size, self.sigma, self.samples = size, sigma, samples
         self.predict_folder = predict_folder
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -43,7 +42,6 @@ class Scenes(PascalVOC):
         flip: bool = False,
         **options: Any,
     ) -> None:
-        root = os.fspath(root)
         super().__init__(root, "train", False, size=size, scale=scale, flip=flip, **options)
         self.pictures = pictures
         self.test_pictures = test_pictures

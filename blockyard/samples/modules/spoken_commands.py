@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ class SpokenCommands(SpeechCommands):
     def __init__(
         self, root: str = "data/spoken-commands", voices: int = VOICES, takes: int = 3, **options: Any
     ) -> None:
-        super().__init__(os.fspath(root), 35, None, False, **options)
+        super().__init__(root, 35, None, False, **options)
         self.voices = voices
         self.takes = takes
 

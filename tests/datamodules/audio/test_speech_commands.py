@@ -6,9 +6,9 @@ import shutil
 import numpy as np
 import pytest
 
-from blockyard.datamodules.audio.files import Sound
 from blockyard.datamodules.audio.speech_commands import SpeechCommands
 from blockyard.datamodules.audio.speech_commands_rules import COMMANDS, TWELVE, speaker_split, twelve_classes
+from blockyard.media.sound_files import Sound
 from blockyard.mistakes import DataError
 from blockyard.samples.tiny_audio import WORDS, write_tiny_audio
 

@@ -11,9 +11,31 @@ import pytest
 import torch
 
 from blockyard.datamodules import CIFAR10, CIFAR100, DataError
-from blockyard.samples.cifar_like import python2_pickle, write_cifar_like, write_cifar_robustness
+from blockyard.samples.cifar_like import coloured_digits, divide, python2_pickle, write_cifar_like
 
 CLASSES = {10: CIFAR10, 100: CIFAR100}
+
+
+def write_cifar_robustness(root, classes):
+    """Beside such data ``CIFAR-10-C`` or ``CIFAR-100-C``, and for ten classes ``CIFAR-10.1``."""
+    pixels, fine = coloured_digits()
+    parts = divide(fine)
+    labels = fine // 10 if classes == 10 else fine
+    images = pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    folder = root / f"CIFAR-{classes}-C"
+    folder.mkdir(parents=True, exist_ok=True)
+    clean = images[parts["test"]].astype(np.float64)
+    strengths = np.arange(1, 6)[:, None, None, None, None] / 6
+    corrupted = {"fog": clean + (200 - clean) * strengths, "contrast": clean * (1 - strengths) + 60 * strengths}
+    for name, values in corrupted.items():
+        np.save(folder / f"{name}.npy", values.reshape(-1, 32, 32, 3).round().astype(np.uint8))
+    np.save(folder / "labels.npy", np.tile(labels[parts["test"]], 5).astype(np.uint8))
+    if classes == 10:
+        new = root / "CIFAR-10.1" / "datasets"
+        new.mkdir(parents=True, exist_ok=True)
+        for version, rows in (("v4", parts["train"][:60]), ("v6", parts["train"][60:100])):
+            np.save(new / f"cifar10.1_{version}_data.npy", images[rows])
+            np.save(new / f"cifar10.1_{version}_labels.npy", labels[rows].astype(np.int32))
 
 
 @pytest.fixture(scope="module")

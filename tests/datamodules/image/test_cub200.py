@@ -8,9 +8,33 @@ from PIL import Image
 
 from blockyard.datamodules import CUB200, DataError
 from blockyard.datamodules.image.cub200 import BoxedFiles
-from blockyard.samples.tiny_images import write_tiny_birds
+from blockyard.samples.tiny_images import parts_of_photographs, save
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*as published")
+
+
+BIRDS = ("Palace_Warbler", "Flower_Piercer", "Grass_Finch")
+
+
+def write_tiny_birds(root, train=5, test=3):
+    """CUB-200-2011 of three classes, parts of photographs, one of them grey."""
+    folder = root / "CUB_200_2011"
+    names, files, labels, flags, boxes = [f"{n:03d}.{bird}" for n, bird in enumerate(BIRDS, 1)], [], [], [], []
+    parts = sorted(parts_of_photographs(3 * (train + test), (75, 100), seed=0), key=lambda part: part[0])
+    for image, (label, number, picture) in enumerate(parts, 1):
+        name = f"{names[label]}/{BIRDS[label]}_{number:04d}_{1000 + image}.jpg"
+        save(folder / "images" / name, picture, "L" if image == 2 else "RGB")
+        height, width = picture.shape[:2]
+        files.append(f"{image} {name}")
+        labels.append(f"{image} {label + 1}")
+        flags.append(f"{image} {int(number // 3 < train)}")
+        boxes.append(f"{image} {width // 4}.0 {height // 4}.0 {width // 2}.0 {height // 2}.0")
+    titles = [f"{number} {name}" for number, name in enumerate(names, 1)]
+    # Not in one order: what belongs together has one number.
+    tables = {"classes": titles, "images": files, "image_class_labels": labels[::-1], "train_test_split": flags}
+    for name, lines in {**tables, "bounding_boxes": boxes[::-1]}.items():
+        (folder / f"{name}.txt").write_text("\n".join(lines) + "\n")
+    return root
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,20 @@ import numpy as np
 import pytest
 
 from blockyard.datamodules import DataError, ImageNet
-from blockyard.samples.tiny_images import WNIDS, write_tiny_corrupted, write_tiny_images
+from blockyard.datamodules.image.corruptions import SEVERITIES
+from blockyard.samples.tiny_images import WNIDS, parts_of_photographs, save, write_tiny_images
 
 FORMS = ("folders", "devkit", "kaggle")
+
+
+def write_tiny_corrupted(root):
+    """``ImageNet-C`` beside what ``write_tiny_images`` wrote: fog at five severities, 224×224."""
+    for label, number, picture in parts_of_photographs(6, (224, 224), seed=1):
+        for severity in SEVERITIES:
+            fog = (picture + (200.0 - picture) * severity / 6).round().astype(np.uint8)
+            folder = root / "ImageNet-C" / "fog" / str(severity) / WNIDS[label]
+            save(folder / f"ILSVRC2012_val_{number + 1:08d}.JPEG", fog)
+    return root
 
 
 @pytest.fixture(scope="module")

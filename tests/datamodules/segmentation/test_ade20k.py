@@ -4,10 +4,24 @@ from PIL import Image
 
 from blockyard.datamodules import DataError
 from blockyard.datamodules.segmentation.ade20k import ADE20K
-from blockyard.samples.tiny_scenes import write_tiny_ade
+from blockyard.samples.tiny_scenes import draw
 from blockyard.samples.voc_layout import save_mask, save_picture
 
+VALUES = (0, 1, 2, 75, 150)
+
 pytestmark = pytest.mark.filterwarnings("ignore:.*not the published")
+
+
+def write_tiny_ade(root):
+    """``ADEChallengeData2016``: values 0, 1, 150 and others, a grey JPEG among the pictures."""
+    folder = root / "ADEChallengeData2016"
+    for offset, (part, prefix, count) in enumerate((("training", "train", 6), ("validation", "val", 3))):
+        for number in range(1, count + 1):
+            picture, mask = draw(1000 * offset + number, (40, 48), VALUES)
+            name = f"ADE_{prefix}_{number:08d}"
+            save_picture(folder / "images" / part / f"{name}.jpg", picture, "L" if number == 2 else "RGB")
+            save_mask(folder / "annotations" / part / f"{name}.png", mask)
+    return root
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from PIL import Image
 
 from blockyard.datamodules import DataError
 from blockyard.datamodules.images import ImageFiles
-from blockyard.datamodules.picture_files import SIDEWAYS, TURNED, turn, turn_back
 from blockyard.datamodules.segmentation.masked_pictures import WholePictures
 from blockyard.datamodules.segmentation.masks import MaskFiles, class_labels
+from blockyard.media.picture_files import SIDEWAYS, TURNED, turn, turn_back
 
 SHOWN = np.arange(6 * 8, dtype=np.uint8).reshape(6, 8)
 SQUARE = np.arange(6 * 6, dtype=np.uint8).reshape(6, 6)

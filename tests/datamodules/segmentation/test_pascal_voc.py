@@ -1,13 +1,32 @@
 import numpy as np
 import pytest
 import torch
+from scipy.io import savemat
 
 from blockyard.datamodules import DataError
 from blockyard.datamodules.segmentation.pascal_voc import PUBLISHED, PascalVOC
-from blockyard.samples.tiny_scenes import write_tiny_boundaries, write_tiny_voc
-from blockyard.samples.voc_layout import save_mask, write_list
+from blockyard.samples.tiny_scenes import VOC_VALUES, draw, write_tiny_voc
+from blockyard.samples.voc_layout import save_mask, save_picture, write_list
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*not the published")
+
+
+def write_tiny_boundaries(root):
+    """``benchmark_RELEASE`` beside a tiny VOC: nine masks, of which six are of pictures that VOC has no mask of."""
+    voc, folder = root / "VOCdevkit" / "VOC2012", root / "benchmark_RELEASE" / "dataset"
+    lists = voc / "ImageSets" / "Segmentation"
+    train, val = ((lists / f"{part}.txt").read_text().split() for part in ("train", "val"))
+    new = [f"2008_{number:06d}" for number in range(6)]
+    parts = {"train": [new[0], val[0], new[1], train[0], new[2]], "val": [new[3], val[1], new[4], new[5]]}
+    (folder / "cls").mkdir(parents=True, exist_ok=True)
+    for number, name in enumerate([*parts["train"], *parts["val"]]):
+        picture, mask = draw(1000 + number, (40, 56), VOC_VALUES)
+        if name in new:
+            save_picture(voc / "JPEGImages" / f"{name}.jpg", picture)
+        savemat(folder / "cls" / f"{name}.mat", {"GTcls": {"Segmentation": mask, "CategoriesPresent": np.unique(mask)}})
+    for part, members in parts.items():
+        write_list(folder / f"{part}.txt", members)
+    return root
 
 
 @pytest.fixture

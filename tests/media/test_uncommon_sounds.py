@@ -5,8 +5,8 @@ import pytest
 
 from blockyard.datamodules.audio.audio_folder import AudioFolder
 from blockyard.datamodules.audio.clips import AudioClips
-from blockyard.datamodules.audio.files import AudioError, Sound
 from blockyard.datamodules.audio.listing import Recordings, find_audio
+from blockyard.media.sound_files import AudioError, Sound
 
 soundfile = pytest.importorskip("soundfile")
 RATE = 16_000

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from av.video.frame import VideoFrame
 
-from blockyard.datamodules.video.decoding import DecodingError, Video, default_backend
-from blockyard.datamodules.video.orientation import UPRIGHT, orientation_of
+from blockyard.media.decoding import DecodingError, Video, default_backend
+from blockyard.media.orientation import UPRIGHT, orientation_of
 
 H, W = 32, 64
 CORNERS = {"red": (0, 0), "green": (0, 1), "blue": (1, 0), "grey": (1, 1)}  # row and column of a quarter

@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from blockyard.datamodules.video.decoding import DecodingError, Video, default_backend
+from blockyard.media.decoding import DecodingError, Video, default_backend
 
 BACKENDS = [
     "pyav",
@@ -237,7 +237,7 @@ def test_counting_is_done_once_a_file(tmp_path, write_video, numbers, monkeypatc
     path = write_video(tmp_path / "a.mpg", codec="mpeg2video")
     with Video(path) as video:
         assert video.frames == 50
-    monkeypatch.setattr("blockyard.datamodules.video.frame_index.decode_all", lambda *opened: 1 // 0)
+    monkeypatch.setattr("blockyard.media.frame_index.decode_all", lambda *opened: 1 // 0)
     with Video(path) as video:
         assert video.frames == 50
     monkeypatch.undo()

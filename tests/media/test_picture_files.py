@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from blockyard.datamodules.picture_files import ORIENTATION, TURNED, check_bits, decode, turn, turn_back
+from blockyard.media.picture_files import ORIENTATION, TURNED, check_bits, decode, turn, turn_back
 from blockyard.mistakes import DataError
 
 GREY = np.full((12, 18), 40, np.uint8)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from blockyard.datamodules.audio.clips import AudioClips
-from blockyard.datamodules.audio.files import AudioError, Sound
 from blockyard.datamodules.audio.listing import Recordings
-from blockyard.datamodules.audio.streams import mp3_samples, mp3_states_length, ogg_end
+from blockyard.media.sound_files import AudioError, Sound
+from blockyard.media.sound_streams import mp3_samples, mp3_states_length, ogg_end
 
 soundfile = pytest.importorskip("soundfile")
 TOLERANCE = 1e-6

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from blockyard.datamodules.picture_files import UPRIGHT, orientation
+from blockyard.media.picture_files import UPRIGHT, orientation
 
 PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8\xff"

@@ -9,7 +9,7 @@ from PIL import Image
 
 from blockyard.datamodules.checking import Findings
 from blockyard.datamodules.images import ImageFiles, Images
-from blockyard.datamodules.picture_checks import damage, peculiarity
+from blockyard.media.picture_checks import damage, peculiarity
 
 ROWS, COLUMNS = np.mgrid[:48, :64]
 COLOUR = np.stack([4 * COLUMNS, 5 * ROWS, COLUMNS * ROWS % 256], -1).astype(np.uint8)

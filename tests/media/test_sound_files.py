@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.signal import resample_poly
 
-from blockyard.datamodules.audio.files import AudioError, Sound, resample
+from blockyard.media.sound_files import AudioError, Sound, resample
 from blockyard.samples.speech_layout import write_wav
 
 soundfile = pytest.importorskip("soundfile")

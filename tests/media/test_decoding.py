@@ -7,8 +7,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from blockyard.datamodules.video.decoding import DecodingError, Video, default_backend
-from blockyard.datamodules.video.frame_index import _avi_index, open_video
+from blockyard.media.decoding import DecodingError, Video, default_backend
+from blockyard.media.frame_index import _avi_index, open_video
 from blockyard.mistakes import DataError
 
 H264, MPEG2 = {"codec": "libx264", "b_frames": 2}, {"codec": "mpeg2video", "b_frames": 2}

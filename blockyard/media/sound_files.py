@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blockyard.datamodules.audio.streams import LARGEST_BLOCK, mp3_samples, mp3_states_length, ogg_end
+from blockyard.media.sound_streams import LARGEST_BLOCK, mp3_samples, mp3_states_length, ogg_end
 from blockyard.mistakes import DataError
 
 Waveform = NDArray[np.float32]

@@ -14,8 +14,8 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from blockyard.datamodules.video.frame_index import DecodingError, decode_all, index_frames, named, open_video
-from blockyard.datamodules.video.orientation import UPRIGHT, orientation_of
+from blockyard.media.frame_index import DecodingError, decode_all, index_frames, named, open_video
+from blockyard.media.orientation import UPRIGHT, orientation_of
 
 __all__ = ["Backend", "DecodingError", "Frames", "Video", "default_backend"]
 
@@ -42,7 +42,7 @@ class Video:
     Opening takes less than a millisecond where the container has an index that can be trusted: without decoding, what
     is between the packets is read. Headers are often wrong about the number of frames, and a file that was cut off must
     be found out. Other files are decoded once to count their pictures, and each read decodes from the start: see
-    :mod:`blockyard.datamodules.video.frame_index`. A frame that the codec skips, as DivX may, shows the one before.
+    :mod:`blockyard.media.frame_index`. A frame that the codec skips, as DivX may, shows the one before.
 
     Frames are as a player shows them: turned and mirrored by the display matrix, all of the size that the stream starts
     with, in full-range RGB by the colour matrix and range that the file names (BT.601 and, for YUV, limited range if it

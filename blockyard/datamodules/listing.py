@@ -1,0 +1,79 @@
+"""Which files a split has, and kinds of files below folders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blockyard.datamodules.folders import LeftOut, PathsBelow, names_below
+from blockyard.mistakes import DataError
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files of a split: ``paths`` and ``names``, one each, and labels ``targets`` ``(n,)``, None if unknown."""
+
+    paths: Sequence[Path]
+    names: Sequence[str]
+    targets: NDArray[np.integer[Any]] | None = None
+
+    def take(self, rows: NDArray[np.integer[Any]]) -> Listing:
+        """The samples at these positions."""
+        targets = None if self.targets is None else self.targets[rows]
+        chosen = rows.tolist()
+        paths = self.paths.take(chosen) if isinstance(self.paths, PathsBelow) else [self.paths[row] for row in chosen]
+        return Listing(paths, [self.names[row] for row in chosen], targets)
+
+
+@dataclass(frozen=True)
+class FileKind:
+    """What is looked for in folders.
+
+    Attributes:
+        noun: What one is called.
+        suffixes: How the names of its files end, in lower case.
+        example: File names, for messages.
+    """
+
+    noun: str
+    suffixes: frozenset[str]
+    example: str
+
+    def find(self, place: Path) -> Listing:
+        """One file, or those below a folder at any depth, sorted by path, named relative to it; no hidden ones.
+
+        Links are followed. What is passed over is told in one warning, by suffix.
+
+        Raises:
+            DataError: If there are none.
+        """
+        if place.is_file():
+            return Listing([place], [place.name])
+        if not place.is_dir():
+            raise DataError(f"{place} is missing: it is where {self.noun}s are read from")
+        left = LeftOut()
+        listing = self.list_below(place, left)
+        left.tell(place, self.noun)
+        return listing
+
+    def list_below(self, place: Path, left: LeftOut) -> Listing:
+        """As :meth:`find`, of a folder; ``left`` takes what is passed over.
+
+        Raises:
+            DataError: If there are none.
+        """
+        names = names_below(place, self._is_one, left)
+        if not names:
+            others = f"; passed over: {left}" if left.names else ""
+            raise DataError(
+                f"{place} holds no {self.noun}; the kinds read are {', '.join(sorted(self.suffixes))}{others}"
+            )
+        return Listing(PathsBelow(place, names), names)
+
+    def _is_one(self, name: str) -> bool:
+        return name[name.rfind(".") :].lower() in self.suffixes  # a third of what pathlib and os.path take
