@@ -98,7 +98,7 @@ class _Help(argparse.Action):
         if value == "all":
             options.long = True
             return
-        parser.print_help()
+        print(parser.format_help(), end="")  # argparse would swallow that the disk behind it is full
         parser.exit()
 
 
