@@ -31,7 +31,7 @@ QUARTERS = (0.25, 0.75)
 
 
 class Shown(NamedTuple):
-    """A picture, as a person and as the network sees it."""
+    """A picture, as a person sees it and as the network does, ``(1, C, H, W)``."""
 
     name: str
     pixels: Pixels

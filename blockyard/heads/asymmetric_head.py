@@ -15,7 +15,7 @@ import blockyard.backbones.adapters.mmseg_import  # noqa: F401  before mmseg
 from blockyard.blocks import AsymmetricNonlocal
 from blockyard.blocks.base import divide
 from blockyard.blocks.nonlocals.affinities import Projection
-from blockyard.blocks.nonlocals.operators import Softmax
+from blockyard.blocks.nonlocals.kernel_operators import Softmax
 
 # isort: split
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 class BiasLoss(nn.Module):
     """Cross entropy in which sample i has the weight exp(α vᵢ) - β.
 
-    vᵢ is the variance of the sample's features, scaled to 0…1 between the least and the greatest of its batch: samples
+    vᵢ is the variance of its features ``(C, *S)``, scaled to 0…1 between the least and the greatest of its batch: samples
     whose map is poor in features mislead a small network less. No gradient passes through v, so weights lie between
     1 - β and exp(α) - β. Where all variances are equal, as in a batch of one, v is zero. Abrahamyan et al., Bias Loss
     for Mobile Neural Networks, ICCV 2021.

@@ -116,7 +116,10 @@ def covariance(signal: Tensor) -> Tensor:
 
 
 def released_covariance(signal: Tensor) -> Tensor:
-    """What the released code takes for the covariance of the r rows: (X Xᵀ − s sᵀ / r) / r, s the rows' sums."""
+    """What the released code takes for the covariance of the r rows of ``X: (B, r, n)``, ``(B, r, r)``.
+
+    It is (X Xᵀ − s sᵀ / r) / r, s the rows' sums: divided by the number of rows, not by that of entries.
+    """
     dtype = roomy(signal)
     with torch.autocast(signal.device.type, enabled=False):
         wide = signal.float() if signal.itemsize < 4 else signal
