@@ -29,6 +29,7 @@ def ranged(product: Callable[..., Tensor], *factors: Tensor, terms: int) -> Tens
     """
     if not computes_in_float16(*factors):
         return product(*factors)
+    # So many products of factors that are at most this add up to MAX at most.
     limit = (MAX / terms) ** (1 / len(factors))
     divisors = [(x.detach().flatten(1).abs().amax(1).float() / limit).clamp_min(1) for x in factors]
     small = [(x / _over(d, x)).to(torch.float16) for x, d in zip(factors, divisors, strict=True)]

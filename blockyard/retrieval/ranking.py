@@ -167,6 +167,7 @@ def _rank_rows(
     nearest = Shortlist(len(rows), top, rows.device)
     for first, columns in blocks(torch.arange(len(kept), device=rows.device), block_size):
         block = distances(rows, columns)
+        # What is infinitely far is neither counted nor listed.
         gone = (removed.columns >= first) & (removed.columns < first + len(columns))
         block[removed.rows[gone], removed.columns[gone] - first] = torch.inf
         listed = nearest.bound(block)
@@ -206,6 +207,7 @@ class _Limits:
         limits, limit_columns = self.distances[touched], self.columns[touched]
         place = torch.searchsorted(limits, near)
         row, number = ((limits.gather(1, place) == near) & near.isfinite()).nonzero(as_tuple=True)
+        # Of what is equally far the gallery's order decides: an entry goes behind the matches that stand before it.
         while len(row):
             at, column = place[row, number], near_columns[row, number]
             later = (limits[row, at] == near[row, number]) & (limit_columns[row, at] < column)

@@ -109,6 +109,7 @@ def _in_range(layer: nn.Linear | nn.Conv1d, x: Tensor) -> Tensor:
 def covariance(signal: Tensor) -> Tensor:
     """Covariance of the rows of ``(B, r, n)`` over their n entries, ``(B, r, r)``; in float32 at least."""
     dtype = roomy(signal)
+    # Sums of n squares leave float16's range, and a root magnifies what rounding does to small eigenvalues.
     with torch.autocast(signal.device.type, enabled=False):
         wide = signal.float() if signal.itemsize < 4 else signal
         centred = wide - wide.mean(2, keepdim=True)
