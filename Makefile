@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 TASK ?= image_classification
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test lint format docs requirements clean
+.PHONY: setup demo test coverage lowest lint format docs requirements clean
 .DEFAULT_GOAL := setup
 
 setup: $(READY)
@@ -27,6 +27,19 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
+# The same, with the lines that no test runs.
+coverage: $(READY)
+	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term-missing
+
+# The same in an environment of its own with the lowest versions that pyproject.toml allows; its constraints are for
+# the highest.
+lowest:
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.venv-lowest/bin/uv pip install --quiet --no-config --python .venv-lowest/bin/python --resolution lowest-direct \
+		--editable '.[cluster,dev,export,samples,video]'
+	.venv-lowest/bin/python -m pytest -n 2 --dist worksteal
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -45,4 +58,4 @@ requirements: $(READY)
 	$(BIN)/uv pip compile --quiet --universal --all-extras --no-header --no-annotate pyproject.toml -o requirements.txt
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-lowest build *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -4,54 +4,80 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from importlib import import_module
+from typing import NamedTuple
 
+from blockyard.commands import options
+from blockyard.commands.options import Parser
 from blockyard.composing.processes import say_once
 from blockyard.mistakes import mistake_in, nearest, printable_lines
 from blockyard.version import __version__
 
+
+class Verb(NamedTuple):
+    """What the first words of a command line call for.
+
+    Attributes:
+        what: What it does.
+        run: The function that does it, in a module that is imported when it is called for.
+        parser: Makes the parser of its options, whose help needs nothing of that module; None where the module is as
+            light and reads all options itself.
+    """
+
+    what: str
+    run: str
+    parser: Callable[[], Parser] | None = None
+
+
 VERBS = {
-    "fit": ("train a network", "commands.training:fit"),
-    "validate": ("evaluate a checkpoint on the validation split", "commands.training:validate"),
-    "test": (
+    "fit": Verb("train a network", "commands.training:fit", options.fit),
+    "validate": Verb("evaluate a checkpoint on the validation split", "commands.training:validate", options.validate),
+    "test": Verb(
         "evaluate a checkpoint on the test split and write the record of the run",
         "commands.training:test",
+        options.test,
     ),
-    "predict": (
+    "predict": Verb(
         "write what a checkpoint says of new samples: classes as CSV, masks as PNG, rankings of a gallery",
         "commands.training:predict",
+        options.predict,
     ),
-    "off-the-shelf": (
+    "off-the-shelf": Verb(
         "judge frozen features by a linear classifier, nearest neighbours and retrieval",
         "commands.off_the_shelf:main",
+        options.off_the_shelf,
     ),
-    "export": (
+    "export": Verb(
         "write a trained network for other programs: ONNX, torch.export, a folder of the Hugging Face hub",
         "commands.export:main",
+        options.export,
     ),
-    "check-data": (
+    "check-data": Verb(
         "read everything that a configuration trains and tests on, and list what is damaged",
         "commands.check_data:main",
+        options.check_data,
     ),
-    "samples": ("write sample data in the published layout of a data set", "commands.samples:main"),
-    "study": (
+    "samples": Verb("write sample data in the published layout of a data set", "commands.samples:main"),
+    "study": Verb(
         "train and test a grid of plugs, backbones and seeds, here or on SLURM, then print the leaderboard",
         "commands.study:main",
+        options.study,
     ),
-    "leaderboard": (
-        "compare the runs on record; leaderboard add | verify: take in and check records of others",
-        "leaderboard:main",
+    "leaderboard": Verb("compare the runs on record; leaderboard add takes in those of others", "leaderboard:main"),
+    "leaderboard verify": Verb(
+        "test the checkpoint of a record again, and compare", "commands.verify:main", options.verify
     ),
-    "blocks": ("list the blocks with paper, parameters and costs", "commands.catalogue:main"),
-    "describe": ("show where blocks can go in a network, and what they would add", "commands.describe:main"),
-    "inspect": (
+    "blocks": Verb("list the blocks with paper, parameters and costs", "commands.catalogue:main", options.blocks),
+    "describe": Verb(
+        "show where blocks can go in a network, and what they would add", "commands.describe:main", options.describe
+    ),
+    "inspect": Verb(
         "draw what the nonlocal blocks of a checkpoint look at, and what they do to graph frequencies",
         "commands.inspect:main",
+        options.inspect,
     ),
 }
-"""Each verb: what it does, and the function, imported when it is called for, that does it."""
-VERIFY = "commands.verify:main"
-"""``leaderboard verify``, which trains nothing but tests: the leaderboard itself knows only records."""
 HELP = """usage: blockyard VERB [options]
 
 {verbs}
@@ -77,11 +103,12 @@ def main(argv: list[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if argv is None else argv
     try:
-        code = _carry_out(arguments[0] if arguments else "--help", arguments[1:])
+        try:
+            code = _carry_out(arguments)
+        except SystemExit as done:  # argparse ends --help and --print_config so
+            code = done.code if isinstance(done.code, int) else 0
         sys.stdout.flush()  # or Python would find only after this that the disk behind it is full
         return code
-    except SystemExit as done:  # argparse ends --help and --print_config so
-        return done.code if isinstance(done.code, int) else 0
     except Exception as error:
         mistake = mistake_in(error)
         if mistake is None:
@@ -99,17 +126,19 @@ def _drop_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _carry_out(verb: str, arguments: list[str]) -> int:
-    if verb in ("-h", "--help"):
-        print(HELP.format(verbs="\n".join(f"  {verb:<13} {what}" for verb, (what, _) in VERBS.items())))
+def _carry_out(arguments: list[str]) -> int:
+    if arguments[:1] in ([], ["-h"], ["--help"]):
+        print(HELP.format(verbs="\n".join(f"  {name:<18} {verb.what}" for name, verb in VERBS.items())))
         return 0
-    if verb == "--version":
+    if arguments[0] == "--version":
         print(f"blockyard {__version__}")
         return 0
-    if verb not in VERBS:
-        raise ValueError(f"no verb {verb}; {nearest(verb, VERBS)}")
-    module, _, function = VERBS[verb][1].partition(":")
-    if verb == "leaderboard" and arguments[:1] == ["verify"]:
-        (module, _, function), arguments = VERIFY.partition(":"), arguments[1:]
-    code: int = getattr(import_module(f"blockyard.{module}"), function)(arguments)
+    words = 2 if " ".join(arguments[:2]) in VERBS else 1
+    name, arguments = " ".join(arguments[:words]), arguments[words:]
+    if name not in VERBS:
+        raise ValueError(f"no verb {name}; {nearest(name, VERBS)}")
+    _, run, parser = VERBS[name]
+    given = parser().read(arguments) if parser else (arguments,)
+    module, _, function = run.partition(":")
+    code: int = getattr(import_module(f"blockyard.{module}"), function)(*given)
     return code

@@ -201,10 +201,6 @@ class TestOptions:
         printed = yaml.safe_load(capsys.readouterr().out)
         assert printed["model"]["init_args"]["block"]["class_path"].endswith("SpectralNonlocal")
 
-    def test_help_of_a_verb(self, capsys):
-        assert main(["fit", "--help"]) == 0
-        assert "--trainer.max_epochs" in capsys.readouterr().out
-
     def test_another_class_starts_clean(self, here):
         base = here / "base.yaml"
         block = {"class_path": "GlobalContext", "init_args": {"reduction": 8}}
@@ -276,7 +272,7 @@ class TestMistakes:
                 "Plug has no option blok; did you mean block",
             ),
             (["fit", *DEV, "--model.blok", "Nonlocal"], "ImageClassification has no option blok; did you mean block"),
-            (["fit", *DEV, "--modl.block", "Nonlocal"], "did you mean model"),
+            (["fit", *DEV, "--modl.block", "Nonlocal"], "no option --modl; did you mean --model"),
             (["fit", *DEV, "--trainer.max_epoch", "1"], "no option --trainer.max_epoch; did you mean max_epochs"),
             (["fit", *DEV, "--trainer.accelerator", "gpuu"], "trainer: You selected an invalid accelerator"),
             (["fit", *DEV, "--model.optimizer", "Adamm"], "no optimizer Adamm; did you mean Adam"),
@@ -330,7 +326,7 @@ class TestMistakes:
         assert "half.ckpt is not a readable checkpoint" in said(capsys, "test", "--ckpt_path", "half.ckpt")
 
     def test_a_bug_shows_its_traceback(self, monkeypatch):
-        def broken(arguments):
+        def broken(options, arguments):
             raise ValueError("a bug in the code of others")
 
         monkeypatch.setattr("blockyard.commands.training.fit", broken)

@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from blockyard.backbones import Framewise, LogMel, PDCNet, PreResNet, PyTorchVideoBackbone, TimmBackbone, TimmFeatures
 from blockyard.blocks import list_blocks
-from blockyard.blocks.nonlocals.operators import Softmax
+from blockyard.blocks.nonlocals.kernel_operators import Softmax
 from blockyard.costs import count_macs
 from blockyard.heads import make_segmentor
 from blockyard.plugging import undisturbed

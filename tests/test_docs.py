@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import get_args
 
+import pytest
+
+import blockyard
 from blockyard import blocks
 from blockyard.cli import VERBS
 from blockyard.composing.resuming import Verdict
 
 ROOT = Path(__file__).parents[1]
+PACKAGE = Path(blockyard.__file__).parent
 README = (ROOT / "README.md").read_text()
 
 
@@ -51,3 +57,68 @@ def test_the_readme_names_verbs_and_blocks_that_exist():
 def test_the_paths_that_the_readme_links_to_exist():
     for target in re.findall(r"\]\((?!http)([\w./-]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+TUPLE, WORD = re.compile(r"(?<!\w)\(.*,.*\)", re.DOTALL), re.compile(r"\bscalars?\b|\bof any shape\b")
+"""``(B, C, *S)`` or ``x: (n,)``; what is called, as in ``max(a, b)``, is no shape."""
+RUN = ("__init__", "__call__", "forward", "transform", "loss")
+"""By what these take and give, a class takes and gives tensors."""
+
+
+def _says_shape(text: str) -> bool:
+    return WORD.search(text) is not None or any(TUPLE.search(code) for code in text.split("``")[1::2])
+
+
+def _is_tensor(annotation: ast.expr | None) -> bool:
+    return annotation is not None and re.search(r"\bTensor\b", ast.unparse(annotation)) is not None
+
+
+def _of_tensors(function: ast.FunctionDef) -> bool:
+    given = function.args
+    arguments = [*given.posonlyargs, *given.args, *given.kwonlyargs, *filter(None, (given.vararg, given.kwarg))]
+    return _is_tensor(function.returns) or any(_is_tensor(argument.annotation) for argument in arguments)
+
+
+def _touching_tensors(body: list[ast.stmt], owner: str = "") -> Iterator[tuple[str, str]]:
+    """Every public function, method and class that takes, gives or holds a tensor, with its docstring."""
+    for node in body:
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name.startswith("_"):
+            continue
+        if isinstance(node, ast.FunctionDef):
+            touches = _of_tensors(node)
+        else:
+            yield from _touching_tensors(node.body, f"{owner}{node.name}.")
+            touches = any(
+                _is_tensor(part.annotation)
+                if isinstance(part, ast.AnnAssign)
+                else isinstance(part, ast.FunctionDef) and part.name in RUN and _of_tensors(part)
+                for part in node.body
+            )
+        if touches:
+            yield f"{owner}{node.name}", ast.get_docstring(node) or ""
+
+
+def test_nine_of_ten_docstrings_that_touch_tensors_say_their_shapes():
+    found = {
+        f"{path.relative_to(PACKAGE)}: {name}": _says_shape(text)
+        for path in sorted(PACKAGE.rglob("*.py"))
+        for name, text in _touching_tensors(ast.parse(path.read_text()).body)
+    }
+    without = [name for name, said in found.items() if not said]
+    assert len(found) > 300
+    assert len(without) <= 0.1 * len(found), "\n".join(without)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Map ``(B, C, *S)`` to the same shape.", True),
+        ("Return A z for ``z: (B, C, M)``.", True),
+        ("Positions ``(n,)``.", True),
+        ("The loss, a scalar.", True),
+        ("``max(a, b)`` of both (first, second), not of ``c``.", False),
+        ("Add both.", False),
+    ],
+)
+def test_what_counts_as_a_shape(text, said):
+    assert _says_shape(text) == said

@@ -29,6 +29,7 @@ def ranged(product: Callable[..., Tensor], *factors: Tensor, terms: int) -> Tens
     """
     if not computes_in_float16(*factors):
         return product(*factors)
+    # So many products of factors that are at most this add up to MAX at most.
     limit = (MAX / terms) ** (1 / len(factors))
     divisors = [(x.detach().flatten(1).abs().amax(1).float() / limit).clamp_min(1) for x in factors]
     small = [(x / _over(d, x)).to(torch.float16) for x, d in zip(factors, divisors, strict=True)]
@@ -39,7 +40,7 @@ def ranged(product: Callable[..., Tensor], *factors: Tensor, terms: int) -> Tens
 
 
 def computes_in_float16(*tensors: Tensor) -> bool:
-    """Whether a product of matrices would be computed in float16."""
+    """Whether a product of matrices ``(..., n, m)`` would be computed in float16."""
     if any(x.is_meta or x.dtype == torch.float64 for x in tensors):
         return False  # autocast leaves float64 alone, and knows no tensors that are shapes only
     kind = tensors[0].device.type
@@ -49,7 +50,7 @@ def computes_in_float16(*tensors: Tensor) -> bool:
 
 
 def roomy(x: Tensor) -> torch.dtype:
-    """The dtype for what may grow beyond the range of x: float32 under autocast to float16, otherwise that of x."""
+    """The dtype for what may outgrow x, of any shape: float32 under autocast to float16, otherwise that of x."""
     under_autocast = computes_in_float16(x) and torch.is_autocast_enabled(x.device.type)
     return torch.float32 if under_autocast else x.dtype
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import inspect
 import json
+from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -26,8 +26,6 @@ from blockyard.plugging import make_block
 from blockyard.poolings import Pooling, list_poolings
 
 Shape = tuple[int, ...]
-SHAPE = "256x28x28"
-"""The map that costs are given for, unless another is asked for."""
 GIVEN = ("channels", "spatial_dims", "size", "host")
 """What a block is told by its place and not by its user."""
 NONE = "–"
@@ -97,28 +95,18 @@ class Entry:
         return [f"{p.name}: {_type(hints[p.name], p.annotation)} = {_yaml(p.default)}" for p in chosen]
 
 
-def main(arguments: list[str]) -> int:
+def main(options: Namespace, _: list[str]) -> int:
     """List what a glob matches, with what it costs on a map of a given shape.
 
     Args:
-        arguments: Command line tokens after the verb.
+        options: What :func:`~blockyard.commands.options.blocks` reads.
 
     Returns:
         The exit code, 0.
 
     Raises:
-        ValueError: If no block matches, or the shape or the format is none.
+        ValueError: If no block matches, or the shape is none.
     """
-    parser = argparse.ArgumentParser(prog="blockyard blocks", description="List the blocks.", exit_on_error=False)
-    parser.add_argument("glob", nargs="?", default="*", help="such as '*Nonlocal' (default: all)")
-    parser.add_argument("--shape", default=SHAPE, help="CxS of the map, such as 256x8x14x14 (default: %(default)s)")
-    parser.add_argument("--format", choices=("table", "markdown"), default="table", help="markdown: with the options")
-    try:
-        options, unknown = parser.parse_known_args(arguments)
-    except argparse.ArgumentError as error:
-        raise ValueError(f"blockyard blocks: {error}") from error
-    if unknown:
-        raise ValueError(f"no option {unknown[0]}; {nearest(unknown[0], ['--shape', '--format', '--help'])}")
     allow_imports()
     shape = _map_shape(options.shape)
     found = published(options.glob)
@@ -229,7 +217,7 @@ def _map_shape(text: str) -> Shape:
     except ValueError:
         shape = ()
     if not 2 <= len(shape) <= 4 or min(shape) < 1:
-        raise ValueError(f"--shape {text}: expected channels and 1 to 3 sizes, such as {SHAPE}")
+        raise ValueError(f"--shape {text}: expected channels and 1 to 3 sizes, such as 256x28x28")
     return shape
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import warnings
+from argparse import Namespace
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,23 +19,15 @@ from blockyard.datamodules.fingerprints import COLUMNS, Manifest, read_manifest
 from blockyard.datamodules.folders import PassedOver
 from blockyard.mistakes import printable
 
-USAGE = """usage: blockyard check-data --config CONFIG [--manifest FILE] [--data.OPTION VALUE ...]
-
-Reads every sample of the training, validation and test splits once, decoding videos whole, and lists those that
-are damaged or missing: split, name, problem; and, as notes, what may surprise: pictures turned upright by a tag, files
-of several pictures, classes that no mask shows. What lies in the folders but is not read is counted, by suffix.
---data.num_workers N reads in N processes. Exit code: 0 if all is well, 1 if something is bad.
-
---manifest FILE writes down each sample's size, SHA-256, shape and problem as CSV. If FILE is there already, what has
-changed since is listed too (and makes the exit code 1), and FILE stays as it is: remove it to write a new one."""
 SPLITS = ("train", "val", "test")
 
 
-def main(arguments: list[str]) -> int:
+def main(options: Namespace, arguments: list[str]) -> int:
     """Check the data of a configuration.
 
     Args:
-        arguments: Command line tokens after the verb, as for ``fit``; what is not about data is not looked at.
+        options: What :func:`~blockyard.commands.options.check_data` reads.
+        arguments: The other command line tokens, as for ``fit``; what is not about data is not looked at.
 
     Returns:
         0 if everything could be read and is as it was, 1 otherwise.
@@ -42,10 +35,7 @@ def main(arguments: list[str]) -> int:
     Raises:
         ValueError: If the configuration or the manifest is wrong, or no split can be listed.
     """
-    if arguments[:1] in (["-h"], ["--help"]):
-        print(USAGE)
-        return 0
-    file, arguments = _manifest_option(arguments)
+    file: Path | None = options.manifest
     before = read_manifest(file) if file and file.exists() else None
     data = build(arguments)
     found, unlisted = _read_all(data, digest=file is not None)
@@ -73,7 +63,7 @@ def build(arguments: list[str]) -> DataModule:
     prepare()
     composed = compose(arguments, keep_trainer=True)
     if "data" not in composed.config and not any(option.startswith("--data") for option in composed.options):
-        raise ValueError(f"nothing says which data to check; {USAGE.splitlines()[0]}")
+        raise ValueError("nothing says which data to check: --config FILE, or --data CLASS")
     return build_data(composed.config, composed.options)
 
 
@@ -153,19 +143,3 @@ def _manifest_text(found: Manifest) -> str:
     writer.writerow(COLUMNS)
     writer.writerows([*key, *row] for key, row in found.items())
     return text.getvalue()
-
-
-def _manifest_option(arguments: list[str]) -> tuple[Path | None, list[str]]:
-    """The value of ``--manifest``, and the other tokens."""
-    rest: list[str] = []
-    file: str | None = None
-    tokens = iter(arguments)
-    for token in tokens:
-        name, equals, value = token.partition("=")
-        if name != "--manifest":
-            rest.append(token)
-            continue
-        file = value if equals else next(tokens, "")
-        if not file or file.startswith("--"):
-            raise ValueError("--manifest needs the name of a file")
-    return (Path(file) if file else None), rest

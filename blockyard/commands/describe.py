@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import Namespace as Options
 from collections.abc import Callable
 from copy import deepcopy
 from typing import NamedTuple
@@ -51,7 +52,7 @@ class Unplugged(SuiteCLI):
         self.run_config["model"]["init_args"] |= {"block": None, "at": None, "plugs": None}
 
 
-def main(arguments: list[str]) -> int:
+def main(_: Options, arguments: list[str]) -> int:
     """List the places of a configured network, what its blocks would add at each, and why others take none.
 
     Args:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import logging
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from argparse import Namespace
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
@@ -28,7 +27,6 @@ from blockyard.commands.export_formats import (
     trial_shapes,
 )
 from blockyard.hub import from_checkpoint, save_pretrained
-from blockyard.mistakes import ArgumentParser
 from blockyard.portable import AXES, Portable
 
 TOLERANCE = 1e-4
@@ -42,11 +40,12 @@ TALKATIVE = ("torch.fx.experimental.symbolic_shapes", "torch.onnx", "onnxscript"
 """Loggers of the exporters."""
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(known: Namespace, options: list[str]) -> int:
     """Run the verb.
 
     Args:
-        arguments: The command line after ``blockyard export``.
+        known: What :func:`~blockyard.commands.options.export` reads.
+        options: The other command line tokens.
 
     Returns:
         0.
@@ -55,7 +54,6 @@ def main(arguments: Sequence[str]) -> int:
         ValueError: If the arguments are wrong, something is not installed, or what was exported does not do what the
             network does; then nothing is written.
     """
-    known, options = _parse(arguments)
     suffix = "" if known.format == "huggingface" else FORMATS[known.format].suffix
     output = known.output or known.ckpt_path.with_name(f"{known.ckpt_path.stem}{suffix or '-huggingface'}")
     if suffix and output.is_dir():
@@ -70,25 +68,6 @@ def main(arguments: Sequence[str]) -> int:
     files.write(output, content)
     print("\n".join([f"{output}: {len(content) / 2**20:.1f} MB", *report]))
     return 0
-
-
-def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    parser = ArgumentParser(
-        prog="blockyard export",
-        description="Write a trained network for other programs, after comparing what was written with the network.",
-        epilog="The data need not be there; of a checkpoint too old to name its classes, --data.root DIR says where. "
-        "Pixels go in from 0 to 1: the normalisation is inside. docs/export.md says more.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--ckpt_path", metavar="X", type=Path, required=True, help="a checkpoint of blockyard fit")
-    parser.add_argument(
-        "--format",
-        choices=[*FORMATS, "huggingface"],
-        default="onnx",
-        help="ONNX, a program of torch.export (.pt2), or a folder for the Hugging Face hub (default: %(default)s)",
-    )
-    parser.add_argument("--output", metavar="F", type=Path, help="file or folder (default: beside the checkpoint)")
-    return parser.parse_known_args(arguments)
 
 
 def _require(form: Format) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import copy
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,30 +24,26 @@ from blockyard.composing.preparing import prepare
 from blockyard.composing.suite import SuiteCLI
 from blockyard.datamodules import DataError, DataModule
 from blockyard.datamodules.images import Pixels
-from blockyard.mistakes import ArgumentParser
 from blockyard.plugging.making import factory_name
 
-DESCRIPTION = """Draw what the nonlocal blocks of a trained network do to pictures: where chosen positions look (rows of
-the affinity, as heat over the picture), and the block as a filter (its gain at each frequency of the picture's graph,
-from the learnt weights). Writes PLACE-maps.png and PLACE-response.png for each block."""
-EPILOG = "All other options are those of blockyard test, such as --data.root DIR."
 QUARTERS = (0.25, 0.75)
 """Where the queries are if none is given: this far down and to the right."""
 
 
 class Shown(NamedTuple):
-    """A picture, as a person and as the network sees it."""
+    """A picture, as a person sees it and as the network does, ``(1, C, H, W)``."""
 
     name: str
     pixels: Pixels
     input: Tensor
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(options: Namespace, rest: list[str]) -> int:
     """Run the verb.
 
     Args:
-        arguments: Command line tokens after the verb.
+        options: What :func:`~blockyard.commands.options.inspect` reads.
+        rest: The other command line tokens, as for ``test``.
 
     Returns:
         0.
@@ -55,7 +51,8 @@ def main(arguments: Sequence[str]) -> int:
     Raises:
         ValueError: If the arguments are wrong, no block of the network has a graph, or a picture can't be used.
     """
-    options, rest = _parse(arguments)
+    if not options.images and not options.samples:
+        raise ValueError("inspect: nothing to look at; give --images FILE … or --samples N …, of the test split")
     prepare()
     composed = compose(["--ckpt_path", options.ckpt_path, *rest], keep_trainer=False)
     composed.config["trainer"] = {**composed.config.get("trainer", {}), "logger": False}
@@ -69,29 +66,6 @@ def main(arguments: Sequence[str]) -> int:
         found = [(shown, graph[place]) for shown, graph in zip(pictures, seen, strict=True) if place in graph]
         _write(options.output, place, block, found, queries)
     return 0
-
-
-def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    parser = ArgumentParser(prog="blockyard inspect", description=DESCRIPTION, epilog=EPILOG, allow_abbrev=False)
-    parser.add_argument("--ckpt_path", metavar="X", required=True, help="the checkpoint")
-    parser.add_argument("--images", metavar="FILE", nargs="+", type=Path, default=[], help="picture files")
-    parser.add_argument("--samples", metavar="N", nargs="+", type=int, default=[], help="samples of the test split")
-    parser.add_argument(
-        "--query", metavar="Y,X", nargs="+", type=_pixel, help="positions in pixels of the network's input (default: 4)"
-    )
-    parser.add_argument("--output", metavar="DIR", type=Path, default=Path("inspect"), help="default: %(default)s")
-    options, rest = parser.parse_known_args(arguments)
-    if not options.images and not options.samples:
-        raise ValueError("inspect: nothing to look at; give --images FILE … or --samples N …, of the test split")
-    return options, rest
-
-
-def _pixel(text: str) -> tuple[int, int]:
-    try:
-        y, x = (int(part) for part in text.split(","))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text} is no position such as 14,10: row, column") from error
-    return y, x
 
 
 def _blocks(cli: SuiteCLI) -> dict[str, GraphBlock]:

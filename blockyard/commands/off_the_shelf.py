@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from argparse import Namespace
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,25 +20,18 @@ from blockyard.composing.preparing import prepare
 from blockyard.composing.run_directories import find_checkpoint
 from blockyard.composing.suite import SuiteCLI
 from blockyard.leaderboard.record import described
-from blockyard.mistakes import ArgumentParser, nearest
+from blockyard.mistakes import nearest
 from blockyard.runs.record import sha256_of
 
 FILE = "off-the-shelf.json"
-DESCRIPTION = """Judge the features of a network that stays as it is (Razavian et al., CNN Features off-the-shelf: an
-Astounding Baseline for Recognition, CVPRW 2014). linear: logistic regression on standardised features, its L2
-regularisation chosen by the cross-entropy of the validation split. knn: the k nearest training samples vote, weighed by
-exp(cosine / 0.07). retrieval: every test sample ranks all others by cosine, those of its class are matches;
-re-identification keeps to the protocol of its data. Of segmentation, a linear classifier of positions of the last map,
-enlarged to the masks. Training samples are read without augmentation."""
-EPILOG = """All other options are those of blockyard test: --config, --ckpt_path, --data.root … Without a checkpoint the
-weights are those that the network is built with, such as a stock network's (--model.backbone.pretrained true)."""
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(own: Namespace, rest: list[str]) -> int:
     """Run the verb: print a table and write ``off-the-shelf.json`` into the run's directory; train no network.
 
     Args:
-        arguments: Command line tokens after the verb.
+        own: What :func:`~blockyard.commands.options.off_the_shelf` reads.
+        rest: The other command line tokens, as for ``test``.
 
     Returns:
         0.
@@ -47,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
         ValueError: If the arguments or the data are wrong, one line.
         FloatingPointError: If the network's features are not finite.
     """
-    options, rest = _parse(arguments)
+    options = _asked(own)
     prepare()
     composed = compose(rest, keep_trainer=False)
     # one device computes, and nothing but the table and the file is written
@@ -68,15 +61,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _parse(arguments: Sequence[str]) -> tuple[Options, list[str]]:
-    parser = ArgumentParser("blockyard off-the-shelf", description=DESCRIPTION, epilog=EPILOG, allow_abbrev=False)
-    parser.add_argument("--methods", help=f"of {','.join(METHODS)} (default: all that make sense for the task)")
-    parser.add_argument("--k", type=int, default=20, help="neighbours that vote (default: %(default)s)")
-    parser.add_argument("--strength", type=float, help="of the regularisation, instead of choosing it")
-    parser.add_argument(
-        "--positions", type=int, default=100, help="of a picture to learn from, for segmentation (default: %(default)s)"
-    )
-    own, rest = parser.parse_known_args(arguments)
+def _asked(own: Namespace) -> Options:
     methods = None if own.methods is None else tuple(dict.fromkeys(own.methods.split(",")))
     for method in methods or ():
         if method not in METHODS:
@@ -84,7 +69,7 @@ def _parse(arguments: Sequence[str]) -> tuple[Options, list[str]]:
     for name, value in (("k", own.k), ("positions", own.positions), ("strength", own.strength)):
         if value is not None and not 0 < value < float("inf"):
             raise ValueError(f"off-the-shelf: --{name} {value} must be positive")
-    return Options(methods, own.k, own.strength, own.positions), rest
+    return Options(methods, own.k, own.strength, own.positions)
 
 
 def _print(cli: SuiteCLI, checkpoint: str | None, verdict: Verdict) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
+from argparse import Namespace
+from collections.abc import Callable
 
 from blockyard.composing.composition import compose
 from blockyard.composing.preparing import prepare
@@ -27,5 +28,9 @@ def run(verb: str, arguments: list[str]) -> int:
     return 0
 
 
-fit, validate, test, predict = (partial(run, verb) for verb in ("fit", "validate", "test", "predict"))
-"""Each called with the command line tokens after the verb."""
+def _verb(name: str) -> Callable[[Namespace, list[str]], int]:
+    return lambda _, arguments: run(name, arguments)
+
+
+fit, validate, test, predict = map(_verb, ("fit", "validate", "test", "predict"))
+"""Each called with options of its own, of which it has none, and the command line tokens after the verb."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from blockyard.composing.suite import SuiteCLI, evaluated
 from blockyard.costs import count_macs, count_parameters
 from blockyard.leaderboard.identity import fingerprints_of, identity
 from blockyard.leaderboard.record import Record, read
-from blockyard.mistakes import ArgumentParser, nearest
+from blockyard.mistakes import nearest
 from blockyard.runs.record import sha256_of
 
 FREE = ("accelerator", "devices", "enable_progress_bar", "num_nodes", "strategy")
@@ -69,11 +69,12 @@ def _shown(value: float | None) -> str:
     return str(value) if isinstance(value, int) else f"{value:.7g}"
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(known: Namespace, options: list[str]) -> int:
     """Run the verb; no record is written.
 
     Args:
-        arguments: The command line after ``blockyard leaderboard verify``.
+        known: What :func:`~blockyard.commands.options.verify` reads.
+        options: The other command line tokens.
 
     Returns:
         0 if every metric agrees, 1 if one does not, or if checkpoint, configuration or data are not the record's.
@@ -81,11 +82,12 @@ def main(arguments: Sequence[str]) -> int:
     Raises:
         ValueError: If the arguments are wrong, or the record or the data can't be read.
     """
-    path, checkpoint, options = _parse(arguments)
+    _check_options(options)
+    path, checkpoint = known.record, known.ckpt_path
     record = read(path)
     try:
         _check_digest(record, checkpoint)
-        cli = _rebuild(record, checkpoint, options)
+        cli = _rebuild(record, checkpoint, [_long(token) for token in options])
         found = _test(cli, record, checkpoint)
     except MismatchError as mismatch:
         print(f"{path}: {mismatch}")
@@ -133,23 +135,12 @@ def _terms(record: Record) -> str:
     )
 
 
-def _parse(arguments: Sequence[str]) -> tuple[Path, Path, list[str]]:
-    parser = ArgumentParser(
-        prog="blockyard leaderboard verify",
-        description="Test the checkpoint of a record again, with the record's configuration, and compare.",
-        epilog="Further options say where the data lie and what to run on: --data.root DIR, --data.num_workers N, "
-        f"--trainer.accelerator cpu, {TRUST}.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("record", metavar="RECORD", type=Path, help="a record, .json")
-    parser.add_argument("--ckpt_path", metavar="X", type=Path, required=True, help="the checkpoint it was made from")
-    known, options = parser.parse_known_args(arguments)
+def _check_options(options: list[str]) -> None:
     for name in (token.partition("=")[0] for token in options if token.startswith("--")):
         if not name.startswith("--data.") and name not in (may := [TRUST, *(f"--trainer.{key}" for key in FREE)]):
             raise ValueError(
                 f"leaderboard verify: {name} is the record's to say; {nearest(name, ['--data.root', *may])}"
             )
-    return known.record, known.ckpt_path, [_long(token) for token in options]
 
 
 def _long(option: str) -> str:

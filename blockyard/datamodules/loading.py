@@ -107,7 +107,7 @@ class Split(Dataset[dict[str, Any]]):
 
 
 def empty_batch(shape: Sequence[int]) -> Tensor:
-    """Room for a float32 batch; in a worker in shared memory, which spares a copy on the way to the main process."""
+    """Room for a float32 batch ``(B, C, *S)``; a worker's is shared memory, which spares a copy to the main process."""
     if get_worker_info() is None:
         return torch.empty(tuple(shape))
     storage = torch.UntypedStorage._new_shared(4 * math.prod(shape), device="cpu")  # as default_collate does

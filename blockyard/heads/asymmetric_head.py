@@ -15,7 +15,7 @@ import blockyard.backbones.adapters.mmseg_import  # noqa: F401  before mmseg
 from blockyard.blocks import AsymmetricNonlocal
 from blockyard.blocks.base import divide
 from blockyard.blocks.nonlocals.affinities import Projection
-from blockyard.blocks.nonlocals.operators import Softmax
+from blockyard.blocks.nonlocals.kernel_operators import Softmax
 
 # isort: split
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
@@ -25,8 +25,8 @@ from mmseg.registry import MODELS
 class AsymmetricFusion(nn.Module):
     """softmax(Q K_Sᵀ / √c) Z_S W: what every position of a high-level map reads from a low-level one (AFNB).
 
-    Queries come from the high-level map; keys and values from the low-level one, pooled to S = Σ bins² tokens. The
-    output starts at zero.
+    Queries come from the high-level map ``(B, C, H, W)``; keys and values from the low-level one, pooled to S = Σ bins²
+    tokens. The output starts at zero.
 
     Args:
         low_channels: Channels of the map that is read.
@@ -59,7 +59,7 @@ class AsymmetricFusion(nn.Module):
 
 @MODELS.register_module()
 class AsymmetricNonlocalHead(BaseDecodeHead):
-    """Fusion of two maps (AFNB), 3×3 convolution, pyramid block (APNB), classifier.
+    """Fusion of two maps ``(B, C, H, W)`` (AFNB), 3×3 convolution, pyramid block (APNB), classifier.
 
     Zhu et al., Asymmetric Non-local Neural Networks for Semantic Segmentation, ICCV 2019. The block of APNB is
     :class:`blockyard.blocks.AsymmetricNonlocal`, which adds its context; concatenated with its input, as here, it

@@ -16,7 +16,7 @@ IGNORED = 255
 
 
 class DiceLoss(stock.DiceLoss):
-    """mmsegmentation's, over the labelled pixels alone.
+    """mmsegmentation's, of logits ``(B, K, H, W)``, over the labelled pixels alone.
 
     There the probabilities of ignored pixels count as false: the more of a picture is ignored, the more the network
     learns to name no class at all. Its option ``ignore_index`` leaves a *class* out.
@@ -47,7 +47,7 @@ class DiceLoss(stock.DiceLoss):
 class LovaszLoss(stock.LovaszLoss):
     """mmsegmentation's, which gives NaN for a picture without a labelled pixel and fails for one with a single one.
 
-    Such pictures are left out here; where all are such, the loss is zero.
+    Such pictures ``(K, H, W)`` are left out here; where all are such, the loss is zero.
     """
 
     def forward(self, cls_score: Tensor, label: Tensor, *args: Any, **options: Any) -> Tensor:
@@ -62,7 +62,7 @@ class LovaszLoss(stock.LovaszLoss):
 class CrossEntropyLoss(stock.CrossEntropyLoss):
     """mmsegmentation's, which fails with ``class_weight`` where a pixel is ignored: it looks class 255's weight up.
 
-    The mean is over the labelled pixels then, each with its weight, as PyTorch's.
+    The mean over ``(B, H, W)`` is over the labelled pixels then, each with its weight, as PyTorch's.
     """
 
     def forward(self, cls_score: Tensor, label: Tensor, *args: Any, **options: Any) -> Tensor:

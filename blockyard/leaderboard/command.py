@@ -80,7 +80,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--csv", metavar="FILE", type=Path, help="also write the tables as CSV, unrounded")
     options, unknown = parser.parse_known_args(argv)
     if unknown:
-        near = difflib.get_close_matches(unknown[0].partition("=")[0], parser._option_string_actions, n=1)
+        known = (*parser._option_string_actions, "add", "verify")
+        near = difflib.get_close_matches(unknown[0].partition("=")[0], known, n=1)
         raise ValueError(f"unknown option {unknown[0]}" + (f"; did you mean {near[0]}?" if near else ""))
     return options
 

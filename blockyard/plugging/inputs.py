@@ -99,7 +99,7 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 
 def maps(value: Any) -> list[Tensor]:
-    """The tensors with spatial axes in a nested argument."""
+    """The tensors with spatial axes, ``(B, C, *S)``, in a nested argument."""
     return [tensor for tensor in _tensors(value) if tensor.dim() > 2]
 
 

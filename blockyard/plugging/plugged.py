@@ -84,7 +84,7 @@ class Gated(nn.Module):
     """``x + γ (block(x) − x)`` with γ = 0 at first: the identity at init, whatever the block.
 
     Args:
-        block: A shape-preserving module.
+        block: A module that keeps the shape of a map ``(B, C, *S)``.
     """
 
     def __init__(self, block: nn.Module) -> None:

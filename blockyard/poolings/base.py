@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class Pooling(nn.Module, ABC):
-    """A module from a feature map of any rank to one vector a sample, for a backbone's classifier to see.
+    """A module from a feature map ``(B, C, *S)`` to one vector a sample, ``(B, D)``, for a classifier to see.
 
     A subclass implements :meth:`pool` and says in ``out_features`` how long its vectors are. The first argument of
     every pooling is ``channels``, so that a class, or a ``functools.partial`` of it, can be handed to a backbone. The

@@ -16,7 +16,7 @@ BITS = 25
 
 
 class Distances(Protocol):
-    """Distances between any of the rows (queries) and any of the columns (gallery)."""
+    """Distances ``(r, c)`` between any of the rows (queries) and any of the columns (gallery)."""
 
     def __call__(self, rows: Tensor, columns: Tensor) -> Tensor:
         """Float64 ``(r, c)`` between the rows at positions ``(r,)`` and the columns at positions ``(c,)``."""
@@ -81,5 +81,5 @@ def pair_distances(distances: Distances, rows: Tensor, columns: Tensor, block_si
 
 
 def blocks(positions: Tensor, block_size: int) -> Iterator[tuple[int, Tensor]]:
-    """Consecutive pieces of some positions, each with where it starts."""
+    """Consecutive pieces of some positions ``(n,)``, each with where it starts."""
     yield from zip(range(0, len(positions), block_size), positions.split(block_size), strict=True)

@@ -26,17 +26,17 @@ class Pairs:
 
     @classmethod
     def of(cls, rows: Tensor, columns: Tensor, count: int) -> Pairs:
-        """Pairs of ``count`` rows."""
+        """Pairs of ``count`` rows, from ascending rows ``(P,)`` and their columns ``(P,)``."""
         sizes = rows.bincount(minlength=count)
         ends = sizes.cumsum(0)
         return cls(rows, columns, ends - sizes, ends)
 
     def where(self, chosen: Tensor) -> Pairs:
-        """Some of the pairs, by a mask."""
+        """Some of the pairs, by a mask ``(P,)``."""
         return Pairs.of(self.rows[chosen], self.columns[chosen], len(self.starts))
 
     def of_rows(self, rows: Tensor) -> Pairs:
-        """The pairs of some consecutive rows, which are numbered anew."""
+        """The pairs of some consecutive rows ``(r,)``, which are numbered anew."""
         start, inside = int(rows[0]), slice(int(self.starts[rows[0]]), int(self.ends[rows[-1]]))
         return Pairs.of(self.rows[inside] - start, self.columns[inside], len(rows))
 
@@ -56,7 +56,7 @@ def same_identity(query_ids: Tensor, gallery_ids: Tensor) -> Pairs:
 
 
 def expand(starts: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
-    """The numbers starts[i] … starts[i] + sizes[i] - 1 for all i, one after the other, each with its i."""
+    """Each i, ``(Σ sizes,)``, and the numbers starts[i] … starts[i] + sizes[i] - 1, for all i one after the other."""
     owner = torch.arange(len(sizes), device=sizes.device).repeat_interleave(sizes)
     within = torch.arange(len(owner), device=sizes.device) - (sizes.cumsum(0) - sizes)[owner]
     return owner, starts[owner] + within

@@ -89,13 +89,30 @@ def rank(
     Raises:
         ValueError: Shapes that do not fit, features that are not finite, or no query that has a match.
     """
-    if interpolation not in ("none", "trapezoid"):
-        raise ValueError(f"unknown interpolation {interpolation!r}: allowed: none, trapezoid")
-    device = queries.device
     labels = (query_ids, query_cameras), (gallery_ids, gallery_cameras)
-    _check_lengths(queries, gallery, labels)
+    _check(queries, gallery, labels, interpolation)
+    matches, removed, kept = _matches(queries.device, *labels)
+    distances = _distances(queries, gallery, kept, metric, rerank, block_size)
+    parts = [
+        _rank_rows(distances, rows, matches.of_rows(rows), removed.of_rows(rows), min(top, len(kept)), kept, block_size)
+        for _, rows in blocks(torch.arange(len(queries), device=queries.device), block_size)
+    ]
+    ranks, nearest = (torch.cat(part) for part in zip(*parts, strict=True))
+    return _summary(matches, ranks, nearest, interpolation)
+
+
+def _matches(
+    device: torch.device, queries: tuple[Tensor, Tensor], gallery: tuple[Tensor, Tensor]
+) -> tuple[Pairs, Pairs, Tensor]:
+    """Pairs that match, pairs that the query's gallery loses, and the positions ``(g,)`` of what is not junk.
+
+    The columns of both count these positions.
+
+    Raises:
+        ValueError: If nothing matches.
+    """
     (query_ids, query_cameras), (gallery_ids, gallery_cameras) = (
-        tuple(label.to(device) for label in side) for side in labels
+        tuple(label.to(device) for label in side) for side in (queries, gallery)
     )
     kept = (gallery_ids != JUNK).nonzero()[:, 0]
     pairs = same_identity(query_ids, gallery_ids[kept])
@@ -103,17 +120,7 @@ def rank(
     matches, removed = pairs.where(seen_by_other), pairs.where(~seen_by_other)
     if not len(matches.rows):
         raise ValueError("no query has a match in the gallery: nothing of its identity was seen by another camera")
-    distances: Distances = FeatureDistances(queries, gallery, metric)
-    if len(kept) < len(gallery):
-        distances = _Columns(distances, kept)
-    if rerank is not None:
-        distances = rerank.distances(queries, gallery[kept.to(gallery.device)], metric, block_size)
-    parts = [
-        _rank_rows(distances, rows, matches.of_rows(rows), removed.of_rows(rows), min(top, len(kept)), kept, block_size)
-        for _, rows in blocks(torch.arange(len(queries), device=device), block_size)
-    ]
-    ranks, nearest = (torch.cat(part) for part in zip(*parts, strict=True))
-    return _summary(matches, ranks, nearest, interpolation)
+    return matches, removed, kept
 
 
 @dataclass(frozen=True)
@@ -127,9 +134,21 @@ class _Columns:
         return self.distances(rows, self.kept[columns])
 
 
-def _check_lengths(
-    queries: Tensor, gallery: Tensor, labels: tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
+def _distances(
+    queries: Tensor, gallery: Tensor, kept: Tensor, metric: Metric, rerank: KReciprocal | None, block_size: int
+) -> Distances:
+    """Distances of features ``(Q, D)`` to those of a gallery ``(G, D)`` at positions ``(g,)``."""
+    all_distances = FeatureDistances(queries, gallery, metric)  # refuses what is no feature, also before re-ranking
+    if rerank is not None:
+        return rerank.distances(queries, gallery[kept.to(gallery.device)], metric, block_size)
+    return all_distances if len(kept) == len(gallery) else _Columns(all_distances, kept)
+
+
+def _check(
+    queries: Tensor, gallery: Tensor, labels: tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]], interpolation: str
 ) -> None:
+    if interpolation not in ("none", "trapezoid"):
+        raise ValueError(f"unknown interpolation {interpolation!r}: allowed: none, trapezoid")
     for name, features, side in zip(("query", "gallery"), (queries, gallery), labels, strict=True):
         if any(label.shape != (len(features),) for label in side):
             shapes = " and ".join(str(tuple(label.shape)) for label in side)
@@ -148,6 +167,7 @@ def _rank_rows(
     nearest = Shortlist(len(rows), top, rows.device)
     for first, columns in blocks(torch.arange(len(kept), device=rows.device), block_size):
         block = distances(rows, columns)
+        # What is infinitely far is neither counted nor listed.
         gone = (removed.columns >= first) & (removed.columns < first + len(columns))
         block[removed.rows[gone], removed.columns[gone] - first] = torch.inf
         listed = nearest.bound(block)
@@ -187,6 +207,7 @@ class _Limits:
         limits, limit_columns = self.distances[touched], self.columns[touched]
         place = torch.searchsorted(limits, near)
         row, number = ((limits.gather(1, place) == near) & near.isfinite()).nonzero(as_tuple=True)
+        # Of what is equally far the gallery's order decides: an entry goes behind the matches that stand before it.
         while len(row):
             at, column = place[row, number], near_columns[row, number]
             later = (limits[row, at] == near[row, number]) & (limit_columns[row, at] < column)

@@ -67,6 +67,7 @@ class _Reranked:
         """See :class:`blockyard.retrieval.distances.Distances`."""
         items = columns + self.queries
         shared = torch.cat([self._overlap(some, items) for some in rows.split(ROWS)])
+        # Each vector sums up to one, so that Σ max = 2 - Σ min.
         jaccard = 1 - shared / (2 - shared)
         original = self.between(rows, items) / self.farthest[rows, None]
         return (1 - self.settings.weight) * jaccard + self.settings.weight * original

@@ -69,6 +69,7 @@ def nearest(
     """
     distances = FeatureDistances(queries, gallery, metric)
     columns, least, _ = neighbours(distances, len(queries), len(gallery), k, queries.device, block_size)
+    # On their grid, features are not quite of length one, and a square is a difference of sums.
     least = least.clamp_min(0)
     return columns, least.sqrt() if metric == "euclidean" else least
 

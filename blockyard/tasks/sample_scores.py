@@ -10,7 +10,7 @@ from torchmetrics import Metric
 
 
 class SampleScores(Metric):
-    """Named values of every sample, complete on every rank whatever rank saw which sample.
+    """Named values ``(n, names)`` of every sample, complete on every rank whatever rank saw which sample.
 
     Args:
         samples: Size of the split.

@@ -12,10 +12,10 @@ from torch.nn import functional as F
 class BiasLoss(nn.Module):
     """Cross entropy in which sample i has the weight exp(α vᵢ) - β.
 
-    vᵢ is the variance of the sample's features, scaled to 0…1 between the least and the greatest of its batch: samples
-    whose map is poor in features mislead a small network less. No gradient passes through v, so weights lie between
-    1 - β and exp(α) - β. Where all variances are equal, as in a batch of one, v is zero. Abrahamyan et al., Bias Loss
-    for Mobile Neural Networks, ICCV 2021.
+    vᵢ is the variance of its features ``(C, *S)``, scaled to 0…1 between the least and the greatest of its batch:
+    samples whose map is poor in features mislead a small network less. No gradient passes through v, so weights lie
+    between 1 - β and exp(α) - β. Where all variances are equal, as in a batch of one, v is zero. Abrahamyan et al.,
+    Bias Loss for Mobile Neural Networks, ICCV 2021.
 
     In training on several processes the least and the greatest are those of the global batch, so that the loss does not
     depend on how samples fall on processes. Running extremes, the other choice of the released code, leave weights

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 
 class WeightedCrossEntropy(nn.CrossEntropyLoss):
-    """torch's cross entropy with a factor w for each class: Σ w_y l / Σ w_y over the samples of a batch.
+    """torch's cross entropy with a factor w, ``(K,)``, for each class: Σ w_y l / Σ w_y over the samples of a batch.
 
     On several processes both sums are those of the global batch, so that the loss does not depend on how samples fall
     on processes; torch's own would divide by the weights of a process's part. Where all of a batch have weight 0, there

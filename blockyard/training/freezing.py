@@ -44,7 +44,7 @@ class Frozen:
             network.get_submodule(name).training = False
 
     def tensors(self, network: nn.Module) -> Iterator[Tensor]:
-        """The frozen parameters and what the frozen modules have for buffers."""
+        """The frozen parameters and what the frozen modules have for buffers, of any shape."""
         yield from (parameter for name, parameter in network.named_parameters() if name in self.parameters)
         for name in self.modules:
             yield from network.get_submodule(name).buffers(recurse=False)

@@ -28,8 +28,8 @@ def test_options_are_the_arguments_of_the_writer(tmp_path, capsys):
     ("arguments", "part"),
     [
         (["human_action"], "did you mean human_actions"),
-        (["tiny_videos", "--seed=1"], "tiny_videos needs --root"),
-        (["tiny_videos", "--root", "x", "--sede", "1"], "no option --sede; did you mean seed"),
+        (["tiny_videos", "--seed=1"], "tiny_videos: the following arguments are required: --root"),
+        (["tiny_videos", "--root", "x", "--sede", "1"], "no option --sede; did you mean --seed"),
         (["tiny_videos", "--root", "x", "--seed", "one"], "seed: expected int, got one"),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blockyard.commands.check_data import main as check_data
+from blockyard.cli import main
 from blockyard.datamodules import CIFAR10, CIFAR100, Digits, ImageFolder
 from blockyard.datamodules.fingerprints import fingerprint
 from blockyard.leaderboard.data_sets import PUBLISHED
@@ -71,12 +71,12 @@ def test_another_name_of_a_class_is_other_data(pictures):
 def test_contents_count_where_a_manifest_says_them(pictures, tmp_path, capsys):
     config = ["--data", "ImageFolder", f"--data.root={pictures}", "--data.size=8", "--data.num_workers=0"]
     first, second = tmp_path / "first.csv", tmp_path / "second.csv"
-    check_data([*config, "--manifest", str(first)])
+    main(["check-data", *config, "--manifest", str(first)])
     names, before = fingerprints(pictures), fingerprints(pictures, checked=str(first))
     picture = next(path for path in sorted((pictures / "train").rglob("*")) if path.is_file())
     content = picture.read_bytes()
     picture.write_bytes(content[:60] + bytes([content[60] ^ 1]) + content[61:])  # the same size
-    check_data([*config, "--manifest", str(second)])
+    main(["check-data", *config, "--manifest", str(second)])
     assert fingerprints(pictures) == names
     after = fingerprints(pictures, checked=str(second))
     assert {name for name in before if before[name] != after[name]} == {"train"}
@@ -89,7 +89,7 @@ def test_contents_count_where_a_manifest_says_them(pictures, tmp_path, capsys):
 def test_a_manifest_of_other_data_is_refused(pictures, tmp_path, write_pictures, capsys):
     write_pictures(tmp_path / "other", samples=(5, 2, 2))
     config = ["--data", "ImageFolder", f"--data.root={pictures}", "--data.size=8", "--data.num_workers=0"]
-    check_data([*config, "--manifest", str(tmp_path / "m.csv")])
+    main(["check-data", *config, "--manifest", str(tmp_path / "m.csv")])
     with pytest.raises(ValueError, match=r"train cat/4.png is not in it"):
         fingerprints(tmp_path / "other", checked=str(tmp_path / "m.csv"))
 

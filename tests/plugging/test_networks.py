@@ -69,7 +69,7 @@ def test_pytorchvideo_i3d():
     assert block.spatial_dims == 3
 
 
-def test_mmsegmentation_encoder_decoder():
+def mmsegmentation_encoder_decoder() -> torch.nn.Module:
     import blockyard.backbones.adapters.mmseg_import  # noqa: F401, I001  before mmseg
     import mmseg.models  # noqa: F401
     from mmengine.registry import init_default_scope
@@ -77,7 +77,7 @@ def test_mmsegmentation_encoder_decoder():
 
     init_default_scope("mmseg")
     norm = {"type": "BN"}
-    network = MODELS.build(
+    return MODELS.build(
         {
             "type": "EncoderDecoder",
             "backbone": {
@@ -106,7 +106,11 @@ def test_mmsegmentation_encoder_decoder():
                 "norm_cfg": norm,
             },
         }
-    ).train()
+    )
+
+
+def test_mmsegmentation_encoder_decoder():
+    network = mmsegmentation_encoder_decoder().train()
     trainable = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
     modes = {name: module.training for name, module in network.named_modules()}
     x = torch.randn(2, 3, 65, 65)

@@ -13,7 +13,7 @@ Temporal = Literal["mean", "attention", "lstm", "consensus"]
 
 
 class Attention(nn.Module):
-    """Σ_t α_t f_t with α = softmax over t of w·f_t; w = 0 at first, which is the mean.
+    """Σ_t α_t f_t of frames ``(B, T, D)`` with α = softmax over t of w·f_t; w = 0 at first, which is the mean.
 
     Args:
         features: Length D of a frame's features.
@@ -30,7 +30,7 @@ class Attention(nn.Module):
 
 
 class RecurrentClassifier(nn.Module):
-    """An LSTM that names the class after every frame; its probabilities are averaged over the frames.
+    """An LSTM that names the class after every frame of ``(B, T, D)``; its probabilities are averaged over them.
 
     Donahue et al., Long-term Recurrent Convolutional Networks, CVPR 2015.
 

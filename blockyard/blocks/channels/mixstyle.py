@@ -83,6 +83,7 @@ def mix_style(x: Tensor, share: Tensor, partners: Tensor, epsilon: float = 1e-6)
     Returns:
         ``(B, C, N)``.
     """
+    # A variance adds squares, which leave float16's range; of styles no gradient is asked, as in the paper.
     wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
     mean = wide.detach().mean(2, keepdim=True)
     deviation = (wide.detach().var(2, keepdim=True, correction=0) + epsilon).sqrt()

@@ -109,6 +109,7 @@ def _in_range(layer: nn.Linear | nn.Conv1d, x: Tensor) -> Tensor:
 def covariance(signal: Tensor) -> Tensor:
     """Covariance of the rows of ``(B, r, n)`` over their n entries, ``(B, r, r)``; in float32 at least."""
     dtype = roomy(signal)
+    # Sums of n squares leave float16's range, and a root magnifies what rounding does to small eigenvalues.
     with torch.autocast(signal.device.type, enabled=False):
         wide = signal.float() if signal.itemsize < 4 else signal
         centred = wide - wide.mean(2, keepdim=True)
@@ -116,7 +117,10 @@ def covariance(signal: Tensor) -> Tensor:
 
 
 def released_covariance(signal: Tensor) -> Tensor:
-    """What the released code takes for the covariance of the r rows: (X Xᵀ − s sᵀ / r) / r, s the rows' sums."""
+    """What the released code takes for the covariance of the r rows of ``X: (B, r, n)``, ``(B, r, r)``.
+
+    It is (X Xᵀ − s sᵀ / r) / r, s the rows' sums: divided by the number of rows, not by that of entries.
+    """
     dtype = roomy(signal)
     with torch.autocast(signal.device.type, enabled=False):
         wide = signal.float() if signal.itemsize < 4 else signal

@@ -117,13 +117,13 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, like: Geometry) -> 
 
 
 def in_bfloat16_on_cpu(x: Tensor) -> bool:
-    """Whether a convolution of a map would be computed in bfloat16, and on a CPU."""
+    """Whether a convolution of a map ``(B, C, *S)`` would be computed in bfloat16, and on a CPU."""
     mixed = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
     return x.device.type == "cpu" and (mixed or x.dtype == torch.bfloat16)
 
 
 def init_like_convolution(weight: Tensor, bias: Tensor | None, fan_in: int) -> None:
-    """Fill a kernel and a bias as torch fills those of a convolution: uniform within ±1/√fan_in."""
+    """Fill a kernel ``(C_out, C_in, *k)`` and a bias ``(C_out,)`` as torch fills a convolution's: within ±1/√fan_in."""
     with torch.no_grad():
         for tensor in (weight, bias):
             if tensor is not None:

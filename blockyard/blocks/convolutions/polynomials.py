@@ -169,6 +169,7 @@ class InstanceNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Normalise ``(B, C, *S)``; the same shape and dtype."""
         signal = x.flatten(2)
+        # Squares leave float16's range, and a mean of bfloat16 has three digits.
         wide = signal.float() if x.dtype in (torch.float16, torch.bfloat16) else signal
         centred = wide - wide.mean(2, keepdim=True)
         normed = centred * (centred.square().mean(2, keepdim=True) + self.epsilon).rsqrt()

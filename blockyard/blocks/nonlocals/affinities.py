@@ -8,17 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from blockyard.blocks.nonlocals.operators import (
-    Evaluation,
-    LowRank,
-    Operator,
+from blockyard.blocks.nonlocals.kernel_operators import (
     ReluOfSum,
     Softmax,
     SymmetricProduct,
     SymmetricTiles,
-    densify,
     spectral_normalisation,
 )
+from blockyard.blocks.nonlocals.operators import Evaluation, LowRank, Operator, densify
 
 Pooling = Literal["none", "before", "after"]
 PairwiseKernel = Literal["gaussian", "embedded_gaussian", "dot_product", "concatenation"]
@@ -64,7 +61,7 @@ class Projection(nn.Module):
 
 
 class PairwiseAffinity(nn.Module):
-    """The four affinities of Wang et al., Non-local Neural Networks, CVPR 2018.
+    """The four affinities of Wang et al., Non-local Neural Networks, CVPR 2018: ``(B, C, *S)`` to A, ``(B, N, M)``.
 
     Args:
         channels: Channels C of the map.
@@ -120,7 +117,7 @@ class PairwiseAffinity(nn.Module):
 
 
 class SymmetricAffinity(nn.Module):
-    """The affinity of the spectral block: D^-1/2 S D^-1/2 with S = (M + Mᵀ) / 2, D = diag(S 1).
+    """The affinity of the spectral block, ``(B, N, N)``: D^-1/2 S D^-1/2 with S = (M + Mᵀ) / 2, D = diag(S 1).
 
     It is symmetric and not negative, so its eigenvalues are real and lie in [−1, 1], and L = I − A is the
     normalised Laplacian of a graph. With ``kernel="dot"``, M = relu(T) relu(P)ᵀ has rank c, and A z costs

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from blockyard.blocks.base import divide
 from blockyard.blocks.nonlocals.affinities import Projection
 from blockyard.blocks.nonlocals.graph_block import GraphBlock
-from blockyard.blocks.nonlocals.operators import Pooled, Softmax
+from blockyard.blocks.nonlocals.kernel_operators import Softmax
+from blockyard.blocks.nonlocals.operators import Pooled
 
 
 class AsymmetricNonlocal(GraphBlock):
@@ -49,7 +50,7 @@ class AsymmetricNonlocal(GraphBlock):
         self.without_effect = ("key*",) if self.bins == (1,) else ("key.conv.bias",)
 
     def operator(self, x: Tensor) -> Pooled:
-        """The softmax over the tokens, and the pooling that makes them."""
+        """The softmax over the M tokens of a map ``(B, C, *S)``, ``(B, N, M)``, and the pooling that makes them."""
 
         def pool(signal: Tensor) -> Tensor:
             return self.pyramid(signal.unflatten(2, x.shape[2:]))

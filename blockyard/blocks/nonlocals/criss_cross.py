@@ -91,7 +91,7 @@ class CrissCross(GraphBlock):
         self.passes = passes
 
     def operator(self, x: Tensor) -> Lines:
-        """The weights of one pass."""
+        """The weights of one pass over a map ``(B, C, *S)``, ``(B, N, N)`` but for zeros off the lines."""
         size = x.shape[2:]
         return line_softmax(self.query(x).unflatten(2, size), self.key(x).unflatten(2, size))
 

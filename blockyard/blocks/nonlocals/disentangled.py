@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from blockyard.blocks.base import divide
 from blockyard.blocks.nonlocals.affinities import Projection
 from blockyard.blocks.nonlocals.filters import GraphFilterBlock, PolynomialFilter
-from blockyard.blocks.nonlocals.operators import Evaluation, LowRank, Operator, Softmax, Sum, densify
+from blockyard.blocks.nonlocals.kernel_operators import Softmax
+from blockyard.blocks.nonlocals.operators import Evaluation, LowRank, Operator, Sum, densify
 
 
 class DisentangledAffinity(nn.Module):
-    """A = softmax of whitened scores + 1 mᵀ, m = softmax of one saliency a position: rows sum to two."""
+    """A = softmax of whitened scores + 1 mᵀ, ``(B, N, N)``, m = softmax of one saliency a position: rows sum to two."""
 
     def __init__(
         self, channels: int, inner: int, spatial_dims: int, temperature: float, evaluation: Evaluation

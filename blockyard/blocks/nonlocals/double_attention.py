@@ -13,7 +13,10 @@ from blockyard.blocks.nonlocals.operators import Evaluation, Grouped, LowRank, O
 
 
 class DoubleSoftmaxAffinity(nn.Module):
-    """A = softmax over channels(V)ᵀ · softmax over positions(B): row-stochastic, of rank at most n a head."""
+    """A = softmax over channels(V)ᵀ · softmax over positions(B): row-stochastic, of rank at most n a head.
+
+    From a map ``(B, C, *S)``, one operator a head, ``(B · heads, N, N)``.
+    """
 
     def __init__(self, channels: int, inner: int, spatial_dims: int, heads: int, evaluation: Evaluation) -> None:
         super().__init__()

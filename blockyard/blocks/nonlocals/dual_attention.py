@@ -38,7 +38,7 @@ class PositionAttention(GraphBlock):
         self.gamma = nn.Parameter(torch.zeros(1))
 
     def operator(self, x: Tensor) -> Operator:
-        """The softmax of the scores."""
+        """The softmax of the scores of a map ``(B, C, *S)``, ``(B, N, N)``."""
         operator: Operator = self.affinity(x)
         return operator
 

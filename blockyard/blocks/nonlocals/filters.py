@@ -45,7 +45,7 @@ def polynomials(operator: Operator, z: Tensor, order: int, basis: Basis) -> list
 
 
 class PolynomialFilter(nn.Module):
-    """``norm(F(A, Z))`` with Z = X W_g: the part of a nonlocal block that follows the affinity.
+    """``norm(F(A, Z))``, ``(B, C, *S)``, with Z = X W_g: the part of a nonlocal block that follows the affinity.
 
     Args:
         channels: Channels C of the map.
@@ -139,7 +139,7 @@ class GraphFilterBlock(GraphBlock):
             raise ValueError(f"{type(self).__name__}: steps must be at least 1, got {steps}")
 
     def operator(self, x: Tensor) -> Operator:
-        """The affinity A that all filters share."""
+        """The affinity A of a map ``(B, C, *S)``, ``(B, N, M)``, that all filters share."""
         operator: Operator = self.affinity(x)
         return operator
 

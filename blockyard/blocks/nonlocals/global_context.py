@@ -51,7 +51,7 @@ class GlobalContext(GraphBlock):
         self.identity_at_init = fusion == "add"
 
     def operator(self, x: Tensor) -> LowRank:
-        """1 aᵀ: every position sees the same."""
+        """1 aᵀ of a map ``(B, C, *S)``, ``(B, N, N)``: every position sees the same."""
         attention = self.attention(x)
         return LowRank(torch.ones_like(attention), attention)
 

@@ -27,7 +27,7 @@ KINDS: dict[Release, tuple[ReleasedKind, ...]] = {
 
 
 class ReluProduct(nn.Module):
-    """A = relu(T) relu(P)ᵀ, with neither softmax nor normalisation: what the code of 2021 calls A2."""
+    """A = relu(T) relu(P)ᵀ, ``(B, N, N)``, with neither softmax nor normalisation: what the code of 2021 calls A2."""
 
     def __init__(self, channels: int, inner: int, spatial_dims: int) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class ReluProduct(nn.Module):
 
 
 class WithUnary(nn.Module):
-    """A + 1 mᵀ, m a softmax over positions: what the code of 2021 calls DNL, without the whitening."""
+    """A + 1 mᵀ, ``(B, N, N)``, m a softmax over positions: what the code of 2021 calls DNL, without the whitening."""
 
     def __init__(self, pairwise: nn.Module, channels: int, spatial_dims: int) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class WithUnary(nn.Module):
 
 
 class ReleasedFilter(nn.Module):
-    """norm(F(A, Z)), or relu(norm(F(A, Z))), with the norm's weight at zero or one.
+    """norm(F(A, Z)), or relu(norm(F(A, Z))), ``(B, C, *S)``, with the norm's weight at zero or one.
 
     Args:
         channels: Channels C of the map.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
+from argparse import Namespace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 import yaml
@@ -18,21 +18,16 @@ from blockyard.commands.study.progress import Progress
 from blockyard.composing.preparing import prepare
 from blockyard.leaderboard import main as leaderboard
 from blockyard.metrics import Metric
-from blockyard.mistakes import nearest
 
 __all__ = ["Study", "configurations", "main", "read_study"]
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ValueError(f"blockyard study: {message}")
-
-
-def main(arguments: list[str]) -> int:
+def main(options: Namespace, rest: list[str]) -> int:
     """Carry out a study, and print the leaderboard of its runs.
 
     Args:
-        arguments: Command line tokens after the verb.
+        options: What :func:`~blockyard.commands.options.study` reads.
+        rest: The other command line tokens, options of SLURM.
 
     Returns:
         0 if every run has its record in the end, or was submitted; 1 otherwise.
@@ -40,7 +35,7 @@ def main(arguments: list[str]) -> int:
     Raises:
         ValueError: If the arguments or the study file are wrong.
     """
-    options, resources = _parse(arguments)
+    resources = _resources(options, rest)
     study = read_study(options.study)
     prepare()
     asked = slurm.resources(options.slurm, resources) if options.launcher == "slurm" else {}
@@ -64,17 +59,8 @@ def main(arguments: list[str]) -> int:
     return 1 if failed else 0
 
 
-def _parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
-    parser = _Parser(prog="blockyard study", description=f"{__doc__} Runs that have a record are skipped.")
-    parser.add_argument("study", metavar="STUDY.yaml")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and what it would cost")
-    parser.add_argument("--jobs", type=int, metavar="N", help="runs at a time, each in its own process")
-    parser.add_argument("--launcher", choices=("local", "slurm"), default="local", help="where runs are carried out")
-    parser.add_argument("--slurm", metavar="FILE.yaml", help="what a SLURM job asks for, such as cluster/submit.yaml")
-    text = "one such option, such as --slurm.partition gpu --slurm.time 240"
-    parser.add_argument("--slurm.OPTION", metavar="VALUE", dest="_", help=text)
-    parser.allow_abbrev = False
-    options, rest = parser.parse_known_args(arguments)
+def _resources(options: Namespace, rest: list[str]) -> dict[str, Any]:
+    """What SLURM jobs are to ask for."""
     if options.jobs is not None and options.jobs < 1:
         raise ValueError(f"--jobs must be at least 1, got {options.jobs}")
     resources: dict[str, Any] = {}
@@ -82,14 +68,13 @@ def _parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
     for token in tokens:
         name, equals, value = token.partition("=")
         if not name.startswith("--slurm."):
-            names = ["--dry-run", "--jobs", "--launcher", "--slurm", "--slurm.OPTION"]
-            raise ValueError(f"a study takes one file and no {name}; {nearest(name, names)}")
+            raise ValueError(f"a study takes one file and no {name}")
         if not equals and (value := next(tokens, "")) == "":
             raise ValueError(f"{name} needs a value")
         resources[name.removeprefix("--slurm.")] = yaml.safe_load(value)
     if options.launcher == "local" and (resources or options.slurm):
         raise ValueError("--slurm needs --launcher slurm")
-    return options, resources
+    return resources
 
 
 def _show(planned: list[Run | ValueError], asked: dict[str, Any] | None) -> int:

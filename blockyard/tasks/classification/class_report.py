@@ -80,7 +80,7 @@ def _share(value: Tensor) -> float | str:
 
 
 def draw(confusion: Tensor, classes: list[str]) -> bytes:
-    """A PNG of the confusions, each row a fraction of its class; counts are written in up to 20 classes."""
+    """A PNG of the confusions ``(K, K)``, each row a fraction of its class; counts are written in up to 20 classes."""
     size = len(classes)
     share = (confusion.double() / confusion.sum(1, keepdim=True).clamp(min=1)).numpy()
     inches = min(24.0, max(5.0, 0.45 * size + 2))

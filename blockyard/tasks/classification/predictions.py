@@ -97,7 +97,7 @@ class PredictionsCSV(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Add the views of a batch to their samples."""
+        """Add the views of a batch, probabilities ``(B, K)`` and positions ``(B,)``, to their samples."""
         probabilities, index = (output.cpu() for output in outputs)
         now = time.perf_counter()
         seconds, self._last = (now - self._last) / max(1, len(index)), now

@@ -22,7 +22,7 @@ NAMED = 5
 
 
 class ViewMean(Metric):
-    """Mean class probabilities of each sample over its views, whatever rank saw which view.
+    """Mean class probabilities ``(n, K)`` of each sample over its views, whatever rank saw which view.
 
     Probabilities are added up as integers, so that the means are the same to the last bit in whatever order the views
     come, and on any number of processes. Up to 2¹⁵ views a sample.
@@ -146,7 +146,9 @@ class ViewClassification(Classification):
         self._views = ViewMean(len(split.names), self.num_classes, self.multi_label).to(self.device)
 
     def finish_views(self, what: str) -> tuple[Tensor, Tensor, Tensor]:
-        """Positions, labels and logits of all samples on every rank, after naming those that are missing.
+        """Positions ``(n,)``, labels ``(n,)`` or ``(n, K)`` and logits ``(n, K)`` of all samples on every rank.
+
+        Those that are missing are named.
 
         Raises:
             ValueError: If no sample at all could be decoded.

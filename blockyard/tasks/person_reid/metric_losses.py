@@ -16,7 +16,7 @@ MINERS = {"TripletMarginLoss": "BatchHardMiner"}
 
 
 class MetricLoss(nn.Module):
-    """A loss over the pairs or triplets of a batch, which a miner may choose.
+    """A loss over the pairs or triplets of a batch of vectors ``(B, D)``, which a miner may choose.
 
     Args:
         loss: Name of a loss.

@@ -19,7 +19,7 @@ CLASSES_AT_ONCE = 16
 
 @dataclass(frozen=True)
 class Inference:
-    """How a network labels pictures.
+    """How a network labels pictures ``(C, h, w)``.
 
     With several views, which is to say scales or mirroring, their class probabilities are averaged at the size of the
     labels; with one, its logits decide.

@@ -51,7 +51,7 @@ class MaskWriter(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Write the masks of a batch."""
+        """Write the masks of a batch, labels ``(H, W)`` each, and positions ``(B,)``."""
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         meaning = data.vocabulary
         for labels, index in zip(outputs[0], outputs[1].tolist(), strict=True):

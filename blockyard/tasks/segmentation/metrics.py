@@ -11,7 +11,7 @@ IGNORED = 255
 
 
 class PixelConfusion(Metric):
-    """Pixels by true class (rows) and predicted class, added up in integers: exact on any number of processes.
+    """Pixels by true class (rows) and predicted class, ``(K, K)``, added up in integers: exact on any number of ranks.
 
     Args:
         num_classes: Classes K.

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from blockyard.blocks import Nonlocal, NonlocalStage, SpectralNonlocal
 from blockyard.blocks.nonlocals.filters import polynomials
-from blockyard.blocks.nonlocals.operators import Dense, SymmetricProduct, spectral_normalisation
+from blockyard.blocks.nonlocals.kernel_operators import SymmetricProduct, spectral_normalisation
+from blockyard.blocks.nonlocals.operators import Dense
 
 
 def draw(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -9,19 +9,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from blockyard.blocks.nonlocals.criss_cross import line_softmax
-from blockyard.blocks.nonlocals.operators import (
-    Dense,
-    Grouped,
-    LowRank,
-    Operator,
+from blockyard.blocks.nonlocals.kernel_operators import (
     ReluOfSum,
-    Scaled,
     Softmax,
-    Sum,
     SymmetricProduct,
     SymmetricTiles,
     spectral_normalisation,
 )
+from blockyard.blocks.nonlocals.operators import Dense, Grouped, LowRank, Operator, Scaled, Sum
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:

@@ -206,7 +206,7 @@ def test_the_script_of_a_slurm_job(here, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (["--job", "2"], "no --job; did you mean --jobs"),
+        (["--job", "2"], "no option --job; did you mean --jobs"),
         (["--jobs", "0"], "--jobs must be at least 1"),
         (["--jobs", "many"], "argument --jobs: invalid int value"),
         (["--slurm.time", "5"], "--slurm needs --launcher slurm"),

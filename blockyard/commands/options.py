@@ -1,0 +1,270 @@
+"""The options of the verbs, and what ``--help`` says of them; no torch, so that it answers at once.
+
+A verb reads options of its own and leaves the rest, in its order, to the parser of configurations, which knows every
+class that a configuration may name and takes seconds to come.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from blockyard.analysis.verdict import METHODS
+from blockyard.mistakes import ArgumentParser, nearest
+
+SECTIONS = (
+    *("config", "seed_everything", "trainer", "model", "data", "ckpt_path", "print_config"),
+    *("weights_only", "verbose", "return_predictions", "trust_config"),
+)
+"""What options of a configuration begin with."""
+OTHERS = "All other options are those of blockyard {0}, such as --config FILE, --data.root DIR: see its --help."
+CONFIGURATION = """\
+options of the configuration, of which any number may be given and the last one counts:
+  --config FILE           YAML, yours or the package's, such as image_classification/digits.yaml
+  --data CLASS            the data, such as Digits; --data.root DIR sets one of its options
+  --model CLASS           the task, such as ImageClassification; --model.backbone PreResNet,
+                          --model.block SpectralNonlocal, --model.at stage2.1 set some of its options
+  --trainer.OPTION VALUE  of Lightning's Trainer, such as --trainer.max_epochs 50, --trainer.devices 8
+  --seed_everything N     the seed of the run (default: 0)
+  --ckpt_path X           {checkpoint}
+  --print_config          print the whole configuration as YAML and stop
+
+more help, which takes seconds:
+  --data.help CLASS, --model.help CLASS, --trainer.callbacks.help CLASS
+                          the options of a class
+  --config FILE --model.block.help CLASS
+                          the options of a block; so, too, --model.backbone.help, --model.optimizer.help
+  --help all              every option of the trainer, and what may be said in place of a CLASS
+"""
+
+
+class Parser(ArgumentParser):
+    """Reads a verb's own options, and keeps those of a configuration for others.
+
+    Args:
+        verb: Name of the verb.
+        description: What it does.
+        epilog: What there is to know besides.
+        sections: What options that are not its own may begin with.
+        notes: Further lines of the help, as they are.
+        long: Whether the parser of configurations has a longer help, which ``--help all`` asks for.
+    """
+
+    def __init__(
+        self,
+        verb: str,
+        description: str,
+        epilog: str = "",
+        *,
+        sections: Sequence[str] = (),
+        notes: str = "",
+        long: bool = False,
+    ) -> None:
+        super().__init__(
+            f"blockyard {verb}", description=description, epilog=epilog, add_help=False, allow_abbrev=False
+        )
+        self.sections, self.notes = sections, notes
+        if sections:
+            self.usage = "%(prog)s [options]"
+        more: dict[str, Any] = {"nargs": "?", "choices": ("all",), "metavar": "all"} if long else {"nargs": 0}
+        self.add_argument("-h", "--help", action=_Help, dest="long", default=False, help="show this and stop", **more)
+
+    def format_help(self) -> str:
+        """The help of argparse, then the notes."""
+        return "\n".join(filter(None, (super().format_help(), self.notes)))
+
+    def read(self, arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+        """The verb's own options, and the tokens that are not.
+
+        Raises:
+            ValueError: If an option is wrong, missing, or neither the verb's nor of :attr:`sections`; one line.
+        """
+        options, rest = self.parse_known_args(arguments)
+        known = [*self._option_string_actions, *(f"--{section}" for section in self.sections)]
+        for token in rest:
+            name = token[2:].partition("=")[0].partition(".")[0].rstrip("+")
+            if token.startswith("--") and name not in self.sections:
+                hint = nearest(f"--{name}", known)
+                raise ValueError(f"{self.prog.removeprefix('blockyard ')}: no option --{name}; {hint}")
+        if rest and not self.sections:
+            self.error(f"too many arguments: {' '.join(rest)}")
+        return options, (["--help"] if options.long else rest)
+
+
+class _Help(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, options: argparse.Namespace, value: Any, *_: object) -> None:
+        if value == "all":
+            options.long = True
+            return
+        print(parser.format_help(), end="")  # argparse would swallow that the disk behind it is full
+        parser.exit()
+
+
+def configured(verb: str, description: str, checkpoint: str = "a file, best or last") -> Callable[[], Parser]:
+    """Makes the parser of a verb all of whose options are those of a configuration."""
+    notes = CONFIGURATION.format(checkpoint=checkpoint)
+    return lambda: Parser(verb, description, sections=SECTIONS, notes=notes, long=True)
+
+
+fit = configured(
+    "fit",
+    "Train a network. Everything that the run writes goes into a folder of its own below runs/.",
+    "go on from a checkpoint: a file, or last",
+)
+validate = configured("validate", "Evaluate a checkpoint on the validation split.")
+test = configured(
+    "test",
+    "Evaluate a checkpoint on the test split, and write the record of the run for the leaderboard."
+    " With --ckpt_path FILE no other option is needed.",
+)
+predict = configured(
+    "predict",
+    "Write what a checkpoint says of new samples, such as those of --data.predict_folder DIR, into the run's folder:"
+    " classes as CSV, masks as PNG, rankings of a gallery. With --ckpt_path FILE no other option is needed.",
+)
+describe = configured(
+    "describe",
+    "List the places of a configured network, what its blocks would add at each in parameters and MACs, and why others"
+    " take none. --model.block without --model.at tries every place.",
+)
+
+
+def check_data() -> Parser:
+    """The parser of ``check-data``."""
+    parser = Parser(
+        "check-data",
+        "Read every sample of the training, validation and test splits once, decoding videos whole, and list those that"
+        " are damaged or missing: split, name, problem; and, as notes, what may surprise: pictures turned upright by a"
+        " tag, files of several pictures, classes that no mask shows. What lies in the folders but is not read is"
+        " counted, by suffix. --data.num_workers N reads in N processes.",
+        f"Exit code: 0 if all is well, 1 if something is bad. {OTHERS.format('fit')}",
+        sections=SECTIONS,
+    )
+    parser.add_argument(
+        "--manifest",
+        metavar="FILE",
+        type=Path,
+        help="writes down each sample's size, SHA-256, shape and problem as CSV; if FILE is there already, what has"
+        " changed since is listed too (and makes the exit code 1), and FILE stays as it is: remove it for a new one",
+    )
+    return parser
+
+
+def off_the_shelf() -> Parser:
+    """The parser of ``off-the-shelf``."""
+    parser = Parser(
+        "off-the-shelf",
+        "Judge the features of a network that stays as it is (Razavian et al., CNN Features off-the-shelf: an"
+        " Astounding Baseline for Recognition, CVPRW 2014). linear: logistic regression on standardised features, its"
+        " L2 regularisation chosen by the cross-entropy of the validation split. knn: the k nearest training samples"
+        " vote, weighed by exp(cosine / 0.07). retrieval: every test sample ranks all others by cosine, those of its"
+        " class are matches; re-identification keeps to the protocol of its data. Of segmentation, a linear classifier"
+        " of positions of the last map, enlarged to the masks. Training samples are read without augmentation.",
+        f"{OTHERS.format('test')} Without a checkpoint the weights are those that the network is built with, such as a"
+        " stock network's (--model.backbone.pretrained true).",
+        sections=SECTIONS,
+    )
+    parser.add_argument("--methods", help=f"of {','.join(METHODS)} (default: all that make sense for the task)")
+    parser.add_argument("--k", type=int, default=20, help="neighbours that vote (default: %(default)s)")
+    parser.add_argument("--strength", type=float, help="of the regularisation, instead of choosing it")
+    parser.add_argument(
+        "--positions", type=int, default=100, help="of a picture to learn from, for segmentation (default: %(default)s)"
+    )
+    return parser
+
+
+def inspect() -> Parser:
+    """The parser of ``inspect``."""
+    parser = Parser(
+        "inspect",
+        "Draw what the nonlocal blocks of a trained network do to pictures: where chosen positions look (rows of the"
+        " affinity, as heat over the picture), and the block as a filter (its gain at each frequency of the picture's"
+        " graph, from the learnt weights). Writes PLACE-maps.png and PLACE-response.png for each block.",
+        OTHERS.format("test"),
+        sections=SECTIONS,
+    )
+    parser.add_argument("--ckpt_path", metavar="X", required=True, help="the checkpoint")
+    parser.add_argument("--images", metavar="FILE", nargs="+", type=Path, default=[], help="picture files")
+    parser.add_argument("--samples", metavar="N", nargs="+", type=int, default=[], help="samples of the test split")
+    parser.add_argument(
+        "--query", metavar="Y,X", nargs="+", type=_pixel, help="positions in pixels of the network's input (default: 4)"
+    )
+    parser.add_argument("--output", metavar="DIR", type=Path, default=Path("inspect"), help="default: %(default)s")
+    return parser
+
+
+def _pixel(text: str) -> tuple[int, int]:
+    try:
+        y, x = (int(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text} is no position such as 14,10: row, column") from error
+    return y, x
+
+
+def export() -> Parser:
+    """The parser of ``export``."""
+    parser = Parser(
+        "export",
+        "Write a trained network for other programs, after comparing what was written with the network.",
+        "The data need not be there; of a checkpoint too old to name its classes, --data.root DIR says where. "
+        "Pixels go in from 0 to 1: the normalisation is inside. docs/export.md says more.",
+        sections=SECTIONS,
+    )
+    parser.add_argument("--ckpt_path", metavar="X", type=Path, required=True, help="a checkpoint of blockyard fit")
+    parser.add_argument(
+        "--format",
+        choices=("onnx", "torch", "huggingface"),
+        default="onnx",
+        help="ONNX, a program of torch.export (.pt2), or a folder for the Hugging Face hub (default: %(default)s)",
+    )
+    parser.add_argument("--output", metavar="F", type=Path, help="file or folder (default: beside the checkpoint)")
+    return parser
+
+
+def verify() -> Parser:
+    """The parser of ``leaderboard verify``."""
+    parser = Parser(
+        "leaderboard verify",
+        "Test the checkpoint of a record again, with the record's configuration, and compare.",
+        "Further options say where the data lie and what to run on: --data.root DIR, --data.num_workers N, "
+        "--trainer.accelerator cpu, --trust_config.",
+        sections=SECTIONS,
+    )
+    parser.usage = "%(prog)s RECORD --ckpt_path X [options]"
+    parser.add_argument("record", metavar="RECORD", type=Path, help="a record, .json")
+    parser.add_argument("--ckpt_path", metavar="X", type=Path, required=True, help="the checkpoint it was made from")
+    return parser
+
+
+def study() -> Parser:
+    """The parser of ``study``; options of SLURM are left to it."""
+    parser = Parser(
+        "study",
+        "A study: every plug of a list with every backbone and every seed over one base configuration. Runs that have a"
+        " record are skipped; in the end the leaderboard of its runs is printed.",
+        sections=("slurm",),
+    )
+    parser.usage = "%(prog)s STUDY.yaml [options]"
+    parser.add_argument(
+        "study", metavar="STUDY.yaml", help="yours or the package's, such as studies/digits-blocks.yaml"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and what it would cost")
+    parser.add_argument("--jobs", type=int, metavar="N", help="runs at a time, each in its own process")
+    parser.add_argument("--launcher", choices=("local", "slurm"), default="local", help="where runs are carried out")
+    parser.add_argument("--slurm", metavar="FILE.yaml", help="what a SLURM job asks for, such as cluster/submit.yaml")
+    text = "one such option, such as --slurm.partition gpu --slurm.time 240"
+    parser.add_argument("--slurm.OPTION", metavar="VALUE", dest="_", help=text)
+    return parser
+
+
+def blocks() -> Parser:
+    """The parser of ``blocks``."""
+    parser = Parser("blocks", "List what there is to plug in, with paper, parameters and costs on a map.")
+    parser.add_argument("glob", nargs="?", default="*", help="such as '*Nonlocal' (default: all)")
+    parser.add_argument(
+        "--shape", default="256x28x28", help="CxS of the map, such as 256x8x14x14 (default: %(default)s)"
+    )
+    parser.add_argument("--format", choices=("table", "markdown"), default="table", help="markdown: with the options")
+    return parser
