@@ -120,7 +120,12 @@ def _taken(module: nn.Module, mode: Mode) -> str | None:
     wrapper = next((one.block for one in plugs(module) if isinstance(one, Wrapped)), None)
     if wrapper is not None:
         return f"{type(wrapper).__name__} is around it, and there is room for one"
-    return "it was replaced" if mode == "around" and isinstance(bare(module), Replaced) else None
+    stock = bare(module)
+    if mode == "around" and isinstance(stock, Replaced):
+        return "it was replaced"
+    if mode == "around" and (stock._forward_hooks or stock._forward_pre_hooks):
+        return "it has hooks, which would not see what a wrapper makes of it"
+    return None
 
 
 def _input_refusal(reading: Reading, mode: Mode) -> str | None:

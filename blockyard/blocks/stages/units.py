@@ -17,13 +17,17 @@ def units(host: nn.Module, wrapper: str) -> list[nn.Module]:
         ValueError: If the host is anything else, whose forward pass only itself knows, or an empty sequence.
     """
     if type(host).forward is not nn.Sequential.forward:
-        inner = [name for name, module in host.named_children() if type(module).forward is nn.Sequential.forward]
-        where = f"; inside it, {' and '.join(inner)} can be" if inner else ""
+        inner = [name for name, module in host.named_children() if isinstance(module, nn.Sequential) and _alike(module)]
+        where = f"; what runs units in it is {' and '.join(inner)}" if inner else ""
         raise ValueError(f"{wrapper} runs an nn.Sequential unit by unit, and {type(host).__name__} is none{where}")
     found = list(host.children())
     if not found:
         raise ValueError(f"{wrapper} runs an nn.Sequential unit by unit, and this one is empty")
     return found
+
+
+def _alike(sequence: nn.Sequential) -> bool:
+    return len(sequence) > 1 and len({type(unit) for unit in sequence}) == 1
 
 
 def run(unit: nn.Module, x: Tensor, wrapper: str) -> Tensor:
