@@ -11,6 +11,7 @@ from typing import get_args
 from blockyard import blocks
 from blockyard.cli import VERBS
 from blockyard.composing.resuming import Verdict
+from blockyard.plugging import Mode
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -51,3 +52,11 @@ def test_the_readme_names_verbs_and_blocks_that_exist():
 def test_the_paths_that_the_readme_links_to_exist():
     for target in re.findall(r"\]\((?!http)([\w./-]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_the_wrapper_on_the_page_about_plugging_goes_around_a_stage(capsys):
+    page = (ROOT / "docs" / "plugging.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(example, {"__name__": "example"})
+    assert capsys.readouterr().out.startswith("around stages.2.blocks: Recursion, ")
+    assert all(f"`{mode}`" in page for mode in get_args(Mode))

@@ -144,7 +144,7 @@ def main(arguments: list[str]) -> int:
 
 
 def published(glob: str = "*") -> list[type[Any]]:
-    """Every block, wrapper and pooling whose name matches, then the losses and callbacks of this package that have a paper."""
+    """Blocks, wrappers and poolings whose name matches, then losses and callbacks of this package that have a paper."""
     others = [vars(training)[name] for name in training.__all__]
     named = [kind for kind in others if getattr(kind, "paper", "") and fnmatchcase(kind.__name__, glob)]
     return [*list_blocks(glob), *list_wrappers(glob), *list_poolings(glob), *named]
