@@ -128,6 +128,17 @@ class Wrapper(Pluggable):
             A map of the shape of ``host(x)``, ``(B, C, *S)``, safe to modify in place.
         """
 
+    def check(self, host: nn.Module, x: Tensor) -> None:
+        """Refuse a host that runs otherwise than the wrapper takes it to; ``plug`` asks once, with a real map.
+
+        Args:
+            host: The module that the wrapper was made for.
+            x: What the network hands the host, ``(B, C_in, *S_in)``.
+
+        Raises:
+            ValueError: If the host is refused; none is by default.
+        """
+
 
 def divide(channels: int, divisor: int, block: str, option: str = "reduction") -> int:
     """Return ``channels / divisor``.

@@ -234,11 +234,19 @@ def _check(
 ) -> None:
     """Run the plugged network once: every new module must run and give what the old one gave."""
     traces: dict[int, Trace] = {}
+    asking = [
+        module.register_forward_pre_hook(lambda wrapped, given: wrapped.block.check(wrapped.host, *given))
+        for module in modules.values()
+        if isinstance(module, Wrapped)
+    ]
     with undisturbed(network):
         try:
             run(network, {id(module): module for module in modules.values()}, inputs, traces, complete=False)
         except Exception as error:
             raise PlugError(f"the network does not run with the block: {first_line(error)}") from error
+        finally:
+            for handle in asking:
+                handle.remove()
     for path, module in modules.items():
         trace = traces.get(id(module))
         if trace is None:

@@ -38,6 +38,6 @@ def test_around_a_place_it_says_what_a_wrapper_costs_and_what_has_no_units(capsy
     (row,) = (line for line in lines if " layer3 " in line)
     assert {"16,704", "16,384"} <= set(row.split())
     (unit,) = (line for line in lines if " layer3.0 " in line)
-    assert "BasicBlock is none" in unit
+    assert "BasicBlock has none" in unit
     assert main([*digits, "--model.at", "stage3"]) == 2
     assert "cannot plug after layer3: SelectiveDepth goes around a module; use mode='around'" in capsys.readouterr().err

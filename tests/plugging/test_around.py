@@ -217,7 +217,7 @@ def test_sites_say_what_can_go_around_them():
     assert found["layer2"].refusal is found["layer3.0"].refusal is None
     assert found["layer3"].refusal == "Scaled is around it, and there is room for one"
     assert found["layer1.0.conv1"].refusal == "it was replaced"
-    with pytest.raises(ValueError, match="and BasicBlock is none"):
+    with pytest.raises(ValueError, match="BasicBlock has none"):
         added_cost(found["layer3.0"], ParallelSum)
 
 
@@ -247,8 +247,8 @@ def function(channels: int, spatial_dims: int, host: nn.Module) -> nn.Module:
         (functools.partial(SelectiveDepth, reduction=8), "layer3", "after", "SelectiveDepth goes around a module; use"),
         (ParallelSum, "layer3", "replace", "ParallelSum goes around a module; use mode='around'"),
         (function, "layer3", "replace", "Scaled goes around a module; use mode='around'"),
-        (ParallelSum, "layer3.0", "around", "an nn.Sequential unit by unit, and BasicBlock is none"),
-        (ParallelSum, "layer3.0", "around", "BasicBlock is none$"),
+        (ParallelSum, "layer3.0", "around", "BasicBlock has none"),
+        (ParallelSum, "layer3.0", "around", "BasicBlock has none$"),
         (ParallelSum, "per-frame layer3", "around", "cannot plug around layer3 per-frame"),
         (Scaled, "fc", "around", "not a map"),
         (Scaled, ["layer3", "stage3"], "around", None),
@@ -295,12 +295,3 @@ def test_there_is_room_for_one_wrapper_or_replacement(plugs: list[Plug], why: st
 
 def test_a_function_may_make_the_wrapper():
     assert isinstance(around(function).layer3.block, Scaled)
-
-
-@every_wrapper
-def test_a_stage_that_is_no_sequence_is_refused_with_the_sequence_in_it(kind):
-    why = r"cannot plug around stages\.2: .* ConvNeXtStage is none; what runs units in it is blocks$"
-    with pytest.raises(PlugError, match=why):
-        plug(timm.create_model("convnext_atto"), kind, "stage3", mode="around", quiet=True)
-    with pytest.raises(PlugError, match=r"RegStage is none$"):
-        plug(timm.create_model("regnetx_002"), kind, "stage3", mode="around", quiet=True)

@@ -6,11 +6,10 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from blockyard.blocks.base import Wrapper
-from blockyard.blocks.stages.units import run, units
+from blockyard.blocks.stages.units import UnitWrapper
 
 
-class ParallelSum(Wrapper):
+class ParallelSum(UnitWrapper):
     """Y = x + Σ Fᵢ(x) instead of the stage's (I + Fₙ) … (I + F₁) x: the units side by side, with the same weights.
 
     Fᵢ(x) is what the i-th unit adds, ``unit(x) - x``. A first unit that changes channels or size adds to nothing: it
@@ -21,18 +20,13 @@ class ParallelSum(Wrapper):
     Args:
         channels: Channels C of the map that the stage gives.
         spatial_dims: Rank of S in ``(B, C, *S)``.
-        host: The stage, an ``nn.Sequential``; ``plug`` hands it over.
+        host: The stage; ``plug`` hands it over.
 
     Raises:
-        ValueError: If the host is not a sequence of units.
+        ValueError: If the host does not run units one after another.
     """
 
     paper: ClassVar[str] = "Bermeitinger et al., Make Deep Networks Shallow Again, KDIR 2023"
-
-    def __init__(self, channels: int, spatial_dims: int = 2, *, host: nn.Module | None = None) -> None:
-        super().__init__(channels, spatial_dims, host=host)
-        assert host is not None
-        units(host, type(self).__name__)
 
     def forward(self, host: nn.Module, x: Tensor) -> Tensor:
         """Map ``(B, C_in, *S_in)`` to the shape that the stage gives, ``(B, C, *S)``.
@@ -40,18 +34,17 @@ class ParallelSum(Wrapper):
         Raises:
             ValueError: If a unit other than the first changes the shape, or one changes its input in place.
         """
-        name = type(self).__name__
-        first, *others = units(host, name)
-        y = run(first, x, name)
+        first, *others = self.units(host)
+        y = self.run(first, x)
         if y.shape != x.shape:
             x = y
             if not others:
                 return y
             first, *others = others
-            y = run(first, x, name)
+            y = self.run(first, x)
         for unit in others:
             # the difference first: what a unit leaves as it is adds exactly nothing
-            y = y + (self._kept(run(unit, x, name), x) - x)
+            y = y + (self._kept(self.run(unit, x), x) - x)
         return self._kept(y, x)
 
     def _kept(self, y: Tensor, x: Tensor) -> Tensor:

@@ -9,12 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from blockyard.blocks.base import Wrapper
 from blockyard.blocks.channels.squeeze_excitation import rescale
-from blockyard.blocks.stages.units import run, units
+from blockyard.blocks.stages.units import UnitWrapper
 
 
-class SelectiveDepth(Wrapper):
+class SelectiveDepth(UnitWrapper):
     """Y = Σ aᵢ · uᵢ over the outputs u₁ … uₘ of the stage's units; each channel has weights aᵢ that sum to 1.
 
     The weights come from the mean v over positions of Σ uᵢ: aᵢ = softmaxᵢ(Vᵢ relu(norm(W v)) + bᵢ). The units run one
@@ -27,10 +26,11 @@ class SelectiveDepth(Wrapper):
         spatial_dims: Rank of S in ``(B, C, *S)``.
         reduction: C over the d channels of the hidden layer.
         least: Smallest d.
-        host: The stage, an ``nn.Sequential``; ``plug`` hands it over.
+        host: The stage; ``plug`` hands it over.
 
     Raises:
-        ValueError: If the host is not a sequence of two units at least, or ``reduction`` or ``least`` is not positive.
+        ValueError: If the host does not run two units at least one after another, or ``reduction`` or ``least`` is not
+            positive.
     """
 
     paper: ClassVar[str] = (
@@ -51,7 +51,7 @@ class SelectiveDepth(Wrapper):
         assert host is not None
         if min(reduction, least) < 1:
             raise ValueError(f"SelectiveDepth: reduction and least must be at least 1, got {reduction} and {least}")
-        depth = len(units(host, "SelectiveDepth"))
+        depth = len(self.units(host))
         if depth < 2:
             raise ValueError("SelectiveDepth chooses among the units of a stage, and this one has a single unit")
         hidden = max(channels // reduction, least)
@@ -66,8 +66,8 @@ class SelectiveDepth(Wrapper):
             ValueError: If the units give maps of different shapes, or one changes its input in place.
         """
         maps: list[Tensor] = []
-        for unit in units(host, "SelectiveDepth"):
-            x = run(unit, x, "SelectiveDepth") if maps else unit(x)
+        for unit in self.units(host):
+            x = self.run(unit, x) if maps else unit(x)
             maps.append(x)
         if any(one.shape != x.shape for one in maps):
             shapes = " and ".join(dict.fromkeys(str(tuple(one.shape)) for one in maps))

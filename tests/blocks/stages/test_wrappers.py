@@ -150,8 +150,8 @@ def test_what_it_cannot_go_around_is_answered_in_one_line(kind):
         assert "\n" not in str(error.value)
 
     refused(None, "needs the module that it goes around")
-    refused(BasicBlock(WIDTH, WIDTH), "runs an nn.Sequential unit by unit, and BasicBlock is none")
-    refused(nn.Sequential(), "this one is empty")
+    refused(BasicBlock(WIDTH, WIDTH), "as in an nn.Sequential; BasicBlock has none")
+    refused(nn.Sequential(), "Sequential has none")
     refused(stage(2), "spatial_dims must be one of", 4)
 
 
