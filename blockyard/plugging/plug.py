@@ -13,7 +13,7 @@ from blockyard.plugging.frames import Span
 from blockyard.plugging.inputs import declared_size
 from blockyard.plugging.making import AnyFactory, BlockFactory, block_for, factory_name, pool_for, wishes
 from blockyard.plugging.places import Place, PlugError
-from blockyard.plugging.plugged import Plugged, Replaced, Wrapped
+from blockyard.plugging.plugged import Plugged, Replaced, Wrapped, plugs
 from blockyard.plugging.presets import named_places
 from blockyard.plugging.probe import Reading, Shape, Trace, first_line, probe, run, undisturbed
 from blockyard.plugging.sites import Mode, refusal, refuse_network
@@ -81,9 +81,8 @@ def plug(
         at: Pattern or patterns. ``*`` stays within one segment, ``-2`` is the last child but one, ``stage3.-2`` the
             last unit but one of the third stage; ``one-in-res4`` and ``five-in-res3-res4`` are the papers' places.
             A leading word, ``"after layer3.4"``, ``"replace layer3.4"`` or ``"around layer3"``, goes before ``mode``.
-            For video,
-            ``"per-frame stage3.-2"`` puts a 2-D block on each frame of a 3-D network, and
-            ``"space-time stage3.-2"`` a 3-D block on all frames that a 2-D network (``Framewise``) sees.
+            For video, ``"per-frame stage3.-2"`` puts a 2-D block on each frame of a 3-D network, and ``"space-time
+            stage3.-2"`` a 3-D block on all frames that a 2-D network (``Framewise``) sees.
         mode: Whether the block goes after the places, replaces them, or goes around them. In place of a strided
             module, the block is followed by average pooling. Around a place, a wrapper runs the stock module itself,
             whose paths stay what they were; blocks after the same place, made before or later, follow it.
@@ -235,9 +234,10 @@ def _check(
     """Run the plugged network once: every new module must run and give what the old one gave."""
     traces: dict[int, Trace] = {}
     asking = [
-        module.register_forward_pre_hook(lambda wrapped, given: wrapped.block.check(wrapped.host, *given))
+        one.register_forward_pre_hook(lambda wrapped, given: wrapped.block.check(wrapped.host, *given))
         for module in modules.values()
-        if isinstance(module, Wrapped)
+        for one in plugs(module)
+        if isinstance(one, Wrapped)
     ]
     with undisturbed(network):
         try:

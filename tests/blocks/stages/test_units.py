@@ -13,7 +13,7 @@ from blockyard import plug
 from blockyard.backbones import PyTorchVideoBackbone
 from blockyard.blocks import ECA, ParallelSum, SelectiveDepth
 from blockyard.costs import added_cost
-from blockyard.plugging import PlugError, Plugged, Wrapped, sites, stage_paths
+from blockyard.plugging import Plug, PlugError, Plugged, Wrapped, apply_plugs, sites, stage_paths
 
 every_wrapper = pytest.mark.parametrize("kind", [ParallelSum, SelectiveDepth])
 
@@ -73,6 +73,8 @@ def test_what_only_looks_like_units_is_found_out_and_left_alone(kind):
         odd = network(how)
         with pytest.raises(PlugError, match="do no more; in Counted they do"):
             plug(odd, kind, "1", mode="around", quiet=True)
+        with pytest.raises(PlugError, match="in Counted they do"):
+            apply_plugs(odd, [Plug(kind, "1", "around"), Plug(ECA, "1")], quiet=True)
         assert type(odd[1]) is Counted
         site = sites(odd, mode="around")[1]
         with pytest.raises(ValueError, match="in Counted they do"):
