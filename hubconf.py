@@ -35,7 +35,7 @@ def plugged(
         at: Where it goes: ``"layer3.4"``, ``"stage3.-2"``, ``"layer*.*.bn3"``, or several.
         pretrained: Download timm's weights.
         num_classes: Classes of the classifier; None takes the network's own.
-        mode: Whether the block goes ``"after"`` the places or is to ``"replace"`` them.
+        mode: Whether the block goes ``"after"`` the places, is to ``"replace"`` them, or, a wrapper, goes ``"around"``.
         gate: Whether any block is made to start as the identity.
         seed: Seed of the block's initial values; None takes torch's.
         options: The block's own, such as ``order=2``.
@@ -45,7 +45,7 @@ def plugged(
     """
     if not _timm.is_model(network):
         raise ValueError(f"timm has no network {network}; {_mistakes.nearest(network, _timm.list_models())}")
-    kinds = {kind.__name__: kind for kind in _blocks.list_blocks()}
+    kinds = {kind.__name__: kind for kind in (*_blocks.list_blocks(), *_blocks.list_wrappers())}
     if block not in kinds:
         raise ValueError(f"no block {block}; {_mistakes.nearest(block, kinds)}")
     stock = _timm.create_model(network, pretrained=pretrained, num_classes=num_classes)
@@ -54,4 +54,4 @@ def plugged(
 
 def blocks(glob: str = "*") -> list[str]:
     """Names of the blocks that match a glob."""
-    return [kind.__name__ for kind in _blocks.list_blocks(glob)]
+    return [kind.__name__ for kind in (*_blocks.list_blocks(glob), *_blocks.list_wrappers(glob))]

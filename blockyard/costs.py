@@ -19,7 +19,17 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from blockyard.plugging import PlugError, Site, Span, block_shape, make_block, tell_frames, undisturbed, wrap
+from blockyard.plugging import (
+    PlugError,
+    Site,
+    Span,
+    Wrapped,
+    block_shape,
+    make_block,
+    tell_frames,
+    undisturbed,
+    wrap,
+)
 
 Shape = tuple[int, ...]
 aten = torch.ops.aten
@@ -53,7 +63,7 @@ def count_macs(module: nn.Module, shape: Shape, maps: int = 1) -> int:
 
 
 def added_cost(site: Site, block: Callable[..., nn.Module], span: Span | None = None) -> Cost:
-    """What a block would add after a site, or, at a site of mode "replace", in place of its module.
+    """What a block would add after a site, or, as the site's mode says, in place of its module or around it.
 
     Args:
         site: From :func:`blockyard.plugging.sites`.
@@ -66,11 +76,15 @@ def added_cost(site: Site, block: Callable[..., nn.Module], span: Span | None = 
     shape = site.input if site.mode == "replace" else site.output
     if site.refusal or shape is None:
         raise PlugError(str(site.refusal))
-    host = site.module if site.mode == "replace" else None
-    module = wrap(make_block(block, block_shape(shape, span, site.path), site.path, host), span)
+    host = None if site.mode == "after" else site.module
+    module = wrap(make_block(block, block_shape(shape, span, site.path), site.path, host, site.mode), span)
+    if site.mode == "around":
+        module, shape = Wrapped(site.module, module), site.input or shape
+        with undisturbed(module):
+            module.block.check(site.module, _sample(module, (site.maps, *shape)))
     tell_frames(module, site.maps)
     parameters, macs = count_parameters(module), count_macs(module, shape, site.maps)
-    if site.mode == "replace":
+    if site.mode != "after":
         parameters -= count_parameters(site.module)
         macs -= count_macs(site.module, shape, site.maps)
     return Cost(parameters, macs)

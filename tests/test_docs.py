@@ -16,6 +16,7 @@ import blockyard
 from blockyard import blocks
 from blockyard.cli import VERBS
 from blockyard.composing.resuming import Verdict
+from blockyard.plugging import Mode
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(blockyard.__file__).parent
@@ -122,3 +123,11 @@ def test_nine_of_ten_docstrings_that_touch_tensors_say_their_shapes():
 )
 def test_what_counts_as_a_shape(text, said):
     assert _says_shape(text) == said
+
+
+def test_the_wrapper_on_the_page_about_plugging_goes_around_a_stage(capsys):
+    page = (ROOT / "docs" / "plugging.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(example, {"__name__": "example"})
+    assert capsys.readouterr().out.startswith("around stages.2.blocks: Recursion, ")
+    assert all(f"`{mode}`" in page for mode in get_args(Mode))

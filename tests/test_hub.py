@@ -54,6 +54,14 @@ TASKS = {
         block=SNL,
         at="stage3.-1",
     ),
+    "stages": described(
+        "ImageClassification",
+        backbone=backbone("PreResNet", depth=20),
+        plugs=[
+            {"class_path": "Plug", "init_args": {"block": "ParallelSum", "at": "stage2", "mode": "around"}},
+            {"class_path": "Plug", "init_args": {"block": "SelectiveDepth", "at": "stage3", "mode": "around"}},
+        ],
+    ),
     "people": described(
         "PersonReID",
         (3, 64, 32),

@@ -33,8 +33,14 @@ def test_a_plugged_network_gives_what_the_stock_one_gives_until_it_is_trained():
     assert torch.equal(network.eval()(x), stock.eval()(x))
 
 
+def test_a_wrapper_goes_around_a_stage():
+    network = load("plugged", network="resnet18", block="SelectiveDepth", at="stage3", mode="around", least=8)
+    assert network.layer3.block.squeeze.out_features == 256 // 16
+
+
 def test_lists_blocks():
     assert load("blocks", glob="Spectral*") == ["SpectralNonlocal"]
+    assert load("blocks", glob="*Depth") == ["SelectiveDepth"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from blockyard.blocks.activations import StarReLU
 from blockyard.blocks.attention.local_attention import HaloAttention
 from blockyard.blocks.attention.relative_attention import RelativeAttention
 from blockyard.blocks.attention.subspace_attention import ULSAM
-from blockyard.blocks.base import Block, concrete_subclasses
+from blockyard.blocks.base import Block, Wrapper, concrete_subclasses
 from blockyard.blocks.channels.mixstyle import MixStyle
 from blockyard.blocks.channels.second_order import GSoP
 from blockyard.blocks.channels.squeeze_excitation import ECA, SqueezeExcitation
@@ -25,6 +25,8 @@ from blockyard.blocks.nonlocals.graph_block import GraphBlock
 from blockyard.blocks.nonlocals.pairwise import Nonlocal, NonlocalStage
 from blockyard.blocks.nonlocals.released import ReleasedNonlocal
 from blockyard.blocks.nonlocals.spectral import SpectralNonlocal
+from blockyard.blocks.stages.parallel_sum import ParallelSum
+from blockyard.blocks.stages.selective_depth import SelectiveDepth
 
 __all__ = [
     "DCLS",
@@ -47,15 +49,19 @@ __all__ = [
     "Nonlocal",
     "NonlocalStage",
     "PFLayer",
+    "ParallelSum",
     "PolynomialBranch",
     "PolynomialConvolution",
     "PositionAttention",
     "RelativeAttention",
     "ReleasedNonlocal",
+    "SelectiveDepth",
     "SpectralNonlocal",
     "SqueezeExcitation",
     "StarReLU",
+    "Wrapper",
     "list_blocks",
+    "list_wrappers",
 ]
 
 
@@ -65,3 +71,8 @@ def list_blocks(pattern: str = "*") -> list[type[Block]]:
     A block is a subclass of :class:`Block`; those of other packages are found too, once they are imported.
     """
     return concrete_subclasses(Block, pattern)  # type: ignore[type-abstract]
+
+
+def list_wrappers(pattern: str = "*") -> list[type[Wrapper]]:
+    """Return every wrapper whose class name matches the glob, in alphabetical order; as :func:`list_blocks`."""
+    return concrete_subclasses(Wrapper, pattern)  # type: ignore[type-abstract]

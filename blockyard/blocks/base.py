@@ -10,15 +10,14 @@ from typing import ClassVar, Literal, TypeVar
 from torch import Tensor, nn
 
 Kind = TypeVar("Kind")
-Slot = Literal["after", "convolution", "activation"]
-"""Where a block belongs: after any module, or in place of a convolution or an activation."""
+Slot = Literal["after", "convolution", "activation", "stage"]
+"""Where it belongs: after any module, in place of a convolution or an activation, or around a whole stage."""
 
 
-class Block(nn.Module, ABC):
-    """A shape-preserving module for feature maps of rank 1 (audio), 2 (images) or 3 (video).
+class Pluggable(nn.Module, ABC):
+    """What can be plugged in where feature maps of rank 1 (audio), 2 (images) or 3 (video) pass.
 
-    A subclass implements :meth:`transform`; calling the block checks the input first. The first two
-    arguments of every block are ``channels`` and ``spatial_dims``, so that a class, or a
+    The first two arguments of every subclass are ``channels`` and ``spatial_dims``, so that a class, or a
     ``functools.partial`` of it, can be handed to :func:`blockyard.plug`.
 
     Args:
@@ -26,13 +25,13 @@ class Block(nn.Module, ABC):
         spatial_dims: Rank of S in ``(B, C, *S)``: 1, 2 or 3.
 
     Raises:
-        ValueError: If ``channels`` is not positive or the block does not exist for ``spatial_dims``.
+        ValueError: If ``channels`` is not positive or there is none for ``spatial_dims``.
     """
 
     identity_at_init: bool = True
-    """Whether a fresh block returns its input bit for bit."""
+    """Whether a fresh one changes nothing, bit for bit."""
     ranks: ClassVar[tuple[int, ...]] = (1, 2, 3)
-    """The values of ``spatial_dims`` that the block exists for."""
+    """The values of ``spatial_dims`` that it exists for."""
     paper: ClassVar[str] = ""
     """First author, title, venue and year."""
     slot: ClassVar[Slot] = "after"
@@ -50,6 +49,20 @@ class Block(nn.Module, ABC):
             raise ValueError(f"{type(self).__name__}: spatial_dims must be one of {self.ranks}, got {spatial_dims}")
         self.channels = channels
         self.spatial_dims = spatial_dims
+
+
+class Block(Pluggable):
+    """A shape-preserving module.
+
+    A subclass implements :meth:`transform`; calling the block checks the input first.
+
+    Args:
+        channels: Channels C of the feature map.
+        spatial_dims: Rank of S in ``(B, C, *S)``: 1, 2 or 3.
+
+    Raises:
+        ValueError: If ``channels`` is not positive or the block does not exist for ``spatial_dims``.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the block.
@@ -76,6 +89,55 @@ class Block(nn.Module, ABC):
     @abstractmethod
     def transform(self, x: Tensor) -> Tensor:
         """Map ``(B, C, *S)`` to the same shape; the input is already checked."""
+
+
+class Wrapper(Pluggable):
+    """Runs a module of the stock network, its host, in another way than the network does: ``wrapper(host, x)``.
+
+    A wrapper owns what it adds and nothing of the host. The network keeps the host as ``host`` and the wrapper as
+    ``block`` side by side, so that stock checkpoints load and the host's inner paths go on naming what they named. The
+    constructor may look at the host, such as to count its units, but must neither keep nor change it: what is plugged
+    into it later would be missed.
+
+    Args:
+        channels: Channels C of the map that the host gives.
+        spatial_dims: Rank of S in ``(B, C, *S)``: 1, 2 or 3.
+        host: The module that it goes around; ``plug`` hands it over in mode "around".
+
+    Raises:
+        ValueError: If there is no host, or none that the wrapper knows how to run.
+    """
+
+    identity_at_init = False
+    slot: ClassVar[Slot] = "stage"
+
+    def __init__(self, channels: int, spatial_dims: int = 2, *, host: nn.Module | None = None) -> None:
+        super().__init__(channels, spatial_dims)
+        if host is None:  # the command line asks for all that has no default
+            raise ValueError(f"{type(self).__name__} needs the module that it goes around; use mode='around'")
+
+    @abstractmethod
+    def forward(self, host: nn.Module, x: Tensor) -> Tensor:
+        """Run the host in the wrapper's way.
+
+        Args:
+            host: The module that the wrapper was made for, with all that was plugged into it.
+            x: What the network hands the host, ``(B, C_in, *S_in)``.
+
+        Returns:
+            A map of the shape of ``host(x)``, ``(B, C, *S)``, safe to modify in place.
+        """
+
+    def check(self, host: nn.Module, x: Tensor) -> None:
+        """Refuse a host that runs otherwise than the wrapper takes it to; ``plug`` asks once, with a real map.
+
+        Args:
+            host: The module that the wrapper was made for.
+            x: What the network hands the host, ``(B, C_in, *S_in)``.
+
+        Raises:
+            ValueError: If the host is refused; none is by default.
+        """
 
 
 def divide(channels: int, divisor: int, block: str, option: str = "reduction") -> int:

@@ -15,14 +15,14 @@ from rich.table import Table
 from torch import nn
 
 from blockyard import training
-from blockyard.blocks import Block, list_blocks
+from blockyard.blocks import Block, Wrapper, list_blocks, list_wrappers
 from blockyard.commands.describe import console, cost_cells
 from blockyard.composing.composition import CONFIGS, config_names, read_config
 from blockyard.composing.preparing import allow_imports
 from blockyard.costs import Cost, count_macs, count_parameters
 from blockyard.leaderboard.labels import class_name
 from blockyard.mistakes import nearest
-from blockyard.plugging import make_block
+from blockyard.plugging import Wrapped, make_block
 from blockyard.poolings import Pooling, list_poolings
 
 Shape = tuple[int, ...]
@@ -36,6 +36,10 @@ SLOTS = {
         "--model.plugs '[{block: NAME, at: layer2.0.conv2, mode: replace}]'",
     ),
     "activation": ("in place of one", "--model.plugs '[{block: NAME, at: layer2.0.relu2, mode: replace}]'"),
+    "stage": (
+        "around a whole one, for the costs here of three units that cost nothing",
+        "--model.plugs '[{block: NAME, at: stage3, mode: around}]'",
+    ),
     "pooling": ("in place of that of PreResNet or a timm network", "--model.backbone.pooling NAME"),
     "loss": ("of a classification", "--model.loss NAME"),
     "gradient": ("changed before the step", "--trainer.callbacks+=NAME"),
@@ -128,10 +132,10 @@ def main(options: Namespace, _: list[str]) -> int:
 
 
 def published(glob: str = "*") -> list[type[Any]]:
-    """Every block and pooling whose name matches, then the losses and callbacks of this package that have a paper."""
+    """Blocks, wrappers and poolings whose name matches, then losses and callbacks of this package that have a paper."""
     others = [vars(training)[name] for name in training.__all__]
     named = [kind for kind in others if getattr(kind, "paper", "") and fnmatchcase(kind.__name__, glob)]
-    return [*list_blocks(glob), *list_poolings(glob), *named]
+    return [*list_blocks(glob), *list_wrappers(glob), *list_poolings(glob), *named]
 
 
 def entries(kinds: Sequence[type[Any]], shape: Shape) -> list[Entry]:
@@ -195,17 +199,20 @@ def _classes(config: Any) -> Iterator[str]:
 
 def _costs(kind: type[Any], shape: Shape) -> tuple[str, str, str]:
     """Parameters, MACs and nothing; or nothing, nothing and why there are none."""
-    return cost_cells(partial(_cost, kind, shape)) if issubclass(kind, Block | Pooling) else (NONE, NONE, "")
+    return cost_cells(partial(_cost, kind, shape)) if issubclass(kind, Block | Wrapper | Pooling) else (NONE, NONE, "")
 
 
-def _cost(kind: type[Block] | type[Pooling], shape: Shape) -> Cost:
+def _cost(kind: type[Block] | type[Wrapper] | type[Pooling], shape: Shape) -> Cost:
     convolution = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[len(shape) - 2]
     hosts: dict[str, nn.Module] = {
         "convolution": convolution(shape[0], shape[0], 3, padding=1),
         "activation": nn.ReLU(),
+        "stage": nn.Sequential(*(nn.Identity() for _ in range(3))),
     }
     if issubclass(kind, Pooling):
         module: nn.Module = kind(shape[0])  # type: ignore[call-arg]  # a subclass says how long its vectors are
+    elif issubclass(kind, Wrapper):
+        module = Wrapped(hosts["stage"], make_block(kind, shape, kind.__name__, hosts["stage"], "around"))
     else:
         module = make_block(kind, shape, kind.__name__, hosts.get(kind.slot))
     return Cost(count_parameters(module), count_macs(module, shape))

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from blockyard.backbones import Backbone
-from blockyard.blocks import Block
+from blockyard.blocks.base import Pluggable
 from blockyard.datamodules import DataModule
 from blockyard.mistakes import nearest
 from blockyard.plugging import Plug
@@ -24,7 +24,7 @@ from blockyard.training.mixing import Mixing
 BASES: dict[str, type] = {
     "model": LightningModule,
     "backbone": Backbone,
-    "block": Block,
+    "block": Pluggable,
     "pooling": Pooling,
     "data": DataModule,
     "optimizer": Optimizer,

@@ -37,7 +37,8 @@ def block_label(experiment: Mapping[str, Any]) -> str:
     parts = []
     for (name, mode, gate), plugs in groupby(experiment["model"]["init_args"].get("plugs", []), kind):
         sites = ", ".join(plug["at"] for plug in plugs)
-        parts.append(f"{'gated ' if gate else ''}{name} {'@' if mode == 'after' else 'replaces'} {sites}")
+        where = {"after": "@", "replace": "replaces"}.get(mode, mode)
+        parts.append(f"{'gated ' if gate else ''}{name} {where} {sites}")
     return " + ".join(parts) or NO_BLOCK
 
 

@@ -13,7 +13,7 @@ from blockyard.plugging.frames import (
 from blockyard.plugging.making import BlockFactory, make_block
 from blockyard.plugging.places import PlugError, stage_paths
 from blockyard.plugging.plug import Plug, apply_plugs, plug
-from blockyard.plugging.plugged import Gated, Plugged, Replaced
+from blockyard.plugging.plugged import Gated, Plugged, Replaced, Wrapped
 from blockyard.plugging.presets import PRESETS
 from blockyard.plugging.probe import undisturbed
 from blockyard.plugging.sites import Mode, Site, sites
@@ -31,6 +31,7 @@ __all__ = [
     "Site",
     "SpaceTime",
     "Span",
+    "Wrapped",
     "apply_plugs",
     "block_shape",
     "fold_frames",

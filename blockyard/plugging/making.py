@@ -12,14 +12,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from blockyard.blocks.base import Block
+from blockyard.blocks.base import Pluggable, Wrapper
 from blockyard.plugging.frames import Span, block_shape, wrap
 from blockyard.plugging.places import PlugError
-from blockyard.plugging.plugged import Gated, bare, depth
+from blockyard.plugging.plugged import Gated, Wrapped, bare, plugs
 from blockyard.plugging.probe import Reading, Shape
 from blockyard.plugging.sites import Mode
 
-BlockFactory = Callable[[int, int], Block]
+BlockFactory = Callable[[int, int], Pluggable]
 """``(channels, spatial_dims) -> block``: a class, a ``functools.partial``, or what jsonargparse makes of a config."""
 
 AnyFactory = Callable[..., nn.Module]
@@ -27,18 +27,23 @@ AnyFactory = Callable[..., nn.Module]
 _AVERAGE_POOL: dict[int, AnyFactory] = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
 
 
-def make_block(factory: AnyFactory, shape: Shape, stream: str, host: nn.Module | None = None) -> nn.Module:
+def make_block(
+    factory: AnyFactory, shape: Shape, stream: str, host: nn.Module | None = None, mode: Mode = "after"
+) -> nn.Module:
     """Make a block from a random stream of its own, the same on every device.
 
     Args:
         factory: ``(channels, spatial_dims) -> module``, which may also ask for ``size`` or ``host``.
         shape: ``(C, *S)`` of the map that the block is for.
         stream: Names the stream.
-        host: The module that the block replaces, if it does.
+        host: The module that the block replaces or goes around, if it does.
+        mode: How it goes in.
 
     Raises:
-        ValueError: If the factory asks for ``host`` and there is none, or refuses the channels or the rank.
+        ValueError: If what is made is for another mode, if the factory asks for ``host`` and there is none, or if it
+            refuses the channels or the rank.
     """
+    _refuse_kind(_innermost(factory), mode)
     asked = wishes(factory)
     if host is None and asked.get("host"):
         raise ValueError(f"{factory_name(factory)} needs the module that it replaces; use mode='replace'")
@@ -48,7 +53,22 @@ def make_block(factory: AnyFactory, shape: Shape, stream: str, host: nn.Module |
     # on the CPU, whatever the default device: torch.manual_seed would also reseed CUDA
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(int.from_bytes(digest[:7], "big"))
-        return factory(shape[0], len(shape) - 1, **options)
+        made = factory(shape[0], len(shape) - 1, **options)
+    _refuse_kind(type(made), mode)
+    return made
+
+
+def _refuse_kind(kind: AnyFactory, mode: Mode) -> None:
+    """Refuse wrappers after or in place of a module, and blocks around one; what a function makes is seen later.
+
+    Raises:
+        ValueError: If a class does not go with the mode.
+    """
+    if not isinstance(kind, type) or issubclass(kind, Wrapper) == (mode == "around"):
+        return
+    if mode == "around":
+        raise ValueError(f"{kind.__name__} is no Wrapper, which runs a module; its modes are 'after' and 'replace'")
+    raise ValueError(f"{kind.__name__} goes around a module; use mode='around'")
 
 
 def block_for(
@@ -61,15 +81,16 @@ def block_for(
     """
     place, trace = reading.place, reading.first
     host = bare(place.module)
-    shape = trace.output if mode == "after" else trace.input
+    shape = trace.input if mode == "replace" else trace.output
     assert shape is not None
     if span == "space-time" and "size" in wishes(factory):
         raise PlugError(f"cannot plug {span} at {place.path}: {factory_name(factory)} depends on the map's size")
     inner = block_shape(shape[1:], span, place.path)
     seed = torch.initial_seed() if seed is None else seed
-    stream = f"{seed} {place.path} {depth(place.module)}"
+    earlier = sum(not isinstance(one, Wrapped) for one in plugs(place.module))
+    stream = f"{seed} {place.path} {'around' if mode == 'around' else earlier}"
     try:
-        block = make_block(factory, inner, stream, host=host if mode == "replace" else None)
+        block = make_block(factory, inner, stream, None if mode == "after" else host, mode)
     except (ValueError, TypeError) as error:
         raise PlugError(f"cannot plug {mode} {place.path}: {error}") from error
     block = wrap(block, span)
@@ -125,9 +146,14 @@ def wishes(factory: AnyFactory) -> dict[str, bool]:
 
 def factory_name(factory: AnyFactory) -> str:
     """The name of a class or function, also inside partials."""
+    factory = _innermost(factory)
+    return getattr(factory, "__name__", type(factory).__name__)
+
+
+def _innermost(factory: AnyFactory) -> AnyFactory:
     while isinstance(factory, functools.partial):
         factory = _inside(factory)
-    return getattr(factory, "__name__", type(factory).__name__)
+    return factory
 
 
 def _inside(factory: functools.partial[Any]) -> AnyFactory:

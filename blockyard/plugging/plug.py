@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from torch import nn
 
@@ -13,12 +13,12 @@ from blockyard.plugging.frames import Span
 from blockyard.plugging.inputs import declared_size
 from blockyard.plugging.making import AnyFactory, BlockFactory, block_for, factory_name, pool_for, wishes
 from blockyard.plugging.places import Place, PlugError
-from blockyard.plugging.plugged import Plugged, Replaced
+from blockyard.plugging.plugged import Plugged, Replaced, Wrapped, plugs
 from blockyard.plugging.presets import named_places
 from blockyard.plugging.probe import Reading, Shape, Trace, first_line, probe, run, undisturbed
 from blockyard.plugging.sites import Mode, refusal, refuse_network
 
-_ENTRY = re.compile(r"(?:(after|replace)\s+)?(?:(per-frame|space-time)\s+)?(.+)")
+_ENTRY = re.compile(r"(?:(after|replace|around)\s+)?(?:(per-frame|space-time)\s+)?(.+)")
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Plug:
     Args:
         block: Makes the block from ``(channels, spatial_dims)``.
         at: Pattern or patterns of stock paths: ``layer3.4``, ``layer*.*.bn3``, ``stage3.-2``; or a preset's name.
-        mode: Whether the block goes after the places or replaces them.
+        mode: Whether the block goes after the places, replaces them, or, a wrapper, goes around them.
         gate: Whether to wrap it as x + γ (block(x) − x) with γ = 0 at first.
     """
 
@@ -41,16 +41,19 @@ class Plug:
         """Mode, span and pattern of each entry of ``at``; a leading word goes before the argument.
 
         Raises:
-            PlugError: If there is no such mode, or ``at`` is empty.
+            PlugError: If there is no such mode, ``at`` is empty, or a gate or a span is asked for around a place.
         """
-        if self.mode not in ("after", "replace"):
-            raise PlugError(f"mode must be 'after' or 'replace', got {self.mode!r}")
+        if self.mode not in get_args(Mode):
+            raise PlugError(f"mode must be {', '.join(map(repr, get_args(Mode)))}, got {self.mode!r}")
         if not self.at:
             raise PlugError("at is empty; give a path such as 'layer3.4' or 'stage3.-2'")
         for entry in [self.at] if isinstance(self.at, str) else self.at:
             match = _ENTRY.fullmatch(entry.strip())
             words: tuple[Any, ...] = match.groups() if match else (None, None, entry)
-            yield words[0] or self.mode, words[1], words[2]
+            mode, span = words[0] or self.mode, words[1]
+            if mode == "around" and (span or self.gate):
+                raise PlugError(f"cannot plug around {words[2]} {span or 'with a gate'}: that is for blocks of one map")
+            yield mode, span, words[2]
 
 
 def plug(
@@ -73,14 +76,16 @@ def plug(
         network: A network that is not compiled.
         block: Any callable ``(channels, spatial_dims) -> module``. If its signature asks for ``size``, it gets the
             map size ``S`` at the network's real input size; if for ``host`` (mode "replace"), the module that it
-            replaces, and it may then change the shape exactly as that one did.
+            replaces, and it may then change the shape exactly as that one did. In mode "around" it makes a
+            :class:`~blockyard.blocks.Wrapper`, and ``host`` is the module that it goes around.
         at: Pattern or patterns. ``*`` stays within one segment, ``-2`` is the last child but one, ``stage3.-2`` the
             last unit but one of the third stage; ``one-in-res4`` and ``five-in-res3-res4`` are the papers' places.
-            A leading word, ``"after layer3.4"`` or ``"replace layer3.4"``, goes before ``mode``. For video,
-            ``"per-frame stage3.-2"`` puts a 2-D block on each frame of a 3-D network, and
-            ``"space-time stage3.-2"`` a 3-D block on all frames that a 2-D network (``Framewise``) sees.
-        mode: Whether the block goes after the places or replaces them. In place of a strided module, the block is
-            followed by average pooling.
+            A leading word, ``"after layer3.4"``, ``"replace layer3.4"`` or ``"around layer3"``, goes before ``mode``.
+            For video, ``"per-frame stage3.-2"`` puts a 2-D block on each frame of a 3-D network, and ``"space-time
+            stage3.-2"`` a 3-D block on all frames that a 2-D network (``Framewise``) sees.
+        mode: Whether the block goes after the places, replaces them, or goes around them. In place of a strided
+            module, the block is followed by average pooling. Around a place, a wrapper runs the stock module itself,
+            whose paths stay what they were; blocks after the same place, made before or later, follow it.
         example: An input: tensor, shape ``(B, C, *S)`` or tuple of arguments. Guessed if None.
         gate: Whether to wrap each block as x + γ (block(x) − x) with γ = 0 at first: the identity, whatever the block.
         seed: Seed of the blocks' initial values; ``torch.initial_seed()`` if None.
@@ -175,6 +180,9 @@ def _refuse(orders: Sequence[_Order], readings: dict[str, Reading]) -> None:
         raise PlugError(f"cannot plug {order.mode} {order.place.path}: {why}{more}")
     for order in orders:
         outer = order.place.path
+        others = {other.mode for other in orders if other.place.path == outer and other is not order}
+        if order.mode == "around" and others - {"after"}:
+            raise PlugError(f"cannot plug around {outer} and {max(others)} it; there is room for one wrapper")
         inner = next((path for path in readings if path.startswith(f"{outer}.")), None)
         if order.mode == "replace" and inner:
             raise PlugError(f"cannot replace {outer} and plug {inner}, which lies inside it")
@@ -207,10 +215,14 @@ def _insert(order: _Order, reading: Reading, seed: int | None) -> _Edit:
     parent, name, old = order.place.parent, order.place.name, order.place.module
     block = block_for(reading, order.block, order.mode, gate=order.gate, seed=seed, span=order.span)
     order.parameters = sum(p.numel() for p in block.parameters())
-    if order.mode == "replace":
-        while isinstance(old, Plugged):  # blocks plugged after the place stay behind the replacement
+    if order.mode != "after":
+        while isinstance(old, Plugged):  # blocks plugged after the place stay behind
             parent, name, old = old, "host", old.host
-    new = Plugged(old, block) if order.mode == "after" else Replaced(block, pool_for(reading, order.block))
+    new: nn.Module
+    if order.mode == "replace":
+        new = Replaced(block, pool_for(reading, order.block))
+    else:
+        new = (Wrapped if order.mode == "around" else Plugged)(old, block)
     new.training = old.training
     parent._modules[name] = new
     return _Edit(parent, name, old, new)
@@ -221,11 +233,20 @@ def _check(
 ) -> None:
     """Run the plugged network once: every new module must run and give what the old one gave."""
     traces: dict[int, Trace] = {}
+    asking = [
+        one.register_forward_pre_hook(lambda wrapped, given: wrapped.block.check(wrapped.host, *given))
+        for module in modules.values()
+        for one in plugs(module)
+        if isinstance(one, Wrapped)
+    ]
     with undisturbed(network):
         try:
             run(network, {id(module): module for module in modules.values()}, inputs, traces, complete=False)
         except Exception as error:
             raise PlugError(f"the network does not run with the block: {first_line(error)}") from error
+        finally:
+            for handle in asking:
+                handle.remove()
     for path, module in modules.items():
         trace = traces.get(id(module))
         if trace is None:

@@ -59,10 +59,30 @@ class Plugged(nn.Module):
         yield self.block
 
 
+class Wrapped(Plugged):
+    """A stock module that a wrapper runs: ``block(host, x)``.
+
+    Args:
+        host: The stock module.
+        block: A :class:`blockyard.blocks.Wrapper` that was made for it.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the host in the wrapper's way; ``(B, C, *S)`` out."""
+        return self.block(self.host, x)
+
+    def __iter__(self) -> Iterator[nn.Module]:
+        """This module alone: code that walks an ``nn.Sequential`` stage must not run its units past the wrapper."""
+        if not isinstance(bare(self), nn.Sequential):
+            raise TypeError(f"'{type(bare(self)).__name__}' object is not iterable")
+        yield self
+
+
 class Replaced(nn.Module):
     """A block in place of a stock module, followed by average pooling where that module was strided.
 
-    Checkpoints of the stock network load: what the replaced module held is dropped, the block keeps its values.
+    In checkpoints of the stock network there is nothing for the block, which keeps its values. What they have for the
+    replaced module finds no place, and ``load_state_dict`` says so: these keys are unexpected.
 
     Args:
         block: Module for the replaced module's input, ``(B, C, *S)``.
@@ -73,7 +93,7 @@ class Replaced(nn.Module):
         super().__init__()
         self.block = block
         self.pool = pool or nn.Identity()
-        self.register_load_state_dict_pre_hook(_drop_keys_of_replaced)
+        self.register_load_state_dict_pre_hook(_keep_values_of_block)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, C, *S)`` to what the replaced module gave, ``(B, C, *S / stride)``."""
@@ -104,12 +124,11 @@ def bare(module: nn.Module) -> nn.Module:
     return module
 
 
-def depth(module: nn.Module) -> int:
-    """How many blocks were plugged after the stock module."""
-    count = 0
+def plugs(module: nn.Module) -> Iterator[Plugged]:
+    """What was plugged after or around a stock module, from the outside in."""
     while isinstance(module, Plugged):
-        module, count = module.host, count + 1
-    return count
+        yield module
+        module = module.host
 
 
 def _key_depth(key: str) -> int:
@@ -130,18 +149,14 @@ def _adopt_keys_of_host(module: Plugged, state: dict[str, Any], prefix: str, *_:
     """
     stock = max((_key_depth(key) for key in bare(module).state_dict()), default=0)
     keys = [key for key in state if key.startswith(prefix)]
-    plugs = max((_key_depth(key[len(prefix) :]) for key in keys), default=0) - stock
-    if plugs >= depth(module):
+    depth = max((_key_depth(key[len(prefix) :]) for key in keys), default=0) - stock
+    if depth >= len(list(plugs(module))):
         return
     renamed = {f"{prefix}host.{key[len(prefix) :]}": state.pop(key) for key in keys}
     state.update(renamed)
     _keep_values(module.block, state, f"{prefix}block.")
 
 
-def _drop_keys_of_replaced(module: Replaced, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    keys = [key for key in state if key.startswith(prefix)]
-    if any(key.startswith(f"{prefix}block.") for key in keys):
-        return
-    for key in keys:
-        del state[key]
-    _keep_values(module.block, state, f"{prefix}block.")
+def _keep_values_of_block(module: Replaced, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    if not any(key.startswith(f"{prefix}block.") for key in state):
+        _keep_values(module.block, state, f"{prefix}block.")

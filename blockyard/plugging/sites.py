@@ -10,10 +10,10 @@ from torch import nn
 
 from blockyard.plugging.inputs import maps
 from blockyard.plugging.places import PlugError, aliases, walk
-from blockyard.plugging.plugged import bare
+from blockyard.plugging.plugged import Replaced, Wrapped, bare, plugs
 from blockyard.plugging.probe import Reading, Shape, probe
 
-Mode = Literal["after", "replace"]
+Mode = Literal["after", "replace", "around"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Site:
         output: What it gives, ``(C, *S)`` of one sample, or None if that is not one tensor.
         maps: How many of these one input of the network makes: its frames where they are folded into the batch.
         refusal: Why a block cannot go here, in one line, or None if it can.
-        mode: Whether the refusal is for a block after the module or in its place.
+        mode: Whether the refusal is for a block after the module, in its place, or around it.
         module: The stock module.
     """
 
@@ -52,7 +52,7 @@ def sites(network: nn.Module, example: Any = None, *, mode: Mode = "after") -> l
         network: A network that is not compiled; left as it was.
         example: An input: tensor, shape ``(B, C, *S)`` or tuple of arguments. Guessed if None, at the size that
             the network declares if it does.
-        mode: Whether blocks shall go after the places or replace them.
+        mode: Whether blocks shall go after the places, replace them, or go around them.
 
     Raises:
         PlugError: If the network does not run, or is compiled.
@@ -112,15 +112,26 @@ def refusal(reading: Reading, mode: Mode) -> str | None:
     wrong = _not_a_map(first.output, reading.second.output if reading.second else None, reading.aspect)
     if wrong:
         return f"it gives {_show(first.output)}, {wrong}"
-    if mode == "replace":
-        return _input_refusal(reading)
+    return None if mode == "after" else _taken(reading.place.module, mode) or _input_refusal(reading, mode)
+
+
+def _taken(module: nn.Module, mode: Mode) -> str | None:
+    """Why there is no stock module left to replace or to go around, or None if there is."""
+    wrapper = next((one.block for one in plugs(module) if isinstance(one, Wrapped)), None)
+    if wrapper is not None:
+        return f"{type(wrapper).__name__} is around it, and there is room for one"
+    stock = bare(module)
+    if mode == "around" and isinstance(stock, Replaced):
+        return "it was replaced"
+    if mode == "around" and (stock._forward_hooks or stock._forward_pre_hooks):
+        return "it has hooks, which would not see what a wrapper makes of it"
     return None
 
 
-def _input_refusal(reading: Reading) -> str | None:
+def _input_refusal(reading: Reading, mode: Mode) -> str | None:
     given = reading.first.input
     if given is None:
-        return "it is not called with one tensor, so nothing can replace it"
+        return f"it is not called with one tensor, so nothing can {'replace' if mode == 'replace' else 'go around'} it"
     wrong = _not_a_map(given, reading.second.input if reading.second else None, reading.aspect)
     return f"it takes {_show(given)}, {wrong}" if wrong else None
 

@@ -15,9 +15,8 @@ from torch import Tensor, nn
 from torchmetrics import Metric as Accumulated
 
 from blockyard.analysis.probe import Probe
-from blockyard.blocks import Block
 from blockyard.metrics import Metric
-from blockyard.plugging import Plug, apply_plugs
+from blockyard.plugging import BlockFactory, Plug, apply_plugs
 from blockyard.runs.position import share_of_step
 from blockyard.tasks.single_values import naming_layers
 from blockyard.training.freezing import find_frozen
@@ -92,7 +91,7 @@ class Task(LightningModule):
         network: nn.Module,
         input_shape: tuple[int, ...],
         optimizer: OptimizerCallable,
-        block: Callable[[int, int], Block] | None = None,
+        block: BlockFactory | None = None,
         at: str | list[str] | None = None,
         plugs: list[Plug] | None = None,
         lr_scheduler: Literal["cosine", "poly"] | LRSchedulerCallable | None = None,
@@ -180,9 +179,7 @@ class Task(LightningModule):
         )
 
 
-def _plugs(
-    block: Callable[[int, int], Block] | None, at: str | list[str] | None, plugs: list[Plug] | None
-) -> list[Plug]:
+def _plugs(block: BlockFactory | None, at: str | list[str] | None, plugs: list[Plug] | None) -> list[Plug]:
     if (block is None) != (at is None):
         missing, given = ("at", "block") if at is None else ("block", "at")
         raise ValueError(f"{given} is given without {missing}; a plug needs both: block SpectralNonlocal, at stage2.1")

@@ -8,8 +8,22 @@ import sys
 from pathlib import Path
 
 import torch
-from torch import distributed
+from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
+
+from blockyard.blocks import list_wrappers
+from blockyard.plugging import Wrapped
+
+
+def around(kind):
+    """What makes a stage with a wrapper around it, of as many channels."""
+
+    def make(channels):
+        host = nn.Sequential(*(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(3)))
+        return Wrapped(host, kind(channels, host=host))
+
+    return make
+
 
 if __name__ == "__main__":
     spec = importlib.util.spec_from_file_location("test_blocks", Path(__file__).with_name("test_blocks.py"))
@@ -17,7 +31,8 @@ if __name__ == "__main__":
     spec.loader.exec_module(test_blocks)
     rank, meeting = int(sys.argv[1]), Path(sys.argv[2])
     distributed.init_process_group("gloo", init_method=meeting.as_uri(), rank=rank, world_size=2)
-    for name, make in test_blocks.VARIANTS.items():
+    stages = {kind.__name__: around(kind) for kind in list_wrappers()}
+    for name, make in (test_blocks.VARIANTS | stages).items():
         torch.manual_seed(0)
         block = make(32)
         if not any(True for _ in block.parameters()):

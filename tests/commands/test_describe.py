@@ -1,4 +1,4 @@
-"""What `describe` says of blocks that span frames; the rest is in tests/test_cli.py."""
+"""What `describe` says of blocks that span frames and of wrappers; the rest is in tests/test_cli.py."""
 
 from __future__ import annotations
 
@@ -27,3 +27,17 @@ def test_one_table_for_each_way_in(capsys: pytest.CaptureFixture[str]):
     assert main([*ARGUMENTS, "--model.at", '["per-frame stage3.0", "stage2.0", "stage3.0"]']) == 0
     titles = [line.strip() for line in capsys.readouterr().out.splitlines() if "a place" in line]
     assert titles == ["after a place, per-frame: Nonlocal", "after a place: Nonlocal"]
+
+
+def test_around_a_place_it_says_what_a_wrapper_costs_and_what_has_no_units(capsys: pytest.CaptureFixture[str]):
+    digits = ["describe", "--config", "image_classification/digits.yaml", "--model.block", "SelectiveDepth"]
+    assert main([*digits, "--model.at", "around stage3"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (total,) = (line for line in lines if line.startswith("with its plugs: "))
+    assert "+16,704 parameters, +16,384 MACs" in total  # 64·64 + 3·64·64, and the norm and the biases besides
+    (row,) = (line for line in lines if " layer3 " in line)
+    assert {"16,704", "16,384"} <= set(row.split())
+    (unit,) = (line for line in lines if " layer3.0 " in line)
+    assert "BasicBlock has none" in unit
+    assert main([*digits, "--model.at", "stage3"]) == 2
+    assert "cannot plug after layer3: SelectiveDepth goes around a module; use mode='around'" in capsys.readouterr().err

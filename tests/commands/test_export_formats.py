@@ -84,6 +84,21 @@ def test_every_block_exports_in_a_network_of_any_batch_and_size(kind):
         assert_same(program(x), portable(x))
 
 
+@pytest.mark.parametrize("name", ["torch", "onnx"])
+def test_wrappers_export_too(name):
+    torch.manual_seed(0)
+    network = PreResNet(CLASSES)
+    plug(network, blocks.ParallelSum, "stage2", mode="around", quiet=True)
+    plug(network, blocks.SelectiveDepth, "stage3", mode="around", quiet=True)
+    portable = Portable(awake(network), card()).eval()
+    content, report = export(portable, name)
+    assert "(batch, 3, height, width)" in report[0]
+    run = torch.export.load(io.BytesIO(content)).module() if name == "torch" else partial(onnx_run, content)
+    for shape in [(1, 3, 64, 48), (5, 3, 34, 50)]:
+        x = torch.rand(shape)
+        assert_same(run(x), portable(x))
+
+
 class Branching(nn.Module):
     """Looks at small maps otherwise, of which a graph keeps the branch that it was captured in."""
 

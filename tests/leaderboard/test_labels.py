@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blockyard.leaderboard.identity import canonical
-from blockyard.leaderboard.labels import LONGEST, backbone_label, differences
+from blockyard.leaderboard.labels import LONGEST, backbone_label, block_label, differences
 
 PRERESNET = {"class_path": "blockyard.backbones.PreResNet", "init_args": {"depth": 20}}
 TIMM = {
@@ -19,6 +19,20 @@ RESNET_D8 = {"type": "ResNet", "depth": 50, "strides": [1, 2, 1, 1]}
 def label(config, **arguments):
     config["model"]["init_args"] = arguments
     return backbone_label(canonical(config))
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        ("after", "ECA @ stage2, stage3"),
+        ("replace", "ECA replaces stage2, stage3"),
+        ("around", "ECA around stage2, stage3"),
+    ],
+)
+def test_a_plug_is_named_by_its_mode(config, mode, expected):
+    plug = {"block": {"class_path": "blockyard.blocks.ECA"}, "at": ["stage3", "stage2"], "mode": mode}
+    config["model"]["init_args"] = {"plugs": [plug]}
+    assert block_label(canonical(config)) == expected
 
 
 @pytest.mark.parametrize(

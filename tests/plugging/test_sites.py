@@ -101,7 +101,7 @@ class OnlyVideo(SpectralNonlocal):
         (functools.partial(SpectralNonlocal, wrong=1), "conv", "after", "unexpected keyword argument 'wrong'"),
         (SpectralNonlocal, "cnv", "after", "near: conv"),
         (SpectralNonlocal, [], "after", "at is empty"),
-        (SpectralNonlocal, "conv", "before", "mode must be 'after' or 'replace'"),
+        (SpectralNonlocal, "conv", "before", "mode must be 'after', 'replace', 'around', got 'before'"),
     ],
 )
 def test_refusals_are_one_line_and_leave_the_network_alone(block, at, mode, why):

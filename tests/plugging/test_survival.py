@@ -116,18 +116,58 @@ def test_a_host_whose_children_are_called_host_and_block():
     assert torch.equal(again[0].block.shift, target[0].block.shift)
 
 
-def test_stock_checkpoints_load_around_a_replaced_module():
+def test_what_a_stock_checkpoint_has_for_a_replaced_module_is_unexpected_and_all_else_loads():
     stock = PreResNet(10)
     network = plug(PreResNet(10), Shift, "layer*.1.conv2", mode="replace", quiet=True)
+    with pytest.raises(RuntimeError, match=r'Unexpected key\(s\).*"layer1.1.conv2.weight", "layer2.1.conv2.weight"'):
+        network.load_state_dict(stock.state_dict(), strict=True)
     plug(network, Shift, "layer1.1.conv2", quiet=True)
     shift = network.layer1[1].conv2.host.block.shift.clone()
-    network.load_state_dict(stock.state_dict(), strict=True)
+    result = network.load_state_dict(stock.state_dict(), strict=False)
+    assert [key.replace(".host", "") for key in result.unexpected_keys] == [
+        f"layer{i}.1.conv2.weight" for i in (1, 2, 3)
+    ]
+    assert result.missing_keys == []
     assert torch.equal(network.fc.weight, stock.fc.weight)
     assert torch.equal(network.layer1[1].conv2.host.block.shift, shift)
     again = plug(PreResNet(10), Shift, "layer*.1.conv2", mode="replace", seed=4, quiet=True)
     plug(again, Shift, "layer1.1.conv2", seed=5, quiet=True)
     again.load_state_dict(network.state_dict(), strict=True)
     assert torch.equal(again.layer1[1].conv2.host.block.shift, shift)
+
+
+class Stage(nn.Module):
+    """A whole stage of its own, with weights under names that stock stages have too."""
+
+    def __init__(self, channels: int, spatial_dims: int, host: nn.Sequential) -> None:
+        super().__init__()
+        self.block = nn.Conv2d(channels, host[0].conv1.out_channels, 3, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.block(x)
+
+
+def test_a_replaced_stage_is_never_taken_for_loaded():
+    stock = PreResNet(10)
+    network = plug(PreResNet(10), Stage, "layer3", mode="replace", quiet=True)
+    lost = [key for key in stock.state_dict() if key.startswith("layer3.")]
+    result = network.load_state_dict(stock.state_dict(), strict=False)
+    assert result.unexpected_keys == lost
+    assert result.missing_keys == []
+    with pytest.raises(RuntimeError, match="Unexpected key"):
+        network.load_state_dict(stock.state_dict())
+    odd = {key.replace("layer3.0.", "layer3.block."): value for key, value in stock.state_dict().items()}
+    result = network.load_state_dict(odd, strict=False)  # a stage whose child has the name that the block has here
+    assert {key.replace("block.", "0.") for key in result.unexpected_keys} == set(lost)
+    assert result.missing_keys == ["layer3.block.block.weight", "layer3.block.block.bias"]
+
+
+def test_stock_checkpoints_load_where_what_was_replaced_held_nothing():
+    stock, network = PreResNet(10), plug(PreResNet(10), Shift, "layer1.1.relu2", mode="replace", quiet=True)
+    shift = network.layer1[1].relu2.block.shift.clone()
+    network.load_state_dict(stock.state_dict(), strict=True)
+    assert torch.equal(network.layer1[1].relu2.block.shift, shift)
+    assert torch.equal(network.layer1[1].conv2.weight, stock.layer1[1].conv2.weight)
 
 
 def copied(network: nn.Module) -> nn.Module:

@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim import SGD, AdamW
 
 from blockyard.backbones import PreResNet, TimmBackbone
-from blockyard.blocks import ECA, MixStyle, SpectralNonlocal
+from blockyard.blocks import ECA, MixStyle, SelectiveDepth, SpectralNonlocal
 from blockyard.datamodules import Digits
 from blockyard.plugging import Plug
 from blockyard.tasks import ImageClassification
@@ -176,6 +176,18 @@ class TestNames:
         modes = {type(m).__name__: m.training for m in module.network.modules()}
         assert modes["ECA"]
         assert modes["MixStyle"]
+
+    def test_a_wrapper_trains_around_a_frozen_stage(self):
+        network = partial(PreResNet, depth=20)
+        plugs = [Plug(SelectiveDepth, "layer3", "around"), Plug(ECA, "layer3.1")]
+        module = task(["layer3"], network, plugs=plugs)
+        kept = {name for name in trained(module) if name.startswith("layer3")}
+        assert {name.split("block.")[0] for name in kept} == {"layer3.", "layer3.host.1."}
+        modes = {name: m.training for name, m in module.network.named_modules() if name.startswith("layer3.")}
+        assert all(modes[name] == ("block" in name) for name in modes if name != "layer3.host")
+        assert trained(task(["layer3.block"], network, plugs=plugs)).isdisjoint(
+            name for name, _ in module.network.named_parameters() if name.startswith("layer3.block.")
+        )
 
     def test_two_blocks_at_one_place(self):
         module = task(["layer2"], plugs=[Plug(ECA, "layer2.0"), Plug(SpectralNonlocal, "layer2.0")])
