@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from blockyard.backbones import PyTorchVideoBackbone, TimmBackbone
-from blockyard.backbones.adapters.weights import load_weights
+from blockyard.backbones.weights import Parts, load_weights
 
 State = dict[str, Tensor]
 
@@ -112,4 +112,4 @@ def test_no_code_in_a_file_runs(video: State, tmp_path: Path, capsys: pytest.Cap
 def test_a_file_without_tensors_by_name(tmp_path: Path):
     torch.save({"epoch": 3, "optimizer": {}}, tmp_path / "weights.pth")
     with pytest.raises(ValueError, match="it holds epoch, optimizer, not tensors by name"):
-        load_weights(nn.Linear(2, 2), tmp_path / "weights.pth", in_channels=3)
+        load_weights(nn.Linear(2, 2), tmp_path / "weights.pth", Parts(in_channels=3))
