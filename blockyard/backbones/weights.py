@@ -137,8 +137,12 @@ def _adapt(state: State, own: State, key: str, in_channels: int) -> None:
     """Give a convolution's kernel ``(O, I, *K)`` in the file the network's I; 3-D kernels as tall 2-D ones."""
     if key not in state or key not in own or state[key].shape[1] == own[key].shape[1] or state[key].dim() < 4:
         return
-    kernel = state[key].flatten(2, -2)
-    state[key] = adapt_input_conv(in_channels, kernel).unflatten(2, state[key].shape[2:-1])
+    kernel, theirs = state[key].flatten(2, -2), state[key].shape[1]
+    if theirs != 3 and own[key].shape[1] == in_channels:  # timm's rule, which begins with colours, for any channels
+        kernel = kernel.repeat(1, -(-in_channels // theirs), 1, 1)[:, :in_channels] * (theirs / in_channels)
+    else:
+        kernel = adapt_input_conv(in_channels, kernel)
+    state[key] = kernel.unflatten(2, state[key].shape[2:-1])
 
 
 def _leave_out_classifiers(state: State, own: State, classifiers: Sequence[str]) -> tuple[list[str], set[str]]:
