@@ -55,7 +55,8 @@ class Parts:
 def load_weights(network: nn.Module, path: str | Path, parts: Parts, strict: bool = True) -> Layout:
     """Load a file of weights: of the stock network, or of a training of any task whose network holds the same parts.
 
-    The keys are found wherever they lie in the file, such as below ``network.backbone.``. A first convolution of
+    The keys are found wherever they lie in the file, such as below ``network.backbone.``, and torchvision's are taken
+    for those of timm where both have the network, whatever they are called. A first convolution of
     another number of channels is adapted (summed, or repeated and scaled). One line says what is left out, such as a
     classifier of other classes, blocks, or heads of another task, and what starts anew, such as a classifier that the
     file does not have.
@@ -73,7 +74,8 @@ def load_weights(network: nn.Module, path: str | Path, parts: Parts, strict: boo
         ValueError: If the file cannot be read as weights, or does not match, or not at all.
     """
     path = Path(path)
-    found = find_layout(_read(path), network, parts.stock)
+    free = (*parts.first_convolutions, *parts.classifiers)
+    found = find_layout(_read(path), network, parts.stock, free)
     state, own = found.state, found.target.state_dict()
     for name in parts.first_convolutions:
         _adapt(state, own, f"{name}.weight".removeprefix(found.inside), parts.in_channels)

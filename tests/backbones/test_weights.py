@@ -213,6 +213,28 @@ def test_torchvision_s_resnet(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize(("theirs", "ours"), [("mobilenet_v2", "mobilenetv2_100"), ("mnasnet0_5", "mnasnet_050")])
+def test_torchvision_s_other_names(theirs: str, ours: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    from torchvision.models import get_model
+
+    stock = get_model(theirs, num_classes=7).eval()
+    for module in stock.modules():
+        if isinstance(module, nn.BatchNorm2d):  # statistics as if trained: exchanged ones would show
+            nn.init.normal_(module.running_mean, std=0.1)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.1)
+    torch.save(stock.state_dict(), tmp_path / "weights.pth")
+    x = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        network = TimmBackbone(7, name=ours, weights=tmp_path / "weights.pth").eval()
+        torch.testing.assert_close(network(x), stock(x), rtol=1e-4, atol=1e-5)  # float32 through fifty layers
+    assert capsys.readouterr().out == ""
+    TimmBackbone(5, 1, ours, weights=tmp_path / "weights.pth")
+    assert capsys.readouterr().out.startswith("weights.pth: classifier of 7 classes left out, the one of 5")
+    with pytest.raises(ValueError, match="holds other weights"):
+        TimmBackbone(7, name="resnet10t", weights=tmp_path / "weights.pth")
+
+
 def test_frames_take_the_weights_of_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     trained = TimmBackbone(5, name="resnet10t")
     path = lightning("network.", trained.state_dict(), tmp_path / "last.ckpt")
