@@ -153,11 +153,15 @@ def _leave_out_classifiers(state: State, own: State, classifiers: Sequence[str])
     dropped = [key for key in keys if key not in own or state[key].shape != own[key].shape]
     if not dropped:
         return [], set()
-    said = f"classifier of {state[dropped[0]].shape[0]} classes left out"
-    anew = [key for key in dropped if key in own]
+    theirs, ours = state[dropped[0]], own.get(dropped[0])
+    said = f"classifier of {len(theirs)} classes left out"
+    if ours is not None and len(ours) != len(theirs):
+        said += f", the one of {len(ours)} classes starts anew"
+    elif ours is not None:  # behind another pooling, say
+        said = f"classifier {_show(theirs)} left out, the one of {_show(ours)} starts anew"
     for key in dropped:
         del state[key]
-    return [f"{said}, the one of {own[anew[0]].shape[0]} classes starts anew" if anew else said], set(anew)
+    return [said], {key for key in dropped if key in own}
 
 
 def _without_mistake(missing: list[str], found: Layout, parts: Parts) -> list[str]:
