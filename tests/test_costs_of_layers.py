@@ -271,7 +271,7 @@ def parts():
 
 
 def segmentor(head):
-    return make_segmentor(TimmFeatures(3, "resnet10t"), head, [], 5)
+    return make_segmentor(TimmFeatures(0, 3, "resnet10t"), head, [], 5)
 
 
 PARTS = {name: (make, shape) for name, make, shape in parts()}

@@ -4,8 +4,8 @@ from blockyard.backbones.adapters.mmseg_backbone import MMSegBackbone
 from blockyard.backbones.adapters.pytorchvideo_backbone import PyTorchVideoBackbone
 from blockyard.backbones.adapters.timm_backbone import TimmBackbone
 from blockyard.backbones.adapters.timm_features import TimmFeatures
+from blockyard.backbones.backbone_features import BackboneFeatures
 from blockyard.backbones.base import Backbone, Stage
-from blockyard.backbones.headless import BackboneFeatures
 from blockyard.backbones.inputs.framewise import Framewise
 from blockyard.backbones.inputs.front_ended import FrontEnded
 from blockyard.backbones.inputs.log_mel import LogMel

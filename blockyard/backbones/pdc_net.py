@@ -7,6 +7,7 @@ Networks, ECCV 2022.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from torch import Tensor, nn
 
@@ -41,24 +42,29 @@ class PDCNet(Backbone):
     activations and with fixed norms it is a polynomial, whose degree every unit with a branch doubles.
 
     Args:
-        num_classes: Number of classes K.
+        num_classes: Number of classes K, or 0 for the trunk alone.
         in_channels: Channels of the input.
         widths: Channels of each stage; the second and all later stages halve the resolution.
         units: Units of each stage.
         spatial_dims: Rank of S: 1 for sequences, 2 for images, 3 for video, where the stages stride time too.
+        weights: Weights from a file: a checkpoint of a training of any task with this network in it, or a state dict
+            of it. One line says what is left out, such as a classifier of other classes, and what starts anew.
+        strict: Whether what does not match in the file is a mistake; if not, it is printed and starts anew.
 
     Raises:
-        ValueError: If there is no such rank, a width or a number of units is not positive, or there is not one of each
-            for every stage.
+        ValueError: If there is no such rank, a width or a number of units is not positive, there is not one of each
+            for every stage, or the weights are not the network's.
     """
 
     def __init__(
         self,
-        num_classes: int,
+        num_classes: int = 0,
         in_channels: int = 3,
         widths: Sequence[int] = (64, 128, 192, 256),
         units: Sequence[int] = (2, 2, 2, 1),
         spatial_dims: int = 2,
+        weights: str | Path | None = None,
+        strict: bool = True,
     ) -> None:
         super().__init__(num_classes, in_channels)
         if spatial_dims not in CONV:
@@ -75,17 +81,9 @@ class PDCNet(Backbone):
             first = Unit(before, width, 1 if k == 0 else 2, spatial_dims)
             others = [Unit(width, width, 1, spatial_dims) for _ in range(count - 1)]
             self.add_module(f"layer{k + 1}", nn.Sequential(first, *others))
-        self.fc = nn.Linear(widths[-1], num_classes)
         self.stages = tuple(Stage(f"layer{k + 1}", width, 2**k) for k, width in enumerate(widths))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Classify ``(B, in_channels, *S)``; logits ``(B, num_classes)``."""
-        return self.map_and_logits(x)[1]
-
-    def map_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The map of the last stage, ``(B, C, *S')``, and the logits ``(B, num_classes)`` from its mean."""
-        last = self.features(x)[-1]
-        return last, self.fc(last.flatten(2).mean(2))
+        self.make_head(widths[-1])
+        self.load_weights(weights, strict)
 
     def features(self, x: Tensor) -> list[Tensor]:
         """The maps of the stages, ``(B, stage.channels, *S / stage.stride)`` each."""

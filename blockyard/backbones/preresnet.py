@@ -8,6 +8,7 @@ dropout before the classifier.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -89,7 +90,7 @@ class PreResNet(Backbone):
     bottlenecks) at strides 1, 2 and 4 (powers of ``stage_stride``), times ``stem_stride`` in space; any input size.
 
     Args:
-        num_classes: Number of classes K.
+        num_classes: Number of classes K, or 0 for the trunk alone.
         in_channels: Channels of the input.
         depth: 8, 20 or 56.
         dropout: Probability of dropout before the classifier.
@@ -99,18 +100,23 @@ class PreResNet(Backbone):
             al., Very deep convolutional neural networks for raw waveforms, ICASSP 2017: 10 ms, stride 4).
         stage_stride: Stride of the second and the third stage; None takes 2.
         pooling: In place of the mean over positions; called with the channels of the last map.
+        weights: Weights from a file: a checkpoint of a training of any task with this network in it, or a state dict
+            of it. One line says what is left out, such as a classifier of other classes, and what starts anew.
+        strict: Whether what does not match in the file is a mistake; if not, it is printed and starts anew.
 
     Raises:
-        ValueError: If there is no such depth or rank, or a stride or the kernel does not exist.
+        ValueError: If there is no such depth or rank, a stride or the kernel does not exist, or the weights are not the
+            network's.
     """
 
+    head_parts = ("bn1", "relu1", "conv2", "bn2", "relu2", *Backbone.head_parts)
     without_effect: ClassVar[tuple[str, ...]] = ("layer*.0.shortcut.1.bias",)
     """As of a :class:`blockyard.blocks.Block`: batch norms stand before all that reads the sum it goes into. Where a
     block is plugged in or a stage's map is used, it has an effect."""
 
     def __init__(
         self,
-        num_classes: int,
+        num_classes: int = 0,
         in_channels: int = 3,
         depth: int = 20,
         dropout: float = 0.5,
@@ -119,6 +125,8 @@ class PreResNet(Backbone):
         stem_kernel: int | None = None,
         stage_stride: int | None = None,
         pooling: Callable[[int], Pooling] | None = None,
+        weights: str | Path | None = None,
+        strict: bool = True,
     ) -> None:
         super().__init__(num_classes, in_channels)
         for name, value, allowed in (("depth", depth, _DEPTHS), ("spatial_dims", spatial_dims, CONV)):
@@ -145,21 +153,14 @@ class PreResNet(Backbone):
         self.conv2 = conv(channels, channels, 1, bias=False)
         self.bn2 = norm(channels)
         self.relu2 = nn.ReLU()
-        self.dropout = nn.Dropout(dropout)
-        self.pooling = None if pooling is None else pooling(channels)
-        self.fc = nn.Linear(channels if self.pooling is None else self.pooling.out_features, num_classes)
         self.stages = tuple(Stage(f"layer{i + 1}", 16 * 2**i * unit.expansion, stem_stride * step**i) for i in range(3))
+        self.make_head(channels, pooling, dropout)
+        self.load_weights(weights, strict)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Classify ``(B, in_channels, *S)``; logits ``(B, num_classes)``."""
-        return self.map_and_logits(x)[1]
-
-    def map_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The map behind the last 1×1 convolution, ``(B, C, *S')``, and the logits ``(B, num_classes)`` from it."""
+    def last_map(self, x: Tensor) -> Tensor:
+        """The map behind the last 1×1 convolution, ``(B, C, *S')``."""
         x = self.relu1(self.bn1(self.features(x)[-1]))
-        x = self.relu2(self.bn2(self.conv2(x)))
-        pooled = x.flatten(2).mean(2) if self.pooling is None else self.pooling(x)
-        return x, self.fc(self.dropout(pooled))
+        return self.relu2(self.bn2(self.conv2(x)))
 
     def features(self, x: Tensor) -> list[Tensor]:
         """The maps of the three stages, ``(B, stage.channels, *S / stage.stride)`` each."""

@@ -21,6 +21,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 import blockyard.samples.modules
 import blockyard.tasks
+from blockyard.backbones.weights import weights_follow
 from blockyard.composing.claim import held
 from blockyard.composing.composition import TRUSTING, Composed, contradiction, read_vocabulary
 from blockyard.composing.evaluating import evaluated, evaluation_options, tested_on
@@ -139,9 +140,10 @@ class SuiteCLI(LightningCLI):
         self._place = resolved if own else self.run_config
 
     def instantiate_classes(self) -> None:
-        """Look at the trainer's options first: that takes no data."""
+        """Look at the trainer's options first: that takes no data. A checkpoint's weights follow those of a file."""
         fit_to_machine(self._get(self.config, "trainer"), self.trains)
-        super().instantiate_classes()
+        with weights_follow() if self.composed.saved else nullcontext():
+            super().instantiate_classes()
 
     def _settle_classes(self) -> None:
         """Give the data the names that the checkpoint has, or compare the two.

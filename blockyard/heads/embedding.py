@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from blockyard.backbones import Backbone
-from blockyard.backbones.headless import behead
 from blockyard.backbones.inputs.temporal import Attention
+from blockyard.backbones.unused import keep_only
 
 Temporal = Literal["mean", "attention", "rnn"]
 
@@ -41,7 +41,7 @@ class Embedding(nn.Module):
     classifier no bias, so that identities are told apart by directions from the origin.
 
     Args:
-        backbone: Gives its maps by ``features``; its classifier is taken away.
+        backbone: Its head, if it has one, is taken away.
         num_classes: Training identities K.
         input_shape: ``(C, H, W)`` of pictures or ``(C, T, H, W)`` of clips.
         temporal: How the frames of a clip become one vector: their mean, a learned weighted mean, or an LSTM.
@@ -58,8 +58,9 @@ class Embedding(nn.Module):
             raise ValueError(f"{type(backbone).__name__} has no stages, so there is no map to make an embedding of")
         if temporal != "mean" and len(input_shape) == 3:
             raise ValueError(f"temporal={temporal} is for clips; the data are pictures {input_shape}")
-        behead(backbone, torch.zeros(1, *input_shape))
-        self.backbone = backbone
+        self.backbone = backbone.trunk()
+        # what only other maps pass, as in networks of several branches, goes too
+        keep_only(backbone, lambda: backbone.features(torch.zeros(1, *input_shape))[-1])
         self.stock_path = f"backbone.{backbone.stock_path}".rstrip(".")
         self.closed: dict[str, str] = getattr(backbone, "closed", {})
         self.features = backbone.stages[-1].channels

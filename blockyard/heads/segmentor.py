@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
 
-from blockyard.backbones import Stage
+from blockyard.backbones import Backbone, Stage
 from blockyard.heads.decode_head import make_head
-
-Read = Callable[[nn.Module, Tensor], list[Tensor]]
-"""How a stock network's maps are read: ``(network, (B, C, H, W)) -> [(B, C_i, H_i, W_i), …]``."""
 
 
 class Segmentor(nn.Module):
     """Backbone, decode head and auxiliary heads, with mmsegmentation's parameters: its checkpoints load.
 
-    An adapter, such as ``TimmFeatures``, gives up its stock network, which becomes ``backbone``: places are called
+    An adapter, such as ``TimmBackbone``, gives up its stock network, which becomes ``backbone``: places are called
     ``backbone.layer3.4``, and ``stage3.-2`` works.
 
     Args:
-        backbone: An adapter, or a module that gives a list of maps and has ``stages``.
+        backbone: A trunk.
         decode_head: What predicts.
         auxiliary_heads: What is trained along and never asked.
         num_classes: Number of classes K.
@@ -32,7 +29,7 @@ class Segmentor(nn.Module):
 
     def __init__(
         self,
-        backbone: nn.Module,
+        backbone: Backbone,
         decode_head: nn.Module,
         auxiliary_heads: Sequence[nn.Module],
         num_classes: int,
@@ -40,8 +37,7 @@ class Segmentor(nn.Module):
         neck: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        inside: str = getattr(backbone, "stock_path", "")
-        self.backbone = backbone.get_submodule(inside)
+        self.backbone = backbone.get_submodule(backbone.stock_path)
         self.neck = neck
         self.decode_head = decode_head
         self.auxiliary_heads = nn.ModuleList(auxiliary_heads)
@@ -49,11 +45,12 @@ class Segmentor(nn.Module):
         self.test_cfg = dict(test_cfg or {"mode": "whole"})
         self.stages = _below_backbone(stages_of(backbone))
         self.register_load_state_dict_pre_hook(_adopt_stock_names)
-        self._read: Read = getattr(backbone, "read") if inside else _call  # noqa: B009  not nn.Module's attribute
+        # of an adapter, only what it adapts is a part of this network; how its maps are read, the adapter knows
+        self.read, self.load_blocks = backbone.features, backbone.load_blocks
 
     def maps(self, x: Tensor) -> list[Tensor]:
         """What the heads see of ``(B, C, H, W)``."""
-        maps = self._read(self.backbone, x)
+        maps = self.read(x)
         return maps if self.neck is None else list(self.neck(maps))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -92,12 +89,12 @@ class Segmentor(nn.Module):
 
 
 def make_segmentor(
-    backbone: nn.Module, decode_head: dict[str, Any], auxiliary_heads: Sequence[dict[str, Any]], num_classes: int
+    backbone: Backbone, decode_head: dict[str, Any], auxiliary_heads: Sequence[dict[str, Any]], num_classes: int
 ) -> Segmentor:
     """Put mmsegmentation's heads, or ours, on a backbone.
 
     Args:
-        backbone: ``TimmFeatures``, ``MMSegBackbone``, or a module that gives a list of maps and has ``stages``.
+        backbone: A trunk.
         decode_head: Config of the head, a mapping with ``type``; see :func:`blockyard.heads.decode_head.make_head`
             for what is filled in.
         auxiliary_heads: Configs of auxiliary heads.
@@ -112,7 +109,7 @@ def make_segmentor(
     return Segmentor(backbone, head, others, num_classes)
 
 
-def stages_of(backbone: nn.Module) -> tuple[Stage, ...]:
+def stages_of(backbone: Backbone) -> tuple[Stage, ...]:
     """The stages that a backbone declares.
 
     Raises:
@@ -140,10 +137,6 @@ def _adopt_stock_names(_: nn.Module, state: dict[str, Any], prefix: str, *__: An
         rest = key[len(stock) :]
         numbered = rest if rest.split(".")[0].isdigit() else f"0.{rest}"
         state[f"{prefix}auxiliary_heads.{numbered}"] = state.pop(key)
-
-
-def _call(backbone: nn.Module, x: Tensor) -> list[Tensor]:
-    return list(backbone(x))
 
 
 def _samples(target: Tensor) -> list[Any]:

@@ -11,7 +11,7 @@ from torch import nn
 from blockyard.backbones import MMSegBackbone
 from blockyard.backbones.adapters.mmseg_config import build, plain, registry, without_weights
 from blockyard.backbones.adapters.mmseg_slots import check
-from blockyard.backbones.adapters.weights import first_line
+from blockyard.backbones.weights import first_line
 from blockyard.heads.decode_head import make_head, register_own_heads
 from blockyard.heads.neck import neck_stages
 from blockyard.heads.segmentor import Segmentor
@@ -61,7 +61,7 @@ def stock_segmentor(
     if classes is None:
         raise ValueError(f"{path.stem} does not say num_classes")
     options = model["backbone"]
-    backbone = MMSegBackbone(options.get("in_channels", 3), options, weights)
+    backbone = MMSegBackbone(0, options.get("in_channels", 3), options, weights)
     neck: nn.Module | None = None
     stages = backbone.stages
     if model.get("neck"):

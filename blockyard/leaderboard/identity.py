@@ -75,7 +75,13 @@ IGNORED_CALLBACKS = (
 LIGHTNING = ("lightning.pytorch.callbacks.", "pytorch_lightning.callbacks.")
 """Where Lightning keeps its callbacks. A class of the same name that lies anywhere else may do anything."""
 
-ADDED: dict[str, dict[str, Any]] = {}
+ADDED: dict[str, dict[str, Any]] = {
+    "BackboneFeatures": {"num_classes": 0},
+    "MMSegBackbone": {"num_classes": 0},
+    "PDCNet": {"strict": True},
+    "PreResNet": {"strict": True},
+    "TimmFeatures": {"num_classes": 0},
+}
 """Options that a class has gained since records of it exist, each with the value that leaves it as it was before.
 
 ``{"Adam": {"decoupled_weight_decay": False}}`` leaves that option out of an identity where it has that value: runs from

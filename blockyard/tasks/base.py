@@ -108,6 +108,9 @@ class Task(LightningModule):
         self.plugs = _plugs(block, at, plugs)
         self.network = network
         apply_plugs(network, self.plugs, example=torch.zeros(1, *input_shape))
+        for module in network.modules():
+            if callable(load := getattr(module, "load_blocks", None)):
+                load()
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
         self.lr_interval = lr_interval

@@ -73,13 +73,10 @@ def test_a_network_whose_head_takes_two_maps_has_no_last_map():
         network.map_and_logits(torch.randn(1, 3, 32, 64, 64))
 
 
-def test_a_backbone_that_does_not_tell_says_so():
+def test_a_backbone_without_a_head_says_so():
     class Silent(Backbone):
-        def forward(self, x: Tensor) -> Tensor:
-            return x
-
         def features(self, x: Tensor) -> list[Tensor]:
             return [x]
 
-    with pytest.raises(ValueError, match="Silent has no map_and_logits"):
-        Silent(5).map_and_logits(torch.randn(1, 3, 8, 8))
+    with pytest.raises(ValueError, match="Silent has no head that classifies its last map"):
+        Silent(5)(torch.randn(1, 3, 8, 8))

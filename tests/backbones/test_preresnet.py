@@ -63,7 +63,7 @@ def test_every_parameter_learns(depth: int, assert_learns):
     ("arguments", "why"),
     [
         ({"num_classes": 10, "depth": 110}, "depth must be one of 8, 20, 56, got 110"),
-        ({"num_classes": 0}, "num_classes must be at least 1"),
+        ({"num_classes": -1}, "num_classes must be at least 0"),
         ({"num_classes": 10, "in_channels": 0}, "in_channels must be at least 1"),
         ({"num_classes": 10, "stem_stride": 0}, "stem_stride must be at least 1, got 0"),
         ({"num_classes": 10, "stage_stride": 0}, "stage_stride must be at least 1, got 0"),

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from blockyard import plug
-from blockyard.backbones import MMSegBackbone, Stage, TimmFeatures
+from blockyard.backbones import Backbone, MMSegBackbone, Stage, TimmFeatures
 from blockyard.blocks import SpectralNonlocal
 from blockyard.heads import Segmentor, make_segmentor
 
@@ -86,7 +86,7 @@ def test_places_are_called_alike_on_every_backbone(backbone: Any):
     assert blocks == ["backbone.layer3.0.block", "backbone.layer4.0.block"]
 
 
-class Shared(nn.Module):
+class Shared(Backbone):
     """Two maps, for which a backbone may have no module, or the same one."""
 
     def __init__(self, *paths: str) -> None:
@@ -95,13 +95,13 @@ class Shared(nn.Module):
         self.conv = nn.Conv2d(3, 8, 3, 2, 1)
         self.stages = tuple(Stage(path, 8, 2 * i + 2) for i, path in enumerate(paths))
 
-    def forward(self, x: Tensor) -> list[Tensor]:
+    def features(self, x: Tensor) -> list[Tensor]:
         x = self.relu(self.conv(x))
         return [x, self.relu(x[..., ::2, ::2])]
 
 
 @pytest.mark.parametrize(("paths", "stages"), [(("relu", "relu"), 0), (("conv", ""), 0), (("conv", "relu"), 2)])
-def test_any_module_with_maps_is_a_backbone_and_only_distinct_modules_are_stages(paths: tuple[str, str], stages: int):
+def test_any_maps_will_do_and_only_distinct_modules_are_stages(paths: tuple[str, str], stages: int):
     segmentor = make_segmentor(Shared(*paths), {"type": "UPerHead"}, [], 3)
     assert len(segmentor.stages) == stages
     assert segmentor.eval()(torch.randn(1, 3, 16, 16)).shape == (1, 3, 16, 16)

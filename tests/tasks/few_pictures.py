@@ -16,7 +16,7 @@ from lightning.pytorch import Trainer
 from torch import Tensor, nn
 from torch.optim import SGD
 
-from blockyard.backbones import Stage
+from blockyard.backbones import Backbone, Stage
 from blockyard.datamodules import DataModule
 from blockyard.datamodules.segmentation.masked_pictures import Crops, WholePictures
 from blockyard.tasks.segmentation.cases import SegmentationCases
@@ -69,17 +69,17 @@ class FewPictures(DataModule):
         return image.astype(np.uint8), np.full_like(mask, 255) if index == UNLABELLED else mask
 
 
-class TinyMaps(nn.Module):
+class TinyMaps(Backbone):
     """Two stages. In double precision, a picture's labels are the same whatever the size of the batch."""
 
     stages = (Stage("first", 8, 2), Stage("second", 16, 4))
 
-    def __init__(self, in_channels: int = 3) -> None:
-        super().__init__()
+    def __init__(self, num_classes: int = 0, in_channels: int = 3) -> None:
+        super().__init__(num_classes, in_channels)
         self.first = nn.Conv2d(in_channels, 8, 3, 2, 1)
         self.second = nn.Conv2d(8, 16, 3, 2, 1)
 
-    def forward(self, x: Tensor) -> list[Tensor]:
+    def features(self, x: Tensor) -> list[Tensor]:
         first = self.first(x.to(self.first.weight)).relu()
         return [first, self.second(first).relu()]
 

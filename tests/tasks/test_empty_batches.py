@@ -57,7 +57,11 @@ NETWORKS = {
     },
     "Embedding of pictures": (lambda: Embedding(SMALL(5), 5, PICTURE), PICTURE, 64),
     **{
-        head["type"]: (partial(make_segmentor, BackboneFeatures(3, SMALL), {"channels": 8, **head}, [], 5), PICTURE, 5)
+        head["type"]: (
+            partial(make_segmentor, BackboneFeatures(0, 3, SMALL), {"channels": 8, **head}, [], 5),
+            PICTURE,
+            5,
+        )
         for head in (
             {"type": "AsymmetricNonlocalHead"},
             {"type": "BlockHead", "block": "CompactNonlocal", "channels": 16},

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from blockyard.backbones.adapters.mmseg_config import build, plain
-from blockyard.backbones.adapters.weights import load_weights
-from blockyard.backbones.base import Stage
+from blockyard.backbones.base import Backbone, Stage
 from blockyard.plugging import undisturbed
 
 RESNET50_D8: Mapping[str, Any] = {
@@ -31,16 +30,18 @@ _SIDE = 64
 _SEGMENTOR = "backbone."
 
 
-class MMSegBackbone(nn.Module):
+class MMSegBackbone(Backbone):
     """A backbone of mmsegmentation as a pyramid of feature maps.
 
     Nothing is ever downloaded, or read but ``weights``: a config with ``pretrained``, or an ``init_cfg`` of type
     Pretrained, is refused. Synchronised norms become plain ones, as Lightning's ``sync_batchnorm`` converts.
 
     Args:
+        num_classes: 0: mmsegmentation's backbones have no head.
         in_channels: Channels of the images.
         config: The backbone's config, a mapping with ``type``; ``RESNET50_D8`` if None.
-        weights: Weights from a file in the backbone's own layout, or in that of a whole segmentor.
+        weights: Weights from a file: in the backbone's own layout, in that of a whole segmentor, or a checkpoint of a
+            training with this backbone in it.
         strict: Whether what does not match in the file of weights is a mistake; if not, it is printed.
 
     Raises:
@@ -49,40 +50,36 @@ class MMSegBackbone(nn.Module):
     """
 
     stock_path = "net"
+    first_convolutions = ()
+    classifiers = ()
 
     def __init__(
         self,
+        num_classes: int = 0,
         in_channels: int = 3,
         config: dict[str, Any] | None = None,
         weights: str | Path | None = None,
         strict: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(num_classes, in_channels)
+        if num_classes:
+            raise ValueError(
+                f"MMSegBackbone has no head for {num_classes} classes; it gives maps to heads that are put on"
+            )
         options = plain(RESNET50_D8 if config is None else config)
         if in_channels != 3 or "in_channels" in options:  # some take three channels only, and have no such option
             options.setdefault("in_channels", in_channels)
         given = options.get("in_channels", in_channels)
         if given != in_channels:
             raise ValueError(f"MMSegBackbone: the config is for {given} channels, the images have {in_channels}")
-        self.in_channels = in_channels
         self.net = build(options, "backbone")
         self.net.register_load_state_dict_pre_hook(_keep_backbone)
         self.stages = _stages(self.net, in_channels)
-        if weights is not None:
-            try:
-                load_weights(self.net, weights, in_channels=in_channels, strict=strict)
-            except RuntimeError as error:  # shapes inside a segmentor's checkpoint
-                line = " ".join(str(error).split())
-                raise ValueError(f"{weights} holds other weights than the backbone's: {line}") from error
+        self.load_weights(weights, strict)
 
-    def forward(self, x: Tensor) -> list[Tensor]:
+    def features(self, x: Tensor) -> list[Tensor]:
         """The maps of ``(B, in_channels, H, W)``, ``(B, stage.channels, H', W')`` each, plugs included."""
-        return self.read(self.net, x)
-
-    @staticmethod
-    def read(net: nn.Module, x: Tensor) -> list[Tensor]:
-        """The maps that a backbone of mmsegmentation gives for ``(B, in_channels, H, W)``."""
-        return list(net(x))
+        return list(self.net(x))
 
 
 def _keep_backbone(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from torch import nn
 
 from blockyard.backbones.adapters.mmseg_slots import check, known
-from blockyard.backbones.adapters.weights import first_line
+from blockyard.backbones.weights import first_line
 from blockyard.mistakes import nearest
 
 Kind = Literal["backbone", "neck", "decode_head"]

@@ -10,7 +10,6 @@ import torch
 from pytorchvideo.models import hub
 from torch import Tensor, nn
 
-from blockyard.backbones.adapters.weights import load_weights
 from blockyard.backbones.base import Backbone, Stage
 from blockyard.mistakes import nearest
 
@@ -46,12 +45,13 @@ class PyTorchVideoBackbone(Backbone):
     map, and their blocks take no plugs (``closed`` says why); MViT takes the one clip size that it was built for.
 
     Args:
-        num_classes: Number of classes K.
+        num_classes: Number of classes K, or 0 for the trunk alone.
         in_channels: Channels of the clips.
         name: One of ``NAMES``, pytorchvideo's own.
-        weights: Weights from a file, ``.safetensors`` or pytorchvideo's ``.pyth``. A classifier of other classes is
-            left out, said in one line, and starts anew. Nothing is ever downloaded.
-        strict: Whether anything else in the file of weights that does not match is a mistake; if not, it is printed.
+        weights: Weights from a file: ``.safetensors``, pytorchvideo's ``.pyth``, or a checkpoint of a training with
+            this network in it. One line says what is left out, such as a classifier of other classes, and what starts
+            anew. Nothing is ever downloaded.
+        strict: Whether anything else in the file that does not match is a mistake; if not, it is printed.
         clip_size: Frames, height and width that MViT is built for; its own, such as 16×224×224, if None.
 
     Raises:
@@ -63,7 +63,7 @@ class PyTorchVideoBackbone(Backbone):
 
     def __init__(
         self,
-        num_classes: int,
+        num_classes: int = 0,
         in_channels: int = 3,
         name: str = "slow_r50",
         weights: str | Path | None = None,
@@ -78,17 +78,8 @@ class PyTorchVideoBackbone(Backbone):
         self.name = name
         self._clip_size = clip_size or _CLIP_SIZES.get(name)
         self._two_pathways = name.startswith("slowfast")
-        self.net = _create(name, num_classes, in_channels, self._clip_size)
+        self.net = _create(name, max(num_classes, 1), in_channels, self._clip_size)
         _mend(self.net)
-        if weights is not None:
-            load_weights(
-                self.net,
-                weights,
-                in_channels=in_channels,
-                first_convolutions=_first_convolutions(self.net),
-                classifiers=[path for path, _ in self.net.named_modules() if path.endswith("proj")][-1:],
-                strict=strict,
-            )
         self.closed = {"blocks": f"{name} {why}"} if (why := self._not_one_map) else {}
         pools = [block.kernel_size for block in self._blocks if isinstance(block, nn.MaxPool3d)]
         self._fewest_frames = max([1, *(kernel[0] for kernel in pools if isinstance(kernel, tuple))])
@@ -97,6 +88,12 @@ class PyTorchVideoBackbone(Backbone):
         self.stages = tuple(
             Stage(f"blocks.{i}", _channels(block), 4 * 2**position) for position, (i, block) in enumerate(residual)
         )
+        self.head_parts = (f"net.blocks.{len(self._blocks) - 1}",) if self.stages else ("net.head",)
+        self.first_convolutions = tuple(f"net.{path}" for path in _first_convolutions(self.net))
+        self.classifiers = tuple(path for path, _ in self.named_modules() if path.endswith("proj"))[-1:]
+        if not num_classes:
+            self.trunk()
+        self.load_weights(weights, strict)
 
     @property
     def _not_one_map(self) -> str | None:
@@ -110,17 +107,19 @@ class PyTorchVideoBackbone(Backbone):
         assert isinstance(blocks, nn.ModuleList)
         return blocks
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Classify ``(B, in_channels, T, H, W)``; logits ``(B, num_classes)``.
+    def forward(self, x: Tensor) -> Tensor | list[Tensor]:
+        """The maps, or the logits ``(B, num_classes)``, of ``(B, in_channels, T, H, W)``.
 
         Raises:
             ValueError: If the network does not take clips of this size.
         """
+        if not self._not_one_map:
+            return super().forward(x)
         self._refuse_size(x)
         return self.net(pathways(x) if self._two_pathways else x)
 
-    def map_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The map that the head takes, ``(B, C, T', H', W')``, and the logits ``(B, num_classes)``, in one pass.
+    def last_map(self, x: Tensor) -> Tensor:
+        """The map that the head takes, ``(B, C, T', H', W')``.
 
         Raises:
             ValueError: If what reaches the head is not one map, or the network does not take clips of this size.
@@ -130,10 +129,14 @@ class PyTorchVideoBackbone(Backbone):
                 f"PyTorchVideoBackbone: {self.name} ends in no single map; slow_r50, i3d_r50 and others do"
             )
         self._refuse_size(x)
-        *body, head = self._blocks
+        *body, _ = self._blocks
         for block in body:
             x = block(x)
-        return x, head(x)
+        return x
+
+    def classify(self, last: Tensor) -> Tensor:
+        """Logits ``(B, num_classes)`` by the network's own head."""
+        return self._blocks[-1](last)
 
     def features(self, x: Tensor) -> list[Tensor]:
         """The maps of the stages, ``(B, stage.channels, T', H / stage.stride, W / stage.stride)``, plugs included.

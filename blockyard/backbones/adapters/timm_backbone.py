@@ -12,8 +12,8 @@ import timm
 from torch import Tensor, nn
 
 from blockyard.backbones.adapters.timm_head import TimmHead
-from blockyard.backbones.adapters.weights import first_line, load_weights
-from blockyard.backbones.base import Backbone, Stage
+from blockyard.backbones.base import Backbone, Stage, leaving_out
+from blockyard.backbones.weights import first_line, following
 from blockyard.plugging import stage_paths
 from blockyard.poolings import Pooling
 
@@ -24,14 +24,15 @@ class TimmBackbone(Backbone):
     Its stages are those of stride 4 and more, so that ``stage3`` of every family has stride 16.
 
     Args:
-        num_classes: Number of classes K.
+        num_classes: Number of classes K, or 0 for the trunk alone.
         in_channels: Channels of the images.
         name: Name in timm, with or without a weight tag, such as ``resnet50`` or ``resnet50.a1_in1k``.
         pretrained: Download timm's weights.
-        weights: Weights from a file instead, ``.safetensors`` or ``.pth``, in timm's own layout. A classifier of
-            other classes is left out, said in one line, and starts anew.
+        weights: Weights from a file instead: ``.safetensors`` or ``.pth`` in the layout of timm or torchvision, or a
+            checkpoint of a training of any task with this network in it. One line says what is left out, such as a
+            classifier of other classes, and what starts anew.
         output_stride: Stride of the last stage, 8, 16 or 32, where the family supports it.
-        strict: Whether anything else in the file of weights that does not match is a mistake; if not, it is printed.
+        strict: Whether anything else in the file that does not match is a mistake; if not, it is printed.
         last_stride: 1 lets the last stage keep the resolution of the one before, without dilation, as person
             re-identification does and BoTNet-S1; None is the network's own.
         pooling: Replaces the network's pooling, and all that stands behind it, by this pooling and a new classifier;
@@ -47,7 +48,7 @@ class TimmBackbone(Backbone):
 
     def __init__(
         self,
-        num_classes: int,
+        num_classes: int = 0,
         in_channels: int = 3,
         name: str = "resnet18",
         pretrained: bool = False,
@@ -60,16 +61,11 @@ class TimmBackbone(Backbone):
     ) -> None:
         super().__init__(num_classes, in_channels)
         if pretrained and weights is not None:
-            raise ValueError("TimmBackbone: give pretrained=True or a file of weights, not both")
+            raise ValueError(f"{type(self).__name__}: give pretrained=True or a file of weights, not both")
         asked = {"output_stride": output_stride, "drop_path_rate": drop_path_rate}
         options = {key: value for key, value in asked.items() if value is not None}
-        self.net = _create(name, pretrained, num_classes=num_classes, in_chans=in_channels, **options)
-        if weights is not None:
-            config: Any = self.net.pretrained_cfg
-            first, last = _names(config.get("first_conv")), _names(config.get("classifier"))
-            load_weights(
-                self.net, weights, in_channels=in_channels, first_convolutions=first, classifiers=last, strict=strict
-            )
+        fetched = pretrained and not following()
+        self.net = _create(name, fetched, num_classes=max(num_classes, 1), in_chans=in_channels, **options)
         info: Any = self.net.feature_info
         entries = [(i, entry) for i, entry in enumerate(getattr(info, "info", info)) if entry.get("reduction", 0) >= 4]
         self._indices = [i for i, _ in entries]
@@ -81,20 +77,30 @@ class TimmBackbone(Backbone):
             _keep_resolution(self.net.get_submodule(stages[-1].path), name)
             stages[-1] = replace(stages[-1], stride=stages[-2].stride)
         self.stages = tuple(stages)
-        self.head = None if pooling is None else TimmHead(self.net, num_classes, in_channels, pooling)
+        config: Any = self.net.pretrained_cfg
+        self.first_convolutions = _paths(config.get("first_conv"))
+        self.classifiers = (*_paths(config.get("classifier")), "head.classifier")
+        self.head: TimmHead | None = None
+        if pooling is not None:
+            with leaving_out(self.net):
+                self.head = TimmHead(self.net, max(num_classes, 1), in_channels, pooling)
+        if not num_classes:
+            self.trunk()
+        self.load_weights(weights, strict)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Classify ``(B, in_channels, H, W)``; logits ``(B, num_classes)``."""
-        if self.head is None:
-            return self.net(x)
-        net: Any = self.net
-        return self.head(net.forward_features(x))
+    def forward(self, x: Tensor) -> Tensor | list[Tensor]:
+        """The maps of ``(B, in_channels, H, W)``; with a head, logits ``(B, num_classes)`` as timm has them."""
+        return self.net(x) if self.num_classes and self.head is None else super().forward(x)
 
-    def map_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """What timm's ``forward_features`` gives, a map or tokens, and the logits ``(B, num_classes)`` made of it."""
+    def last_map(self, x: Tensor) -> Tensor:
+        """What timm's ``forward_features`` gives, a map or tokens."""
         net: Any = self.net
-        last = net.forward_features(x)
-        return last, (net.forward_head if self.head is None else self.head)(last)
+        return net.forward_features(x)
+
+    def classify(self, last: Tensor) -> Tensor:
+        """Logits ``(B, num_classes)`` by timm's own head, or by the pooling's."""
+        net: Any = self.net
+        return (net.forward_head if self.head is None else self.head)(last)
 
     def features(self, x: Tensor) -> list[Tensor]:
         """The maps of the stages, ``(B, stage.channels, H / stage.stride, W / stage.stride)`` each, plugs included.
@@ -106,6 +112,18 @@ class TimmBackbone(Backbone):
         if not hasattr(net, "forward_intermediates"):
             raise ValueError(f"TimmBackbone: timm gives no intermediate maps of {type(net).__name__}")
         return net.forward_intermediates(x, indices=self._indices, intermediates_only=True)
+
+    def leave_head(self) -> None:
+        """Take away what the maps do not pass, such as classifier and last norm, as timm does.
+
+        Raises:
+            ValueError: If timm gives no intermediate maps of this family.
+        """
+        net: Any = self.net
+        if not hasattr(net, "prune_intermediate_layers"):
+            raise ValueError(f"TimmBackbone: timm gives no intermediate maps of {type(net).__name__}")
+        net.prune_intermediate_layers(self._indices, prune_norm=True, prune_head=True)
+        self.head = None
 
 
 def _create(name: str, pretrained: bool, **options: Any) -> nn.Module:
@@ -143,5 +161,6 @@ def _keep_resolution(stage: nn.Module, name: str) -> None:
             stage.set_submodule(path, nn.Identity())
 
 
-def _names(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value or ())
+def _paths(names: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    """Timm's name of a module, or its names, as paths in the adapter."""
+    return tuple(f"net.{name}" for name in ((names,) if isinstance(names, str) else names or ()))

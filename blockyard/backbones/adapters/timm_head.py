@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from blockyard.backbones.headless import keep_only
+from blockyard.backbones.unused import keep_only
 from blockyard.poolings import Pooling
 
 
@@ -32,8 +32,8 @@ class TimmHead(nn.Module):
         super().__init__()
         config: Any = net.pretrained_cfg
         channels: Any = net.num_features
-        last = _last(net, torch.zeros(1, in_channels, *config["input_size"][1:]))
-        keep_only(net, last)
+        example = torch.zeros(1, in_channels, *config["input_size"][1:])
+        last = keep_only(net, lambda: _one_map(net, example))
         axes = [axis for axis in (1, last.dim() - 1) if last.dim() in (3, 4) and last.shape[axis] == channels]
         if not axes or (last.dim() == 3 and axes[0] == 1):
             raise ValueError(f"TimmBackbone: {type(net).__name__} ends in shape {tuple(last.shape)}: no map to pool")
@@ -50,12 +50,8 @@ class TimmHead(nn.Module):
         return self.classifier(torch.cat([last[:, 0], pooled], 1) if self.class_token else pooled)
 
 
-def _last(net: nn.Module, example: Tensor) -> Tensor:
-    """What the network gives before its head, with a gradient to all that it needs; its mode stays."""
-    training = net.training
-    with torch.enable_grad():
-        last: Tensor = net.eval().forward_features(example)  # type: ignore[operator]
-    net.train(training)
+def _one_map(net: Any, example: Tensor) -> Tensor:
+    last = net.forward_features(example)
     if not isinstance(last, Tensor):
         raise ValueError(f"TimmBackbone: {type(net).__name__} ends in several maps; a pooling takes one")
     return last

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from blockyard.backbones.adapters.timm_backbone import TimmBackbone
-from blockyard.backbones.base import Backbone
+from blockyard.backbones.base import Backbone, leaving_out
 from blockyard.backbones.inputs.temporal import Attention, RecurrentClassifier, Temporal
 from blockyard.plugging import fold_frames, tell_frames, unfold_frames
 
@@ -27,13 +27,13 @@ class Framewise(Backbone):
       (LRCN, Donahue et al., CVPR 2015).
 
     Args:
-        num_classes: Number of classes K.
+        num_classes: Number of classes K, or 0 for the trunk alone.
         in_channels: Channels of the clips.
         name: Name in timm, with or without a weight tag.
         temporal: The head.
         pretrained: Download timm's weights.
-        weights: Weights of the 2-D network from a file instead, as for :class:`TimmBackbone`.
-        strict: Whether what does not match in the file of weights is a mistake; if not, it is printed.
+        weights: Weights from a file instead, of the 2-D network or of the whole, as for :class:`TimmBackbone`.
+        strict: Whether what does not match in the file is a mistake; if not, it is printed.
         hidden: Width of the LSTM.
         last_stride: 1 lets the last stage keep the resolution of the one before; None is the network's own.
 
@@ -43,10 +43,11 @@ class Framewise(Backbone):
     """
 
     stock_path = "frame.net"
+    head_parts = ("attention", "recurrent")
 
     def __init__(
         self,
-        num_classes: int,
+        num_classes: int = 0,
         in_channels: int = 3,
         name: str = "resnet18",
         temporal: Temporal = "mean",
@@ -59,9 +60,10 @@ class Framewise(Backbone):
         super().__init__(num_classes, in_channels)
         if temporal not in ("mean", "attention", "lstm", "consensus"):
             raise ValueError(f"Framewise: temporal must be mean, attention, lstm or consensus, got {temporal!r}")
-        self.frame = TimmBackbone(
-            num_classes, in_channels, name, pretrained, weights, strict=strict, last_stride=last_stride
-        )
+        if pretrained and weights is not None:
+            raise ValueError("Framewise: give pretrained=True or a file of weights, not both")
+        outputs = max(num_classes, 1)
+        self.frame = TimmBackbone(outputs, in_channels, name, pretrained, last_stride=last_stride)
         self.stages = self.frame.stages
         self.temporal = temporal
         net: Any = self.frame.net
@@ -72,23 +74,23 @@ class Framewise(Backbone):
         if temporal == "attention":
             self.attention = Attention(classifier.in_features)
         if temporal == "lstm":
-            self.recurrent = RecurrentClassifier(classifier.in_features, hidden, num_classes)
-            net.reset_classifier(0)
+            self.recurrent = RecurrentClassifier(classifier.in_features, hidden, outputs)
+            with leaving_out(net):
+                net.reset_classifier(0)
+        self.first_convolutions = tuple(f"frame.{path}" for path in self.frame.first_convolutions)
+        self.classifiers = (*(f"frame.{path}" for path in self.frame.classifiers), "recurrent.classifier")
+        if not num_classes:
+            self.trunk()
+        self.load_weights(weights, strict)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Classify ``(B, in_channels, T, H, W)``; logits ``(B, num_classes)``."""
-        return self.map_and_logits(x)[1]
+    def last_map(self, x: Tensor) -> Tensor:
+        """The last maps of a clip's frames, ``(B, T, C, H', W')``, or tokens."""
+        return self.frame.last_map(self._frames(x)).unflatten(0, (-1, x.shape[2]))
 
-    def map_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The last maps of a clip's frames, ``(B, T, C, H', W')`` or tokens, and its logits ``(B, num_classes)``."""
-        frames, length = self._frames(x), x.shape[2]
+    def classify(self, last: Tensor) -> Tensor:
+        """Logits ``(B, num_classes)`` of the last maps of the frames."""
         net: Any = self.frame.net
-        maps = net.forward_features(frames)
-        return maps.unflatten(0, (-1, length)), self._logits(maps, length)
-
-    def _logits(self, maps: Tensor, length: int) -> Tensor:
-        """Logits ``(B, num_classes)`` from the maps of all frames ``(B T, …)``."""
-        net: Any = self.frame.net
+        maps, length = last.flatten(0, 1), last.shape[1]
         if self.temporal == "consensus":
             return net.forward_head(maps).unflatten(0, (-1, length)).mean(1)
         features = net.forward_head(maps, pre_logits=True).unflatten(0, (-1, length))
@@ -99,6 +101,11 @@ class Framewise(Backbone):
     def features(self, x: Tensor) -> list[Tensor]:
         """The maps of the stages, ``(B, stage.channels, T, H / stage.stride, W / stage.stride)``, plugs included."""
         return [unfold_frames(maps, x.shape[2]) for maps in self.frame.features(self._frames(x))]
+
+    def leave_head(self) -> None:
+        """Take away the head over time and the network's own."""
+        self.frame.leave_head()
+        super().leave_head()
 
     def _frames(self, x: Tensor) -> Tensor:
         if x.dim() != 5 or x.shape[1] != self.in_channels:

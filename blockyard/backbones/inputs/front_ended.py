@@ -16,7 +16,7 @@ class FrontEnded(Backbone):
     Plugs' paths and stage aliases are those of the backbone; a stage's stride counts bands and windows.
 
     Args:
-        num_classes: Number of classes K.
+        num_classes: Number of classes K, or 0 for the trunk alone.
         in_channels: 1.
         front_end: Makes the spectrograms.
         backbone: Called with ``(num_classes, 1)``.
@@ -37,14 +37,22 @@ class FrontEnded(Backbone):
         self.stock_path = ".".join(filter(None, ("backbone", self.backbone.stock_path)))
         self.closed = getattr(self.backbone, "closed", {})
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Classify ``(B, 1, L)``; logits ``(B, num_classes)``."""
+    def forward(self, x: Tensor) -> Tensor | list[Tensor]:
+        """What the backbone gives for the spectrograms of ``(B, 1, L)``: its maps, or logits ``(B, num_classes)``."""
         return self.backbone(self.front_end(x))
 
     def features(self, x: Tensor) -> list[Tensor]:
         """The maps of the backbone's stages, ``(B, stage.channels, n_mels / stage.stride, T / stage.stride)``."""
         return self.backbone.features(self.front_end(x))
 
-    def map_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The backbone's last map before it is pooled, and the logits ``(B, num_classes)``, in one pass."""
-        return self.backbone.map_and_logits(self.front_end(x))
+    def last_map(self, x: Tensor) -> Tensor:
+        """What the backbone's head sees."""
+        return self.backbone.last_map(self.front_end(x))
+
+    def classify(self, last: Tensor) -> Tensor:
+        """Logits ``(B, num_classes)``, by the backbone's head."""
+        return self.backbone.classify(last)
+
+    def leave_head(self) -> None:
+        """Take away the backbone's head."""
+        self.backbone.trunk()

@@ -9,9 +9,10 @@ from typing import Any, ClassVar, Literal
 import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
-from torch import Tensor, nn
+from torch import Tensor
 
 from blockyard.analysis.probe import Probe
+from blockyard.backbones import Backbone
 from blockyard.heads import Segmentor, check_heads, make_segmentor, stock_segmentor
 from blockyard.tasks.base import Task
 from blockyard.tasks.sample_scores import SampleScores
@@ -43,7 +44,7 @@ class SemanticSegmentation(Task):
     Args:
         num_classes: Classes K; the command line takes it from the data.
         input_shape: Shape ``(C, h, w)`` of a training crop; the command line takes it from the data.
-        backbone: Called with the channels C; gives a network of stage maps.
+        backbone: Called with ``(0, in_channels)``.
         decode_head: Any decode head of mmsegmentation, by its ``type`` and arguments; ``num_classes`` is filled in.
         auxiliary_heads: Heads whose losses are added in training.
         mmseg_config: A whole configuration in place of those three, by its name among those that mmsegmentation ships
@@ -78,7 +79,7 @@ class SemanticSegmentation(Task):
         self,
         num_classes: int,
         input_shape: tuple[int, ...],
-        backbone: Callable[[int], nn.Module] | None = None,
+        backbone: Callable[[int, int], Backbone] | None = None,
         decode_head: dict[str, Any] | None = None,
         auxiliary_heads: list[dict[str, Any]] | None = None,
         mmseg_config: str | None = None,
@@ -104,7 +105,7 @@ class SemanticSegmentation(Task):
             raise ValueError("a network needs backbone and decode_head, or mmseg_config in place of both")
         else:
             check_heads(decode_head, auxiliary_heads or [])
-            network = make_segmentor(backbone(input_shape[0]), decode_head, auxiliary_heads or [], num_classes)
+            network = make_segmentor(backbone(0, input_shape[0]), decode_head, auxiliary_heads or [], num_classes)
         mine_hard_pixels(network, ohem)
         weigh_classes(network, class_weights)
         super().__init__(network, input_shape, **options)

@@ -110,7 +110,7 @@ def test_mistakes_are_one_line(tmp_path: Path):
         "the config is for 4 channels, the images have 3": {"config": {**RESNET18, "in_channels": 4}},
         "MobileNetV2 has no option 'in_channels'": {"config": CONFIGS["mobile"], "in_channels": 1},
         "holds other weights": {"config": RESNET18, "weights": tmp_path / "other.pth"},
-        "other weights than the backbone's": {"config": RESNET18, "weights": tmp_path / "segmentor.pth"},
+        "95 of another shape": {"config": RESNET18, "weights": tmp_path / "segmentor.pth"},
         "there is no file of weights": {"config": RESNET18, "weights": tmp_path / "none.pth"},
     }
     for why, options in cases.items():

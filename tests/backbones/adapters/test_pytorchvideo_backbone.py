@@ -160,7 +160,7 @@ def test_mistakes_are_one_line(x3d: PyTorchVideoBackbone):
         "no network 'i3d_50'; did you mean .*i3d_r50": {"name": "i3d_50"},
         "slow_r50 takes clips of all sizes": {"name": "slow_r50", "clip_size": (8, 64, 64)},
         "there is no file of weights none.pyth": {"name": "x3d_xs", "weights": "none.pyth"},
-        "num_classes must be at least 1": {"num_classes": 0},
+        "num_classes must be at least 0": {"num_classes": -1},
     }
     for why, options in cases.items():
         with pytest.raises(ValueError, match=why) as error:

@@ -18,7 +18,7 @@ NAMES = ["resnet10t", "convnext_atto", "efficientnet_b0", "swin_tiny_patch4_wind
 
 @pytest.mark.parametrize("name", NAMES)
 def test_stages_say_what_the_maps_are_and_every_parameter_is_used(name: str):
-    backbone = TimmFeatures(1, name)
+    backbone = TimmFeatures(0, 1, name)
     maps = backbone(torch.randn(2, 1, 224, 224))
     assert [stage.stride for stage in backbone.stages] == [4, 8, 16, 32]
     for stage, x in zip(backbone.stages, maps, strict=True):
@@ -51,7 +51,7 @@ def test_stock_weights_load_later_too():
 def test_another_number_of_channels(tmp_path: Path):
     stock = timm.create_model("resnet10t")
     torch.save(stock.state_dict(), tmp_path / "weights.pth")
-    backbone = TimmFeatures(1, "resnet10t", weights=tmp_path / "weights.pth")
+    backbone = TimmFeatures(0, 1, "resnet10t", weights=tmp_path / "weights.pth")
     torch.testing.assert_close(backbone.net.conv1[0].weight, stock.conv1[0].weight.sum(1, keepdim=True))
 
 

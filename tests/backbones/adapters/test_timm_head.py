@@ -76,7 +76,7 @@ def test_plugs_and_features_work_as_without():
 
 def test_where_the_map_itself_is_used_a_pooling_is_refused():
     with pytest.raises(ValueError, match="TimmBackbone: pooling is for classification; here its last map itself"):
-        BackboneFeatures(3, lambda k, c: TimmBackbone(k, c, "resnet10t", pooling=ISqrtCov))
+        BackboneFeatures(0, 3, lambda k, c: TimmBackbone(k, c, "resnet10t", pooling=ISqrtCov))
 
 
 def test_compiles_to_one_graph():
