@@ -30,13 +30,14 @@ ROOMS = {  # a room may import itself and the rooms named
     "portable": set(),
     "runs": {"leaderboard", "costs", "files", "version"},
     "training": {"runs", "plugging", "mistakes"},
+    "objectives": {"plugging"},
     "tasks": {
-        *("training", "runs", "heads", "backbones", "plugging", "blocks"),
+        *("objectives", "training", "runs", "heads", "backbones", "plugging", "blocks"),
         *("retrieval", "datamodules", "leaderboard", "files", "mistakes"),
     },
     "analysis": {"tasks", "datamodules", "retrieval", "leaderboard", "plugging", "blocks", "mistakes"},
     "composing": {
-        *("samples", "tasks", "training", "runs", "backbones", "poolings", "plugging", "blocks"),
+        *("samples", "tasks", "objectives", "training", "runs", "backbones", "poolings", "plugging", "blocks"),
         *("datamodules", "leaderboard", "files", "mistakes", "unfinished"),
     },
     "hub": {"composing", "portable", "tasks", "leaderboard", "plugging", "files", "version", "mistakes"},
@@ -99,5 +100,5 @@ def test_what_answers_at_once_imports_no_torch(statement):
 
 def test_what_a_configuration_may_name_is_imported():
     """Classes go by their name alone, which the command line looks up among those that exist."""
-    named = ("tasks", "datamodules", "samples.modules", "training", "backbones", "blocks", "poolings")
+    named = ("tasks", "datamodules", "samples.modules", "training", "objectives", "backbones", "blocks", "poolings")
     assert {f"blockyard.{room}" for room in named} <= modules_after("import blockyard.composing.suite")

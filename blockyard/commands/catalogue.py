@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from rich.table import Table
 from torch import nn
 
-from blockyard import training
+from blockyard import objectives, training
 from blockyard.blocks import Block, list_blocks
 from blockyard.commands.describe import console, cost_cells
 from blockyard.composing.composition import CONFIGS, config_names, read_config
@@ -40,6 +40,7 @@ SLOTS = {
     "activation": ("in place of one", "--model.plugs '[{block: NAME, at: layer2.0.relu2, mode: replace}]'"),
     "pooling": ("in place of that of PreResNet or a timm network", "--model.backbone.pooling NAME"),
     "loss": ("of a classification", "--model.loss NAME"),
+    "objective": ("what a training step minimises", "--model.objective NAME"),
     "gradient": ("changed before the step", "--trainer.callbacks+=NAME"),
     "schedule": ("of what a network drops", "--trainer.callbacks+=NAME"),
 }
@@ -140,8 +141,8 @@ def main(arguments: list[str]) -> int:
 
 
 def published(glob: str = "*") -> list[type[Any]]:
-    """Every block and pooling whose name matches, then the losses and callbacks of this package that have a paper."""
-    others = [vars(training)[name] for name in training.__all__]
+    """Every block and pooling whose name matches, then losses, callbacks and objectives that have a paper."""
+    others = [vars(room)[name] for room in (training, objectives) for name in room.__all__]
     named = [kind for kind in others if getattr(kind, "paper", "") and fnmatchcase(kind.__name__, glob)]
     return [*list_blocks(glob), *list_poolings(glob), *named]
 

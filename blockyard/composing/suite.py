@@ -231,7 +231,7 @@ class SuiteCLI(LightningCLI):
             RunConfig(self.run_config, self.run_directory),
             record,
             *(report(self.run_directory) for report in self.model.reports),
-            KeepBest(checkpoints, f"val/{self.model.primary_metric}"),
+            KeepBest(checkpoints, f"val/{self.model.validated_metric}"),
             KeepLast(checkpoints / "last.ckpt", seconds(self._get(self.config_init, "trainer").max_time)),
         ]
 

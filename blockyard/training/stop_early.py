@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 
 
 class StopEarly(EarlyStopping):
-    """Ends the training when the task's primary metric on the validation split has not risen for a while.
+    """Ends the training when what a validation ranks by has not risen for a while: the task's primary metric, mostly.
 
     A run that was killed after it had come to its end does not begin another epoch when it is resumed.
 
@@ -27,9 +27,9 @@ class StopEarly(EarlyStopping):
         super().__init__("", min_delta, patience, mode="max", check_on_train_epoch_end=False)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Learn what the task ranks by."""
+        """Learn what that is."""
         task: Any = pl_module
-        self.monitor = f"val/{task.primary_metric}"
+        self.monitor = f"val/{task.validated_metric}"
         super().setup(trainer, pl_module, stage)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
