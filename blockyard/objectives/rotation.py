@@ -56,7 +56,7 @@ class Rotation(Objective):
             held = hold_unreached(task.network, vectors)
         total = sum(parameter.numel() for parameter in task.network.parameters())
         print(f"objective: Rotation does not reach {held:,} of {total:,} parameters, which stay as they are")
-        self.classifier = nn.Linear(vectors.shape[1], TURNS)
+        self.classifier = nn.Linear(vectors.shape[1], TURNS, dtype=vectors.dtype)
 
     def loss(self, task: Learner, batch: dict[str, Any]) -> tuple[Tensor, Logged]:
         """Mean cross entropy of all turns, and the share of them that is told.
