@@ -1,8 +1,8 @@
 """What a pretext without labels is worth where labels are few: turns of digits first, then 100 labels.
 
 A small network learns from ten labels of each digit: from scratch; behind the weights that told turns apart on all
-3,500 training pictures, where either its classifier alone is trained, or all of it. Accuracy is that of the last weights
-on the 1,000 test pictures; nothing is chosen by it, and the 100 labels are others with every seed. One thread.
+3,500 training pictures, where either its classifier alone is trained, or all of it. Accuracy is that of the last
+weights on the 1,000 test pictures; nothing is chosen by it, and the 100 labels are others with every seed. One thread.
 
     python benchmarks/rotation.py --output benchmarks/results/rotation.csv
 """
