@@ -1,16 +1,21 @@
 """What a pretext without labels is worth where labels are few: turns of digits first, then 100 labels.
 
-A small network learns from ten labels of each digit: from scratch; behind the weights that told turns apart on all
-3,500 training pictures, where either its classifier alone is trained, or all of it. Accuracy is that of the last
-weights on the 1,000 test pictures; nothing is chosen by it, and the 100 labels are others with every seed. One thread.
+A small network learns from ten labels of each digit: from scratch; and behind weights that tell turns apart on all 3,500
+training pictures, where its classifier alone is trained (beside the same on untrained weights), or all of it. Accuracy
+is that of the last weights on the 1,000 test pictures: nothing is chosen by it. Each seed has its own 100 labels, the
+same for every row. One thread.
 
-    python benchmarks/rotation.py --output benchmarks/results/rotation.csv
+    python benchmarks/rotation.py
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import argparse
+import csv
+import logging
+import time
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,24 +25,28 @@ from torch.optim import SGD
 
 from blockyard.backbones import PreResNet
 from blockyard.datamodules import Digits
+from blockyard.leaderboard.statistics import Estimate, estimate, paired_difference
 from blockyard.objectives import Rotation
 from blockyard.tasks import ImageClassification
 
 State = dict[str, Tensor]
-LABELS = 10
-"""Of each class."""
-TRUNK = ["conv1", "layer*", "bn1", "conv2", "bn2"]
-"""All but the classifier."""
-ROWS: dict[str, dict[str, Any]] = {
-    "from scratch": {"pretrained": False},
-    "linear probe": {"pretrained": True, "freeze": TRUNK},
-    "fine-tuned": {"pretrained": True},
+RESULTS = Path(__file__).parent / "results" / "rotation.csv"
+PRETEXT, EPOCHS, LABELS = 5, 60, 10
+"""Epochs of the pretext and of what follows, and labels of a class."""
+PROBE = {"freeze": ["conv1", "layer*", "bn1", "conv2", "bn2", "dropout"]}
+"""All but the classifier stays."""
+ROWS: dict[str, tuple[bool, dict[str, Any]]] = {
+    "from scratch": (False, {}),
+    "linear probe, untrained": (False, PROBE),
+    "linear probe": (True, PROBE),
+    "fine-tuned": (True, {}),
 }
+"""Whether a row begins with the weights of the pretext, and its options."""
 
 
-def task(epochs: int, rate: float, **options: Any) -> ImageClassification:
-    """The network, and how it is trained."""
-    optimizer = partial(SGD, lr=rate, momentum=0.9, weight_decay=1e-4)
+def task(**options: Any) -> ImageClassification:
+    """The network and its recipe, which is the same for all."""
+    optimizer = partial(SGD, lr=0.1, momentum=0.9, weight_decay=1e-4)
     backbone = partial(PreResNet, depth=8)
     return ImageClassification(backbone, 10, (1, 28, 28), optimizer=optimizer, lr_scheduler="cosine", **options)
 
@@ -48,25 +57,64 @@ def trainer(epochs: int) -> Trainer:
     return Trainer(accelerator="cpu", max_epochs=epochs, limit_val_batches=0, use_distributed_sampler=False, **silent)
 
 
-def pretext(seed: int, epochs: int) -> tuple[State, float]:
-    """The network's weights after the pretext, and the share of the test pictures' turns that it tells."""
+def pretext(seed: int) -> State:
+    """The network's weights after the pretext."""
     seed_everything(seed)
-    module, data = task(epochs, 0.1, objective=Rotation()), Digits(batch_size=64)
-    trainer(epochs).fit(module, data)
-    with torch.no_grad():
-        batches = [
-            (len(batch["index"]), module.eval().objective.loss(module, batch)) for batch in data.test_dataloader()
-        ]
-    told = sum(count * float(logged["rotation_accuracy"]) for count, (_, logged) in batches)
-    return module.network.state_dict(), told / sum(count for count, _ in batches)
+    module = task(objective=Rotation())
+    trainer(PRETEXT).fit(module, Digits(batch_size=64))
+    return module.network.state_dict()
 
 
-def accuracy(seed: int, epochs: int, rate: float, weights: State | None, freeze: Sequence[str] = ()) -> float:
+def accuracy(seed: int, weights: State | None, options: dict[str, Any]) -> float:
     """Test accuracy after a training on the few labels."""
     seed_everything(seed)
-    module, data = task(epochs, rate, freeze=list(freeze) or None), Digits(batch_size=50, labels_per_class=LABELS)
+    module, data = task(**options), Digits(batch_size=50, labels_per_class=LABELS)
     if weights is not None:
         module.network.load_state_dict(weights)
-    fitting = trainer(epochs)
+    fitting = trainer(EPOCHS)
     fitting.fit(module, data)
-    return float(fitting.test(module, data, verbose=False)[0]["test/top1"])
+    return round(float(fitting.test(module, data, verbose=False)[0]["test/top1"]), 4)
+
+
+def measured(seed: int) -> dict[str, float]:
+    """Accuracies of all rows."""
+    weights = pretext(seed)
+    return {row: accuracy(seed, weights if turned else None, options) for row, (turned, options) in ROWS.items()}
+
+
+def table(found: dict[str, dict[int, float]]) -> str:
+    """Means over seeds, and differences from the first row, paired by seed, with 95 % intervals."""
+    lines = ["| 100 labels | top1, % | beside from scratch |", "| --- | --: | --: |"]
+    for row, values in found.items():
+        difference = paired_difference(values, found["from scratch"]) if row != "from scratch" else None
+        lines.append(f"| {row} | {_text(estimate(list(values.values())))} | {_text(difference, '+')} |")
+    return "\n".join(lines)
+
+
+def _text(value: Estimate | None, sign: str = "") -> str:
+    if value is None:
+        return ""
+    interval = "" if value.half_width is None else f" ± {100 * value.half_width:.1f}"
+    return f"{100 * value.mean:{sign}.1f}{interval}"
+
+
+def main() -> None:
+    """Measure, write the CSV and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(5)))
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    begin = time.process_time()
+    each = {seed: measured(seed) for seed in arguments.seeds}
+    with arguments.output.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("row", "seed", "top1"))
+        writer.writerows((row, seed, values[row]) for row in ROWS for seed, values in each.items())
+    print(table({row: {seed: values[row] for seed, values in each.items()} for row in ROWS}))
+    print(f"{len(each)} seeds, {time.process_time() - begin:.0f} s of one core")
+
+
+if __name__ == "__main__":
+    main()

@@ -129,7 +129,7 @@ def try_out(options: Mapping[str, Any], task: Any, data: DataModule) -> None:
     """
     _refuse_callbacks(_listed(options["callbacks"] or []))
     if not task.automatic_optimization:
-        _refuse_beside_own_steps(options, type(task.objective).__name__)
+        _refuse_beside_own_steps(options, type(getattr(task, "objective", task)).__name__)
     _check_batches(options, data)
     task.optimizer(task.parameter_groups.of(task.named_parameters()))
 

@@ -8,6 +8,8 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
+from blockyard.plugging import undisturbed
+
 Logged = dict[str, Tensor]
 """What is logged of a batch besides its loss, as ``train/<name>``: a number each, the mean over the batch."""
 
@@ -61,6 +63,22 @@ class Objective(nn.Module, ABC):
             ValueError: If the objective makes no sense for such a task or such samples, one line.
         """
 
+    def vectors_of(self, task: Learner, example: Tensor) -> Tensor:
+        """What a head on ``task.vectors`` will see of an example ``(B, C, *S)``: vectors ``(B, D)``.
+
+        Parameters that do not lead there, such as the task's own classifier, lose their gradient, for which several
+        processes would wait; one line says how many. All else in the network stays as it is.
+        """
+        network = task.network
+        with undisturbed(network), torch.enable_grad():
+            vectors = task.vectors(example)
+            held = _hold_unreached(network, vectors)
+        total = sum(parameter.numel() for parameter in network.parameters())
+        print(
+            f"objective: {type(self).__name__} does not reach {held:,} of {total:,} parameters, which stay as they are"
+        )
+        return vectors.detach()
+
     @abstractmethod
     def loss(self, task: Any, batch: dict[str, Any]) -> tuple[Tensor, Logged]:
         """The loss of a batch, one number, and what else is logged of it; also in the validation of a pretext."""
@@ -101,19 +119,16 @@ class Default(Objective):
         raise NotImplementedError(f"{type(task).__name__} names no default_objective")
 
 
-def hold_unreached(network: nn.Module, result: Tensor) -> int:
-    """Take the gradient from the parameters that a result does not depend on, for which several processes would wait.
-
-    Args:
-        network: Its parameters.
-        result: What came of the network, with its graph.
+def _hold_unreached(network: nn.Module, result: Tensor) -> int:
+    """Take the gradient from the parameters that a result does not depend on.
 
     Returns:
         How many numbers these are.
     """
-    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    gradients = torch.autograd.grad(result.sum(), learning, allow_unused=True)
-    unreached = [one for one, gradient in zip(learning, gradients, strict=True) if gradient is None]
+    unreached = learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    if result.requires_grad:
+        gradients = torch.autograd.grad(result.sum(), learning, allow_unused=True)
+        unreached = [one for one, gradient in zip(learning, gradients, strict=True) if gradient is None]
     for parameter in unreached:
         parameter.requires_grad_(False)
     return sum(parameter.numel() for parameter in unreached)

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from blockyard.objectives.base import Learner, Logged, Objective, hold_unreached
-from blockyard.plugging import undisturbed
+from blockyard.objectives.base import Learner, Logged, Objective
 
 TURNS = 4
 
@@ -47,15 +46,11 @@ class Rotation(Objective):
             input_shape: ``(C, H, W)`` of pictures or ``(C, T, H, W)`` of clips.
 
         Raises:
-            ValueError: If the samples have no height and width, or nothing of the network is left to train.
+            ValueError: If the samples have no height and width.
         """
         if len(input_shape) not in (3, 4):
             raise ValueError(f"objective: Rotation turns pictures and frames of clips; the samples are {input_shape}")
-        with undisturbed(task.network), torch.enable_grad():
-            vectors = task.vectors(turns(torch.zeros(1, *input_shape)))
-            held = hold_unreached(task.network, vectors)
-        total = sum(parameter.numel() for parameter in task.network.parameters())
-        print(f"objective: Rotation does not reach {held:,} of {total:,} parameters, which stay as they are")
+        vectors = self.vectors_of(task, turns(torch.zeros(1, *input_shape)))
         self.classifier = nn.Linear(vectors.shape[1], TURNS, dtype=vectors.dtype)
 
     def loss(self, task: Learner, batch: dict[str, Any]) -> tuple[Tensor, Logged]:

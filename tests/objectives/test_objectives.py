@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -185,3 +188,17 @@ def test_null_leaves_an_experiment_what_it_was():
 
 def test_the_default_has_nothing_that_a_checkpoint_would_lack():
     assert not [name for name in task().state_dict() if not name.startswith("network.")]
+
+
+def test_the_example_of_the_docs_trains():
+    page = (Path(__file__).parents[2] / "docs" / "objectives.md").read_text()
+    found: dict[str, Any] = {}
+    exec(re.search(r"```python\n(.*?)```", page, re.DOTALL)[1], found)
+    module = task(objective=found["Brightness"]())
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    trainer = train(module, limit_train_batches=2)
+    after = module.state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert {"objective.head.weight", "network.conv1.weight"} < changed
+    assert not changed & {"network.fc.weight", "network.fc.bias"}
+    assert trainer.callback_metrics["val/closeness"] < 0

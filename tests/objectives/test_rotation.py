@@ -135,6 +135,23 @@ class TestParameters:
         assert "objective.classifier.weight" in module.state_dict()
         assert not [name for name in module.network.state_dict() if "objective" in name]
 
+    def test_a_network_that_is_frozen_leaves_the_classifier_to_train(self):
+        module = task(freeze=["conv1", "layer*", "bn1", "conv2", "bn2"])
+        assert not [name for name, one in module.network.named_parameters() if one.requires_grad]
+        loss, _ = module.objective.loss(module, {"input": torch.randn(2, 1, 8, 8)})
+        loss.backward()
+        assert module.objective.classifier.weight.grad is not None
+
+    def test_a_compiled_network_is_run_compiled(self):
+        module, x = task(compile="eager").eval(), torch.randn(2, 1, 8, 8)
+        expected, _ = module.objective.loss(module, {"input": x})
+        module.setup("fit")
+        torch._dynamo.reset()
+        before = torch._dynamo.utils.counters["frames"]["ok"]
+        found, _ = module.objective.loss(module, {"input": x})
+        assert torch._dynamo.utils.counters["frames"]["ok"] > before
+        torch.testing.assert_close(found, expected)
+
     def test_the_network_begins_as_without_it(self):
         torch.manual_seed(3)
         with_it = task().network.state_dict()
