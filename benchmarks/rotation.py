@@ -1,9 +1,9 @@
 """What a pretext without labels is worth where labels are few: turns of digits first, then 100 labels.
 
-A small network learns from ten labels of each digit: from scratch; and behind weights that tell turns apart on all 3,500
-training pictures, where its classifier alone is trained (beside the same on untrained weights), or all of it. Accuracy
-is that of the last weights on the 1,000 test pictures: nothing is chosen by it. Each seed has its own 100 labels, the
-same for every row. One thread.
+A small network learns from ten labels of each digit: from scratch; and behind weights that tell turns apart on all
+3,500 training pictures, where its classifier alone is trained (beside the same on untrained weights), or all of it.
+Accuracy is that of the last weights on the 1,000 test pictures: nothing is chosen by it. Each seed has its own 100
+labels, the same for every row. One thread.
 
     python benchmarks/rotation.py
 """

@@ -124,11 +124,7 @@ class Task(LightningModule):
         if self.channels_last:
             put_channels_last(network)
         self.sample_scores: dict[str, Tensor] = {}
-        self.objective = self.default_objective() if objective is None else objective
-        self.validation_means = Means(self.objective)
-        self.automatic_optimization = not self.objective.steps_itself
-        if objective is not None:
-            objective.attach(self, input_shape)
+        self._minimise(objective, input_shape)
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Give a pretext the validation, and make every step name the layer where a norm gets a single value."""
@@ -137,6 +133,14 @@ class Task(LightningModule):
             setattr(cls, name, unless_pretext(name, vars(cls)[name]))
         for name in STEPS & vars(cls).keys():
             setattr(cls, name, naming_layers(vars(cls)[name]))
+
+    def _minimise(self, objective: Objective | None, input_shape: tuple[int, ...]) -> None:
+        """Take an objective, which is a part of the task from now on, or the task's own."""
+        self.objective = self.default_objective() if objective is None else objective
+        self.validation_means = Means(self.objective)
+        self.automatic_optimization = not self.objective.steps_itself
+        if objective is not None:
+            objective.attach(self, input_shape)
 
     @property
     def validated_metric(self) -> str:
