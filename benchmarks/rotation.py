@@ -1,9 +1,9 @@
 """What a pretext without labels is worth where labels are few: turns of digits first, then 100 labels.
 
 A small network learns from ten labels of each digit: from scratch; and behind weights that tell turns apart on all
-3,500 training pictures, where its classifier alone is trained (beside the same on untrained weights), or all of it.
-Accuracy is that of the last weights on the 1,000 test pictures: nothing is chosen by it. Each seed has its own 100
-labels, the same for every row. One thread.
+3,500 training pictures, where all of it is trained or its classifier alone. The 100 pictures are read as they are, or
+augmented. Accuracy is that of the last weights on the 1,000 test pictures. Each seed has its own 100 labels, the same
+for every row. One thread.
 
     python benchmarks/rotation.py
 """
@@ -37,11 +37,13 @@ PROBE = {"freeze": ["conv1", "layer*", "bn1", "conv2", "bn2", "dropout"]}
 """All but the classifier stays."""
 ROWS: dict[str, tuple[bool, dict[str, Any]]] = {
     "from scratch": (False, {}),
-    "linear probe, untrained": (False, PROBE),
-    "linear probe": (True, PROBE),
     "fine-tuned": (True, {}),
+    "linear probe": (True, PROBE),
 }
 """Whether a row begins with the weights of the pretext, and its options."""
+READ = {"as they are": False, "augmented": True}
+"""How the pictures with labels are read."""
+Found = dict[tuple[str, str], float]
 
 
 def task(**options: Any) -> ImageClassification:
@@ -65,10 +67,11 @@ def pretext(seed: int) -> State:
     return module.network.state_dict()
 
 
-def accuracy(seed: int, weights: State | None, options: dict[str, Any]) -> float:
+def accuracy(seed: int, weights: State | None, options: dict[str, Any], augment: bool) -> float:
     """Test accuracy after a training on the few labels."""
     seed_everything(seed)
-    module, data = task(**options), Digits(batch_size=50, labels_per_class=LABELS)
+    module = task(**options)
+    data = Digits(batch_size=50, labels_per_class=LABELS, augment=augment)
     if weights is not None:
         module.network.load_state_dict(weights)
     fitting = trainer(EPOCHS)
@@ -76,18 +79,23 @@ def accuracy(seed: int, weights: State | None, options: dict[str, Any]) -> float
     return round(float(fitting.test(module, data, verbose=False)[0]["test/top1"]), 4)
 
 
-def measured(seed: int) -> dict[str, float]:
-    """Accuracies of all rows."""
+def measured(seed: int) -> Found:
+    """Accuracies of all rows, by how pictures are read."""
     weights = pretext(seed)
-    return {row: accuracy(seed, weights if turned else None, options) for row, (turned, options) in ROWS.items()}
+    return {
+        (read, row): accuracy(seed, weights if turned else None, options, augment)
+        for read, augment in READ.items()
+        for row, (turned, options) in ROWS.items()
+    }
 
 
-def table(found: dict[str, dict[int, float]]) -> str:
+def table(each: dict[int, Found]) -> str:
     """Means over seeds, and differences from the first row, paired by seed, with 95 % intervals."""
-    lines = ["| 100 labels | top1, % | beside from scratch |", "| --- | --: | --: |"]
-    for row, values in found.items():
-        difference = paired_difference(values, found["from scratch"]) if row != "from scratch" else None
-        lines.append(f"| {row} | {_text(estimate(list(values.values())))} | {_text(difference, '+')} |")
+    lines = ["| 100 labels | pictures | top1, % | beside from scratch |", "| --- | --- | --: | --: |"]
+    for read, row in next(iter(each.values())):
+        values, scratch = ({seed: found[read, name] for seed, found in each.items()} for name in (row, "from scratch"))
+        difference = paired_difference(values, scratch) if row != "from scratch" else None
+        lines.append(f"| {row} | {read} | {_text(estimate(list(values.values())))} | {_text(difference, '+')} |")
     return "\n".join(lines)
 
 
@@ -110,9 +118,9 @@ def main() -> None:
     each = {seed: measured(seed) for seed in arguments.seeds}
     with arguments.output.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(("row", "seed", "top1"))
-        writer.writerows((row, seed, values[row]) for row in ROWS for seed, values in each.items())
-    print(table({row: {seed: values[row] for seed, values in each.items()} for row in ROWS}))
+        writer.writerow(("pictures", "row", "seed", "top1"))
+        writer.writerows((*name, seed, value) for seed, found in each.items() for name, value in found.items())
+    print(table(each))
     print(f"{len(each)} seeds, {time.process_time() - begin:.0f} s of one core")
 
 
