@@ -40,13 +40,14 @@ ROOMS = {  # a room may import itself and the rooms named
     "portable": set(),
     "runs": {"leaderboard", "costs", "metrics", "files", "version"},
     "training": {"runs", "plugging", "metrics", "mistakes"},
+    "objectives": {"plugging"},
     "analysis": {"datamodules", "retrieval", "leaderboard", "plugging", "blocks", "mistakes"},
     "tasks": {
-        *("analysis", "training", "runs", "heads", "backbones", "plugging", "blocks"),
+        *("analysis", "objectives", "training", "runs", "heads", "backbones", "plugging", "blocks"),
         *("retrieval", "datamodules", "leaderboard", "metrics", "files", "mistakes"),
     },
     "composing": {
-        *("samples", "tasks", "training", "runs", "backbones", "poolings", "plugging", "blocks"),
+        *("samples", "tasks", "objectives", "training", "runs", "backbones", "poolings", "plugging", "blocks"),
         *("datamodules", "leaderboard", "metrics", "files", "mistakes", "unfinished"),
     },
     "hub": {"composing", "portable", "tasks", "leaderboard", "plugging", "files", "version", "mistakes"},
@@ -199,7 +200,7 @@ def test_what_answers_at_once_imports_no_torch(statement):
 
 def test_what_a_configuration_may_name_is_imported():
     """Classes go by their name alone, which the command line looks up among those that exist."""
-    named = ("tasks", "datamodules", "samples.modules", "training", "backbones", "blocks", "poolings")
+    named = ("tasks", "datamodules", "samples.modules", "training", "objectives", "backbones", "blocks", "poolings")
     assert {f"blockyard.{room}" for room in named} <= modules_after("import blockyard.composing.suite")
 
 

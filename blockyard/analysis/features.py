@@ -91,5 +91,6 @@ def read_features(
     means, counts = pool.compute()
     of_sample = targets.new_zeros(len(means), *targets.shape[1:])
     of_sample[owner[index]] = targets
-    seen = counts > 0
-    return Features(means[seen], of_sample[seen].long(), len(split.names) - int(seen.sum()))
+    seen, rows = counts > 0, loader.sampler.rows  # type: ignore[attr-defined]
+    asked = len(split.names) if rows is None else len(owner[torch.as_tensor(rows)].unique())
+    return Features(means[seen], of_sample[seen].long(), asked - int(seen.sum()))

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from rich.table import Table
 from torch import nn
 
-from blockyard import training
+from blockyard import objectives, training
 from blockyard.blocks import Block, Wrapper, list_blocks, list_wrappers
 from blockyard.commands.describe import console, cost_cells
 from blockyard.composing.composition import CONFIGS, config_names, read_config
@@ -42,6 +42,7 @@ SLOTS = {
     ),
     "pooling": ("in place of that of PreResNet or a timm network", "--model.backbone.pooling NAME"),
     "loss": ("of a classification", "--model.loss NAME"),
+    "objective": ("what a training step minimises", "--model.objective NAME"),
     "gradient": ("changed before the step", "--trainer.callbacks+=NAME"),
     "schedule": ("of what a network drops", "--trainer.callbacks+=NAME"),
 }
@@ -132,8 +133,8 @@ def main(options: Namespace, _: list[str]) -> int:
 
 
 def published(glob: str = "*") -> list[type[Any]]:
-    """Blocks, wrappers and poolings whose name matches, then losses and callbacks of this package that have a paper."""
-    others = [vars(training)[name] for name in training.__all__]
+    """Blocks, wrappers and poolings whose name matches; losses, callbacks and objectives that have a paper."""
+    others = [vars(room)[name] for room in (training, objectives) for name in room.__all__]
     named = [kind for kind in others if getattr(kind, "paper", "") and fnmatchcase(kind.__name__, glob)]
     return [*list_blocks(glob), *list_wrappers(glob), *list_poolings(glob), *named]
 

@@ -17,6 +17,7 @@ from blockyard.backbones import Backbone
 from blockyard.blocks.base import Pluggable
 from blockyard.datamodules import DataModule
 from blockyard.mistakes import nearest
+from blockyard.objectives import Objective
 from blockyard.plugging import Plug
 from blockyard.poolings import Pooling
 from blockyard.training.mixing import Mixing
@@ -31,6 +32,7 @@ BASES: dict[str, type] = {
     "lr_scheduler": LRScheduler,
     "plugs": Plug,
     "mixing": Mixing,
+    "objective": Objective,
     "callbacks": Callback,
     "loss": nn.Module,
 }

@@ -34,7 +34,7 @@ from blockyard.composing.startup import Startup
 from blockyard.composing.trainer_options import fit_to_machine, settle, try_out
 from blockyard.datamodules import DataError, DataModule
 from blockyard.leaderboard.identity import FINGERPRINTS
-from blockyard.metrics import primary_of
+from blockyard.metrics import Metric
 from blockyard.runs.checkpoint_io import AtomicCheckpointIO
 from blockyard.runs.exact_resume import ExactResume
 from blockyard.runs.keep_best import KeepBest, refuse_other_keepers
@@ -236,7 +236,7 @@ class SuiteCLI(LightningCLI):
     def _callbacks(self) -> list[Callback]:
         """What hangs on every trainer."""
         checkpoints = self.run_directory / "checkpoints"
-        primary = primary_of(self.model)
+        validated: Metric = self.model.validated_metric
         record = RunRecord(str(RUNS / "records"))
         record.config = self.run_config
         resume: list[Callback] = [ExactResume()] if self.subcommand in ("fit", None) else []
@@ -246,7 +246,7 @@ class SuiteCLI(LightningCLI):
             RunConfig(self.run_config, self.run_directory),
             record,
             *(report(self.run_directory) for report in self.model.reports),
-            KeepBest(checkpoints, f"val/{primary.name}", primary.mode),
+            KeepBest(checkpoints, f"val/{validated.name}", validated.mode),
             KeepLast(checkpoints / "last.ckpt", seconds(self._get(self.config_init, "trainer").max_time)),
         ]
 

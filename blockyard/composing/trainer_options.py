@@ -9,7 +9,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.accelerators import CPUAccelerator
-from lightning.pytorch.callbacks import BatchSizeFinder, LearningRateFinder
+from lightning.pytorch.callbacks import BatchSizeFinder, GradientAccumulationScheduler, LearningRateFinder
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
@@ -125,9 +125,11 @@ def try_out(options: Mapping[str, Any], task: Any, data: DataModule) -> None:
 
     Raises:
         ValueError: If limits and intervals do not go with the batches that there are, the optimiser refuses its
-            options, or a callback sets options itself.
+            options, a callback sets options itself, or the objective makes its own steps and more is asked of them.
     """
     _refuse_callbacks(_listed(options["callbacks"] or []))
+    if not task.automatic_optimization:
+        _refuse_beside_own_steps(options, type(getattr(task, "objective", task)).__name__)
     _check_batches(options, data)
     task.optimizer(task.parameter_groups.of(task.named_parameters()))
 
@@ -143,11 +145,22 @@ def _refuse_callbacks(callbacks: list[Callback]) -> None:
             )
 
 
+def _refuse_beside_own_steps(options: Mapping[str, Any], objective: str) -> None:
+    """What Lightning does between the gradients and the optimiser's step, where it makes the step itself."""
+    for name, usual in (("accumulate_grad_batches", 1), ("gradient_clip_val", 0)):
+        if (options[name] or usual) != usual:
+            raise ValueError(f"trainer.{name}: {objective} makes its own steps, one a batch: leave {name} away")
+    if any(isinstance(callback, GradientAccumulationScheduler) for callback in _listed(options["callbacks"] or [])):
+        raise ValueError(f"trainer.callbacks: {objective} makes its own steps, one a batch: nothing accumulates")
+
+
 def _check_batches(options: Mapping[str, Any], data: DataModule) -> None:
     """Compare limits and intervals with the batches that there are."""
     if options["fast_dev_run"]:
         return
     batches = len(data.train_dataloader())
+    if options["overfit_batches"] and getattr(data, "labels_per_class", None):
+        raise ValueError("trainer.overfit_batches reads the split in order, whatever data.labels_per_class keeps")
     if options["overfit_batches"]:  # Lightning then reads in order, an incomplete last batch included
         batches = math.ceil(len(data.split("train")) / data.batch_size)
     train = _limited(options, "train", batches)

@@ -10,8 +10,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+import numpy as np
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
@@ -198,9 +200,10 @@ class DataModule(Fingerprinted, LightningDataModule, ABC):
             ValueError: If the ranks do not divide the batch, or if a checkpoint from the middle of an epoch meets
                 another order of the data.
         """
-        samples = len(self.split("train"))
-        epoch, batch = self._start(samples)
-        self._sampler = self._train_sampler(samples, epoch, batch)
+        rows = self._kept()
+        samples = len(self.split("train") if rows is None else rows)
+        self._sampler = self._train_sampler(samples, *self._start(samples))
+        self._sampler.rows = rows
         return self._loader("train", self._sampler)
 
     def val_dataloader(self) -> DataLoader | list[DataLoader]:
@@ -224,7 +227,11 @@ class DataModule(Fingerprinted, LightningDataModule, ABC):
             ValueError: If the splits of this data set can't be read so.
         """
         split = self.split("val").over(self.split("train")) if name == "train" else self.split(name)
-        sampler = EvaluationSampler(len(split), *self._place())
+        rows = self._kept() if name == "train" else None
+        if rows is not None:  # of a sample read in views, all of them
+            rows = np.concatenate([split.items_of(position) for position in rows.tolist()])
+        sampler = EvaluationSampler(len(split if rows is None else rows), *self._place())
+        sampler.rows = rows
         return make_loader(SeededSplit(split, self.seed), sampler, self.batch_size, self.num_workers)
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
@@ -264,6 +271,10 @@ class DataModule(Fingerprinted, LightningDataModule, ABC):
         # Lightning says so of every loader without a state of its own; here the data module has it.
         warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
         return then["epoch"], then["batch"]
+
+    def _kept(self) -> NDArray[np.int64] | None:
+        """Positions of the training samples that there are, ascending; None if that is all of the split."""
+        return None
 
     def _order(self, samples: int) -> dict[str, int]:
         return {"seed": self.seed, "batch_size": self.batch_size, "samples": samples}

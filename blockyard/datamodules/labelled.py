@@ -11,6 +11,9 @@ from blockyard.datamodules.base import DataModule
 from blockyard.datamodules.loading import TrainSampler
 from blockyard.mistakes import DataError
 
+KEPT = (0, 0, 1)
+"""The stream of random numbers, besides the seed, that chooses the samples; those of epochs and samples are shorter."""
+
 
 class LabelledDataModule(DataModule):
     """A data set with one label a sample.
@@ -19,17 +22,28 @@ class LabelledDataModule(DataModule):
         class_sampling: ``balanced`` draws every class equally often in training, see :class:`ClassBalancedSampler`. An
             epoch is as long as before: it has samples of rare classes several times and lacks some of frequent ones.
             None draws every sample once.
+        labels_per_class: So many training samples of each class there are, drawn by ``seed``, the same in every epoch:
+            of a larger number, the smaller one's are a part. None leaves all. Validation and test are whole.
         options: Those of :class:`~blockyard.datamodules.base.DataModule`.
 
     Raises:
-        ValueError: If a number is out of range; when training starts, if a class to be drawn has no sample.
+        ValueError: If a number is out of range; when training starts, if a class has not the samples to be drawn.
     """
 
-    def __init__(self, *, class_sampling: Literal["balanced"] | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        class_sampling: Literal["balanced"] | None = None,
+        labels_per_class: int | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
         if class_sampling not in (None, "balanced"):
             raise ValueError(f"class_sampling={class_sampling!r} must be balanced or null")
         self.class_sampling = class_sampling
+        if labels_per_class is not None and labels_per_class < 1:
+            raise ValueError(f"labels_per_class={labels_per_class} must be at least 1; null leaves all")
+        self.labels_per_class = labels_per_class
 
     def setup(self, stage: str) -> None:
         """Read what a stage needs, so that missing data, and classes to be drawn that have none, are reported at once.
@@ -38,7 +52,7 @@ class LabelledDataModule(DataModule):
             DataError: If something is missing or damaged.
         """
         super().setup(stage)
-        if stage == "fit" and self.class_sampling:
+        if stage == "fit" and (self.class_sampling or self.labels_per_class):
             self.class_counts()
 
     def class_counts(self) -> list[int]:
@@ -55,10 +69,27 @@ class LabelledDataModule(DataModule):
         return counts
 
     def _train_targets(self) -> NDArray[np.integer[Any]]:
+        """Labels of the training samples that there are."""
+        targets, rows = self._all_targets(), self._kept()
+        return targets if rows is None else targets[rows]
+
+    def _all_targets(self) -> NDArray[np.integer[Any]]:
         targets = self.split("train").targets
         if targets is None or targets.ndim > 1:
             raise DataError(f"{type(self).__name__}: classes can't be balanced where a sample may have several labels")
         return targets
+
+    def _kept(self) -> NDArray[np.int64] | None:
+        if self.labels_per_class is None:
+            return None
+        rng = np.random.default_rng([self.seed, *KEPT])
+        kept, wanted, targets = [], self.labels_per_class, self._all_targets()
+        for label, name in enumerate(self.classes):
+            members = np.flatnonzero(targets == label)
+            if len(members) < wanted:
+                raise DataError(f"class {name} has {len(members)} training samples: labels_per_class={wanted} is more")
+            kept.append(rng.permutation(members)[:wanted])
+        return np.sort(np.concatenate(kept))
 
     def _train_sampler(self, samples: int, epoch: int, start: int) -> TrainSampler:
         if self.class_sampling is None:

@@ -182,6 +182,9 @@ class TrainSampler(DistributedSampler[Key]):
         ValueError: If the ranks do not divide the batch, or if the split does not fill one batch.
     """
 
+    rows: NDArray[np.int64] | None = None
+    """Which samples of the split there are ``(samples,)``, where these are not all."""
+
     def __init__(
         self, samples: int, batch_size: int, seed: int, rank: int = 0, world: int = 1, epoch: int = 0, start: int = 0
     ) -> None:
@@ -202,6 +205,7 @@ class TrainSampler(DistributedSampler[Key]):
     def __iter__(self) -> Iterator[Key]:
         epoch, start = self.epoch, self.start
         order = self.order(np.random.default_rng([self.seed, epoch, 0]))
+        order = order if self.rows is None else self.rows[order]
         batches = order[: self.batches * self.batch_size].reshape(self.batches, self.num_replicas, -1)
         return ((epoch, index) for index in batches[start:, self.rank].ravel().tolist())
 
@@ -232,6 +236,9 @@ class EvaluationSampler(DistributedSampler[Key]):
         world: Number of processes.
     """
 
+    rows: NDArray[np.int64] | None = None
+    """Which samples of the split there are ``(samples,)``, where these are not all."""
+
     def __init__(self, samples: int, rank: int = 0, world: int = 1) -> None:
         super().__init__(range(samples), num_replicas=world, rank=rank, shuffle=False)  # type: ignore[arg-type]
         self.samples = samples
@@ -240,7 +247,8 @@ class EvaluationSampler(DistributedSampler[Key]):
         return -(-self.samples // self.num_replicas)
 
     def __iter__(self) -> Iterator[Key]:
-        indices = list(range(self.rank, self.samples, self.num_replicas))
+        whole = range(self.samples) if self.rows is None else self.rows.tolist()
+        indices = list(whole[self.rank :: self.num_replicas])
         indices += [PADDING] * (len(self) - len(indices))
         return ((0, index) for index in indices)
 

@@ -123,6 +123,10 @@ class RunRecord(Callback):
         if not isinstance(trainer.limit_test_batches, float) or trainer.limit_test_batches != 1.0:
             rank_zero_warn(f"no record: limit_test_batches={trainer.limit_test_batches} leaves out test samples")
             return
+        objective = getattr(pl_module, "objective", None)
+        if getattr(objective, "primary_metric", None):
+            rank_zero_warn(f"no record: trained by {type(objective).__name__}, which learns no labels to be tested")
+            return
         options = self._configuration()["trainer"]
         trained = machine.precision(options.get("precision"))
         if trainer.precision != trained and not options.get("plugins"):  # a plugin may be the precision

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +16,11 @@ from torch import Tensor, nn
 from torchmetrics import Metric as Accumulated
 
 from blockyard.analysis.probe import Probe
-from blockyard.metrics import Metric
+from blockyard.metrics import Metric, metric_named, primary_of
+from blockyard.objectives import Default, Objective
 from blockyard.plugging import BlockFactory, Plug, apply_plugs
 from blockyard.runs.position import share_of_step
+from blockyard.tasks.pretext import VALIDATION, Means, unless_pretext
 from blockyard.tasks.single_values import naming_layers
 from blockyard.training.freezing import find_frozen
 from blockyard.training.memory_format import put_channels_last, with_channels_last
@@ -63,11 +66,13 @@ class Task(LightningModule):
             evaluation mode, so that nothing drops. Gradients pass through. A block plugged in there trains all the
             same, unless a pattern names it by its own segment: ``[layer*]`` is all of the stock stages and none of the
             blocks, ``[layer*, "*.block"]`` these too.
+        objective: What a training step minimises in place of the task's own loss. Of a pretext, which learns no
+            labels, a validation shows how well that is learned, and nothing can be predicted.
 
     Raises:
         ValueError: If ``block``, ``at`` and ``plugs`` do not fit together, a plug is refused, a name fits no
-            parameter, nothing is left to train, the network's layers are not known, or
-            ``channels_last`` is given for a network without convolutions of rank 2 or 3.
+            parameter, nothing is left to train, the network's layers are not known, ``channels_last`` is given for a
+            network without convolutions of rank 2 or 3, or the objective makes no sense here.
     """
 
     primary_metric: ClassVar[str]
@@ -85,6 +90,8 @@ class Task(LightningModule):
     """How ``blockyard off-the-shelf`` judges what the frozen network gives; None where nothing says how."""
     evaluation_options: ClassVar[tuple[str, ...]] = ()
     """Arguments that only evaluation looks at: a test may set them otherwise than the training did."""
+    default_objective: ClassVar[type[Default]] = Default
+    """What a training step minimises unless told otherwise."""
 
     def __init__(
         self,
@@ -103,6 +110,7 @@ class Task(LightningModule):
         no_weight_decay: bool | list[str] | None = None,
         channels_last: bool | None = None,
         freeze: list[str] | None = None,
+        objective: Objective | None = None,
     ) -> None:
         super().__init__()
         self.plugs = _plugs(block, at, plugs)
@@ -126,12 +134,29 @@ class Task(LightningModule):
         if self.channels_last:
             put_channels_last(network)
         self.sample_scores: dict[str, Tensor] = {}
+        self._minimise(objective, input_shape)
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Make every step of every task name the layer where a norm gets a single value."""
+        """Give a pretext the validation, and make every step name the layer where a norm gets a single value."""
         super().__init_subclass__(**options)
+        for name in VALIDATION.keys() & vars(cls).keys():
+            setattr(cls, name, unless_pretext(name, vars(cls)[name]))
         for name in STEPS & vars(cls).keys():
             setattr(cls, name, naming_layers(vars(cls)[name]))
+
+    def _minimise(self, objective: Objective | None, input_shape: tuple[int, ...]) -> None:
+        """Take an objective, which is a part of the task from now on, or the task's own."""
+        self.objective = self.default_objective() if objective is None else objective
+        self.validation_means = Means(self.objective)
+        self.automatic_optimization = not self.objective.steps_itself
+        if objective is not None:
+            objective.attach(self, input_shape)
+
+    @property
+    def validated_metric(self) -> Metric:
+        """What a validation ranks by: the primary metric of a pretext, or the task's own."""
+        pretext = self.objective.primary_metric
+        return metric_named(pretext) if pretext else primary_of(self)
 
     def train(self, mode: bool = True) -> Self:
         """Put everything in training mode that is not frozen."""
@@ -145,16 +170,60 @@ class Task(LightningModule):
             return self(x.new_zeros(1, *x.shape[1:]))[:0]
         return self.network(with_channels_last(x) if self.channels_last else x)
 
-    def check_finite(self, loss: Tensor) -> None:
-        """Stop before a bad optimiser step.
+    def vectors(self, x: Tensor) -> Tensor:
+        """One vector a sample ``(B, D)`` of ``(B, C, *S)``, which a head of an objective's own may see.
 
         Raises:
-            FloatingPointError: If the loss is not finite; the weights are still those of the step before.
+            ValueError: If this kind of task has none.
+        """
+        raise ValueError(f"{type(self).__name__} gives no vector of each sample, which this objective needs")
+
+    @naming_layers
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """What the objective says of one batch.
+
+        Raises:
+            FloatingPointError: If the loss is not finite; the weights are still those of the step before, unless the
+                objective makes its own steps.
+        """
+        if self.automatic_optimization:
+            loss, logged = self.objective.loss(self, batch)
+            self.check_finite(loss)
+        else:
+            loss, logged = self._own_step(batch, batch_idx)
+        size = len(batch["input"])
+        self.log("train/loss", loss, prog_bar=True, batch_size=size)
+        self.log_dict({f"train/{name}": value.detach() for name, value in logged.items()}, batch_size=size)
+        return loss
+
+    def _own_step(self, batch: Any, batch_idx: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """A step that the objective makes itself, and what Lightning leaves to whoever does: the schedule."""
+        before = self.global_step
+        loss, logged = self.objective.step(self, batch, batch_idx)
+        if (made := self.global_step - before) != 1:
+            name = type(self.objective).__name__
+            raise ValueError(f"{name} made {made} optimiser steps of a batch: schedules and records count on one")
+        self.check_finite(loss, "after")
+        epoch_ends = self.trainer.fit_loop.epoch_loop._num_ready_batches_reached()
+        for config in self.trainer.lr_scheduler_configs:
+            if config.interval == "step" or epoch_ends:
+                self.lr_scheduler_step(config.scheduler, None)
+        return loss.detach(), logged
+
+    def check_finite(self, loss: Tensor, when: Literal["before", "after"] = "before") -> None:
+        """Stop before a bad optimiser step.
+
+        Args:
+            loss: One number.
+            when: Whether the step is still to come.
+
+        Raises:
+            FloatingPointError: If the loss is not finite; before, the weights are still those of the step before.
         """
         if not torch.isfinite(loss):
             raise FloatingPointError(
                 f"the loss is {loss.item()} at epoch {self.current_epoch}, step {self.global_step}: "
-                "stopped before the optimiser step; a lower learning rate or a warm-up may help"
+                f"stopped {when} the optimiser step; a lower learning rate or a warm-up may help"
             )
 
     def on_validation_epoch_start(self) -> None:
@@ -165,6 +234,16 @@ class Task(LightningModule):
         if self.trainer.world_size > 1:
             for buffer in self.network.buffers():
                 torch.distributed.broadcast(buffer, 0)
+
+    def on_predict_start(self) -> None:
+        """Refuse what would come of outputs that nobody trained.
+
+        Raises:
+            ValueError: If the training was a pretext.
+        """
+        if self.objective.primary_metric:
+            name = type(self.objective).__name__
+            raise ValueError(f"nothing to predict: this network was trained by {name}, which learns no labels")
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Gradients of one batch; where an epoch ends with fewer batches than are accumulated, they share the step."""
@@ -177,8 +256,33 @@ class Task(LightningModule):
         # Only the optimiser knows the learning rate that a group's multiplier belongs to.
         for group in optimizer.param_groups:
             group["lr"] *= group.pop("multiplier", 1.0)
-        return schedule(
+        chosen: Any = schedule(
             self.trainer, optimizer, self.lr_scheduler, self.lr_interval, self.warmup_epochs, self.warmup_factor
+        )
+        if not self.automatic_optimization and isinstance(chosen, dict) and "monitor" in chosen["lr_scheduler"]:
+            name = type(self.objective).__name__
+            raise ValueError(f"ReduceLROnPlateau does not go with {name}, which makes its own steps")
+        return chosen
+
+
+def refuse_beside(objective: Objective | None, kind: type[Task], given: dict[str, Any]) -> None:
+    """Refuse options that nobody would look at.
+
+    Args:
+        objective: What a training step minimises; None is the task's own.
+        kind: The class of a constructor with these options.
+        given: Options that the task's own objective alone looks at, with their values.
+
+    Raises:
+        ValueError: If there is an objective, and an option is not at its default.
+    """
+    defaults = inspect.signature(kind.__init__).parameters
+    changed = [name for name, value in given.items() if value != defaults[name].default]
+    if objective is not None and changed:
+        usual = defaults[changed[0]].default
+        raise ValueError(
+            f"objective: {type(objective).__name__} takes the place of the loss that {changed[0]} is for: leave "
+            f"{changed[0]} at {'null' if usual is None else usual}, or objective away"
         )
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 
-from blockyard.metrics import primary_of
+from blockyard.metrics import Metric
 
 
 class StopEarly(EarlyStopping):
-    """Ends the training when the task's primary metric on the validation split has not become better for a while.
+    """Ends the training when what a validation ranks by, mostly the task's primary metric, has not become better.
 
     A run that was killed after it had come to its end does not begin another epoch when it is resumed.
 
@@ -31,11 +31,12 @@ class StopEarly(EarlyStopping):
         super().__init__("", min_delta, patience, mode="max", check_on_train_epoch_end=False)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Learn what the task ranks by."""
-        primary = primary_of(pl_module)
-        self.monitor = f"val/{primary.name}"
-        if self.mode != primary.mode:  # Lightning keeps both with the sign that the mode has
-            self.mode, self.min_delta, self.best_score = primary.mode, -self.min_delta, -self.best_score
+        """Learn what that is."""
+        task: Any = pl_module
+        validated: Metric = task.validated_metric
+        self.monitor = f"val/{validated.name}"
+        if self.mode != validated.mode:  # Lightning keeps both with the sign that the mode has
+            self.mode, self.min_delta, self.best_score = validated.mode, -self.min_delta, -self.best_score
         super().setup(trainer, pl_module, stage)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

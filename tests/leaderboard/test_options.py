@@ -15,7 +15,7 @@ from lightning.pytorch import Callback, LightningDataModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import nn, optim
 
-from blockyard import backbones, blocks, datamodules, plugging, poolings, tasks, training
+from blockyard import backbones, blocks, datamodules, objectives, plugging, poolings, tasks, training
 from blockyard.leaderboard.identity import ADDED, BASES
 from blockyard.plugging import Plug
 from blockyard.samples import modules as samples
@@ -32,7 +32,8 @@ NAMED = (nn.Module, LightningDataModule, Plug, optim.Optimizer, optim.lr_schedul
 
 def classes() -> dict[str, type]:
     """What a configuration names: the public classes of this package, and those of torch and Lightning that train."""
-    modules = (backbones, blocks, datamodules, samples, plugging, poolings, tasks, training, optim, optim.lr_scheduler)
+    modules = (backbones, blocks, datamodules, samples, plugging, poolings, tasks, training, objectives)
+    modules += (optim, optim.lr_scheduler)
     kinds = [kind for module in modules for kind in vars(module).values() if inspect.isclass(kind)]
     others = (Trainer, WeightAveraging, EMA, GradientActivation, ScheduledDropPath, StopEarly)
     return {kind.__name__: kind for kind in (*kinds, *others) if issubclass(kind, NAMED)}

@@ -10,11 +10,13 @@ import pytest
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
+from torch.nn import functional as F
 from torch.optim import SGD
 
 from blockyard.backbones import LogMel, PreResNet, TimmBackbone
 from blockyard.blocks import SpectralNonlocal
 from blockyard.datamodules import UCF101, Digits, SpeechCommands
+from blockyard.objectives import Objective, Rotation
 from blockyard.runs.exact_resume import ExactResume
 from blockyard.samples.tiny_audio import write_tiny_audio
 from blockyard.samples.tiny_videos import write_tiny_videos
@@ -58,6 +60,54 @@ def videos(folder: Path):
     return task, data, []
 
 
+def turned(folder: Path):
+    """A pretext, whose classifier is no part of the network."""
+    backbone = partial(PreResNet, depth=8, dropout=0.5)
+    task = ImageClassification(
+        backbone, 10, (1, 8, 8), optimizer=OPTIMIZER, objective=Rotation(), lr_scheduler="cosine"
+    )
+    return task, Digits("8x8", batch_size=8), []
+
+
+class Perturbation(Objective):
+    """Spall, Multivariate stochastic approximation using a simultaneous perturbation gradient approximation, 1992.
+
+    No gradient passes through the network: all weights move a little along random signs and back, and the slope of the
+    loss between the two is what the optimiser follows.
+    """
+
+    def loss(self, task, batch):
+        return F.cross_entropy(task(batch["input"]), batch["target"]), {}
+
+    @torch.no_grad()
+    def step(self, task, batch, batch_idx):
+        weights = list(task.network.parameters())
+        signs = [torch.randint(0, 2, weight.shape) * 2.0 - 1 for weight in weights]
+        losses = []
+        for move in (1e-3, -2e-3):
+            for weight, sign in zip(weights, signs, strict=True):
+                weight.add_(sign, alpha=move)
+            losses.append(self.loss(task, batch)[0])
+        slope = (losses[0] - losses[1]) / 2e-3
+        for weight, sign in zip(weights, signs, strict=True):
+            weight.add_(sign, alpha=1e-3)
+            weight.grad = slope * sign
+        task.check_finite(slope)
+        optimizer = task.optimizers()
+        optimizer.step()
+        optimizer.zero_grad()
+        return sum(losses) / 2, {"slope": slope}
+
+
+def perturbed(folder: Path):
+    """An objective with steps of its own, which draw random numbers, and a schedule for every step."""
+    task = ImageClassification(
+        partial(PreResNet, depth=8), 10, (1, 8, 8), optimizer=partial(SGD, lr=1e-4, momentum=0.9),
+        objective=Perturbation(), lr_scheduler="cosine",
+    )  # fmt: skip
+    return task, Digits("8x8", batch_size=8), []
+
+
 @pytest.fixture(scope="module")
 def samples(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("samples")
@@ -93,13 +143,14 @@ def differing(a: dict, b: dict) -> list[str]:
     return [f"{kind} {name}" for kind in kinds for name in a[kind] if not torch.equal(a[kind][name], b[kind][name])]
 
 
-@pytest.mark.parametrize("make", [images, sounds, videos])
+@pytest.mark.parametrize("make", [images, sounds, videos, turned, perturbed])
 def test_resume_in_the_middle_of_an_epoch(make, samples, tmp_path):
     whole = train(partial(make, samples), tmp_path / "whole")
     for step in (2, 4):  # of three an epoch
         resumed = train(partial(make, samples), tmp_path / "resumed", tmp_path / "whole" / f"step={step}.ckpt")
         assert differing(resumed, whole) == []
     assert ("current_model_state" in whole) == (make is images)
+    assert ("objective.classifier.weight" in whole["state_dict"]) == (make is turned)
 
 
 @pytest.mark.parametrize(("make", "option"), [(images, {"mixing": None}), (sounds, {"freq_mask": 0})])

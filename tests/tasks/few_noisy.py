@@ -42,7 +42,7 @@ class TinyMaps(nn.Module):
 
     stages = (Stage("first", 8, 1), Stage("second", 16, 4))
 
-    def __init__(self, in_channels: int = 3) -> None:
+    def __init__(self, num_classes: int = 0, in_channels: int = 3) -> None:
         super().__init__()
         self.first = nn.Conv2d(in_channels, 8, 3, 1, 1)
         self.second = nn.Conv2d(8, 16, 3, 4, 1)

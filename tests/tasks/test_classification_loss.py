@@ -108,7 +108,7 @@ class TestTwoProcesses:
 
     EQUAL = (
         *("cross entropy", "bias loss", "activated gradient", "activated update", "all, accumulated"),
-        *("weighted", "balanced", "frozen", "drawn alike"),
+        *("weighted", "balanced", "frozen", "drawn alike", "turned"),
     )
     OTHERWISE = ("bias loss of each process", "activated before the processes agree", "weighted by each process")
 

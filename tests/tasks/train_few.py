@@ -17,6 +17,7 @@ from torch.optim import SGD
 
 from blockyard.backbones import Backbone, Stage
 from blockyard.datamodules import Digits
+from blockyard.objectives import Rotation
 from blockyard.tasks import ImageClassification
 from blockyard.training.bias_loss import BiasLoss
 from blockyard.training.ema import EMA
@@ -83,6 +84,7 @@ TRAININGS: dict[str, tuple[dict[str, Any], list[Callback], int]] = {
     "balanced": ({"class_weights": "balanced"}, [], 1),
     "frozen": ({"freeze": ["conv"]}, [EMA(0.5)], 1),
     "drawn alike": ({}, [], 1),
+    "turned": ({"objective": Rotation()}, [], 1),
 }
 """Options of the task, callbacks, batches a step."""
 
@@ -111,7 +113,7 @@ def train(name: str, devices: int) -> list[float]:
     module.network.register_buffer("own", torch.full((), float(trainer.global_rank)))
     module.on_validation_epoch_start()
     assert not module.network.get_buffer("own"), "statistics of a process other than the first are validated"
-    return [value for parameter in module.network.parameters() for value in parameter.flatten().tolist()]
+    return [value for parameter in module.parameters() for value in parameter.flatten().tolist()]
 
 
 if __name__ == "__main__":

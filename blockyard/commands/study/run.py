@@ -47,6 +47,9 @@ def carry_out(file: Path) -> int:
 
 def _train_and_test(config: dict[str, Any]) -> None:
     cli = SuiteCLI(None, Composed(config), trains=True)
+    if cli.model.objective.primary_metric:
+        name = type(cli.model.objective).__name__
+        raise ValueError(f"a study compares scores, and {name} learns no labels: train it by blockyard fit")
     planned, now = config.get(FINGERPRINTS), cli.run_config.get(FINGERPRINTS)
     if planned and now and planned != now:
         raise ValueError(f"the data are others than when the study was planned: {planned} then, {now} now")

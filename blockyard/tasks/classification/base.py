@@ -18,11 +18,13 @@ import blockyard.training  # noqa: F401 - the command line finds imported classe
 from blockyard.analysis.probe import Probe
 from blockyard.backbones import Backbone
 from blockyard.mistakes import nearest
+from blockyard.objectives import Default
 from blockyard.plugging.probe import undisturbed
-from blockyard.tasks.base import Batch, Task
+from blockyard.tasks.base import Batch, Task, refuse_beside
 from blockyard.tasks.classification.class_means import MacroAccuracy, MacroF1
 from blockyard.tasks.classification.class_report import ClassReport
 from blockyard.tasks.classification.contact_sheet import ContactSheet
+from blockyard.tasks.classification.objective import FromLabels
 from blockyard.tasks.classification.predictions import PredictionsCSV
 from blockyard.tasks.classification.probe import CLASSES
 from blockyard.tasks.sample_scores import SampleScores
@@ -71,6 +73,8 @@ class Classification(Task):
     named: ClassVar[bool] = True
     reports: ClassVar[tuple[Callable[[Path], Callback], ...]] = (ClassReport, ContactSheet, PredictionsCSV)
     probe: ClassVar[Probe | None] = CLASSES
+    default_objective: ClassVar[type[Default]] = FromLabels
+    _both: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
 
     def __init__(
         self,
@@ -84,6 +88,8 @@ class Classification(Task):
         class_weights: list[float] | Literal["balanced"] | None = None,
         **options: Any,
     ) -> None:
+        beside = {"label_smoothing": label_smoothing, "mixing": mixing, "loss": loss, "class_weights": class_weights}
+        refuse_beside(options.get("objective"), Classification, beside)
         super().__init__(backbone(num_classes, input_shape[0]), input_shape, **options)
         self.num_classes = num_classes
         self.mixing = mixing
@@ -96,7 +102,6 @@ class Classification(Task):
             like = self._last_map(input_shape) if self.loss_takes_features else None
             try_out(self.loss, num_classes, mixing is not None, like)
         self.compiler = _compiler(compile)
-        self._both: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
 
     def _last_map(self, input_shape: tuple[int, ...]) -> Tensor:
         """The last map of a sample of zeros, ``(1, C, *S)``."""
@@ -116,7 +121,7 @@ class Classification(Task):
             self.loss.get_buffer("weight").copy_(torch.tensor(weights))
         if self.compiler:
             self.network.compile(backend=self.compiler)
-        if self.compiler and self.loss_takes_features:
+        if self.compiler:
             network: Any = self.network
             self._both = torch.compile(network.map_and_logits, backend=self.compiler)
 
@@ -145,19 +150,14 @@ class Classification(Task):
         """Labels ``(B,)`` as shares of the classes ``(B, K)``."""
         return nn.functional.one_hot(target, self.num_classes).float()
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Loss of one batch, mixed if it is to be.
-
-        Raises:
-            FloatingPointError: If the loss is not finite; the weights are still those of the step before.
-        """
-        x, target = batch["input"], batch["target"]
-        if self.mixing is not None:
-            x, target = self.mixing(x, self.shares(target))
-        loss = self.training_loss(x, target)
-        self.check_finite(loss)
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(target))
-        return loss
+    def vectors(self, x: Tensor) -> Tensor:
+        """The last map of ``(B, C, *S)`` before it is pooled, or its tokens, averaged over positions: ``(B, D)``."""
+        network: Any = self.network
+        last: Tensor = (self._both or network.map_and_logits)(x)[0]
+        channels = network.stages[-1].channels if network.stages else None
+        # networks of tokens give (B, N, D), and some of windows (B, H, W, D)
+        ends = last.ndim < x.ndim or (last.shape[-1] == channels and last.shape[1] != channels)
+        return last.movedim(-1 if ends else 1, 1).flatten(2).mean(2)
 
     def training_loss(self, x: Tensor, target: Tensor) -> Tensor:
         """Loss of samples ``(B, C, *S)`` with classes ``(B,)``, or shares of them ``(B, K)``, by one forward pass."""

@@ -14,10 +14,12 @@ from torch import Tensor, nn
 from blockyard.analysis.probe import Probe
 from blockyard.backbones import Backbone
 from blockyard.heads.embedding import Embedding, Temporal
+from blockyard.objectives import Default
 from blockyard.retrieval import KReciprocal, Ranking, nearest, rank
 from blockyard.retrieval.pool_features import PoolFeatures
-from blockyard.tasks.base import Batch, Task
+from blockyard.tasks.base import Batch, Task, refuse_beside
 from blockyard.tasks.person_reid.metric_losses import MetricLoss
+from blockyard.tasks.person_reid.objective import IdentityAndMetric
 from blockyard.tasks.person_reid.probe import PROBE
 from blockyard.tasks.person_reid.report import RankedGallery, RetrievalWriter
 
@@ -62,6 +64,7 @@ class PersonReID(Task):
     reports: ClassVar[tuple[Callable[[Path], Callback], ...]] = (RankedGallery, RetrievalWriter)
     evaluation_options: ClassVar[tuple[str, ...]] = ("distance", "rerank")
     probe: ClassVar[Probe | None] = PROBE
+    default_objective: ClassVar[type[Default]] = IdentityAndMetric
 
     def __init__(
         self,
@@ -78,12 +81,14 @@ class PersonReID(Task):
         rerank: bool = False,
         **options: Any,
     ) -> None:
+        beside = {"label_smoothing": label_smoothing, "metric_loss": metric_loss, "metric_options": metric_options}
+        refuse_beside(options.get("objective"), PersonReID, {**beside, "miner": miner, "metric_weight": metric_weight})
         network = Embedding(backbone(num_classes, input_shape[0]), num_classes, input_shape, temporal)
         super().__init__(network, input_shape, **options)
         self.num_classes = num_classes
         self.identity_loss = nn.CrossEntropyLoss(label_smoothing=label_smoothing)
         self.metric_loss: MetricLoss | None = None
-        if metric_loss is not None:
+        if metric_loss is not None and options.get("objective") is None:
             self.metric_loss = MetricLoss(metric_loss, metric_options or {}, miner, num_classes, network.features)
         self.metric_weight = metric_weight
         self.distance = distance
@@ -91,23 +96,11 @@ class PersonReID(Task):
         self.features: Tensor | None = None
         self.ranking: Ranking | None = None
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Loss of one batch.
-
-        Raises:
-            FloatingPointError: If the loss is not finite; the weights are still those of the step before.
-        """
+    def vectors(self, x: Tensor) -> Tensor:
+        """The vectors before the neck ``(B, D)`` of pictures ``(B, 3, H, W)`` or clips ``(B, 3, T, H, W)``."""
         network: Any = self.network
-        vectors, logits = network.identify(batch["input"])
-        loss = identity = self.identity_loss(logits, batch["target"])
-        self.log("train/identity_loss", identity, batch_size=len(vectors))
-        if self.metric_loss is not None:
-            metric = self.metric_loss(*self._of_all_ranks(vectors.float(), batch["target"]))
-            self.log("train/metric_loss", metric, batch_size=len(vectors))
-            loss = identity + self.metric_weight * metric
-        self.check_finite(loss)
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(vectors))
-        return loss
+        pooled: Tensor = network.pool(x)
+        return pooled
 
     def on_validation_epoch_start(self) -> None:
         """Make room for the vectors of the split."""
@@ -164,13 +157,6 @@ class PersonReID(Task):
         assert self.features is not None
         query, gallery = self.features[self.query], self.features[self.gallery]
         self.found = nearest(query, gallery, SHOWN, metric=self.distance)
-
-    def _of_all_ranks(self, vectors: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Vectors and identities of the global batch: on any number of processes the same triplets are formed."""
-        if self.trainer.world_size == 1:
-            return vectors, target
-        everyone = self.all_gather(vectors, sync_grads=True), self.all_gather(target)
-        return everyone[0].flatten(0, 1), everyone[1].flatten(0, 1)  # type: ignore[union-attr]
 
     def _start(self, loader: Any) -> None:
         self._split = loader.dataset.split

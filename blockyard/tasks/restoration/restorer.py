@@ -45,12 +45,16 @@ class Restorer(nn.Module):
         nn.init.zeros_(self.damage.weight)
         nn.init.zeros_(torch.as_tensor(self.damage.bias))
 
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """The backbone's maps of ``(B, C, H, W)``, ``(B, stage.channels, H / stage.stride, W / stage.stride)`` each."""
+        return list(self.backbone(x))
+
     def forward(self, x: Tensor) -> Tensor:
         """Restore ``(B, C, H, W)``, of values from 0 to 1 but for noise; of the same shape, not clipped."""
         height, width = x.shape[2:]
         padded = mirrored(x, -height % self.stride, -width % self.stride)
         merged = self.picture(padded)
-        for lateral, seen in zip(self.laterals, self.backbone(padded), strict=True):
+        for lateral, seen in zip(self.laterals, self.maps(padded), strict=True):
             merged = merged + F.interpolate(lateral(seen), merged.shape[2:], mode="bilinear", align_corners=False)
         damage = self.damage(F.relu(self.between(F.relu(merged))))
         return x - damage[..., :height, :width]

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from lightning.pytorch import Callback
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics.aggregation import MeanMetric
 
+from blockyard.backbones import Backbone
 from blockyard.metrics import Metric
-from blockyard.tasks.base import Task
+from blockyard.objectives import Default
+from blockyard.tasks.base import Task, refuse_beside
+from blockyard.tasks.restoration.objective import PictureError
 from blockyard.tasks.restoration.quality import BEST_PSNR, psnr, ssim
 from blockyard.tasks.restoration.report import BeforeAfter
 from blockyard.tasks.restoration.restorer import Restorer
@@ -36,7 +39,7 @@ class ImageRestoration(Task):
     ``psnr_input``; ``sample_scores`` holds ``psnr`` and ``ssim`` of each picture.
 
     Args:
-        backbone: Called with the channels C; gives a network of stage maps.
+        backbone: Called with 0 classes and the channels C; gives the maps of its stages.
         input_shape: Shape ``(C, H, W)`` of one picture; the command line takes it from the data.
         width: Channels in which the maps are brought together.
         loss: What trains: the mean absolute error, or the mean squared one.
@@ -56,33 +59,28 @@ class ImageRestoration(Task):
     )
     output: ClassVar[str] = "the restored picture (B, C, H, W), values from 0 to 1 once they are clipped"
     reports: ClassVar[tuple[Callable[[Path], Callback], ...]] = (BeforeAfter, PictureWriter)
+    default_objective: ClassVar[type[Default]] = PictureError
 
     def __init__(
         self,
-        backbone: Callable[[int], nn.Module],
+        backbone: Callable[[int, int], Backbone],
         input_shape: tuple[int, ...],
         width: int = 32,
         loss: Literal["l1", "mse"] = "l1",
         **options: Any,
     ) -> None:
+        refuse_beside(options.get("objective"), ImageRestoration, {"loss": loss})
         if loss not in LOSSES:
             raise ValueError(f"ImageRestoration: loss must be one of {', '.join(LOSSES)}, got {loss!r}")
-        network = Restorer(backbone(input_shape[0]), input_shape[0], width)
+        network = Restorer(backbone(0, input_shape[0]), input_shape[0], width)
         super().__init__(network, input_shape, **options)
         self.loss = LOSSES[loss]
         self.val_psnr, self.val_ssim = MeanMetric(), MeanMetric()
         self.shown: list[tuple[Tensor, Tensor, Tensor]] = []
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Loss of one batch.
-
-        Raises:
-            FloatingPointError: If it is not finite; the weights are still those of the step before.
-        """
-        loss = self.loss(self(batch["input"]), batch["target"])
-        self.check_finite(loss)
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["target"]))
-        return loss
+    def vectors(self, x: Tensor) -> Tensor:
+        """The last map that pictures ``(B, C, H, W)`` are restored by, averaged over positions: ``(B, D)``."""
+        return self.network.maps(x)[-1].flatten(2).mean(2)
 
     def restore(self, x: Tensor) -> Tensor:
         """Pictures ``(B, C, H, W)`` restored, clipped to 0 … 1."""

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
@@ -14,13 +13,15 @@ from torch import Tensor
 from blockyard.analysis.probe import Probe
 from blockyard.backbones import Backbone
 from blockyard.heads import Segmentor, check_heads, make_segmentor, stock_segmentor
-from blockyard.tasks.base import Task
+from blockyard.objectives import Default
+from blockyard.tasks.base import Task, refuse_beside
 from blockyard.tasks.sample_scores import SampleScores
 from blockyard.tasks.segmentation.cases import SegmentationCases
 from blockyard.tasks.segmentation.inference import Inference, Size
 from blockyard.tasks.segmentation.losses import HardPixels, mine_hard_pixels, weigh_classes
 from blockyard.tasks.segmentation.mask_writer import MaskWriter
 from blockyard.tasks.segmentation.metrics import IGNORED, PixelConfusion, confusion_of, mean_scores
+from blockyard.tasks.segmentation.objective import HeadLosses
 from blockyard.tasks.segmentation.probe import PROBE
 from blockyard.tasks.segmentation.report import SegmentationReport
 
@@ -74,6 +75,7 @@ class SemanticSegmentation(Task):
     reports: ClassVar[tuple[Callable[[Path], Callback], ...]] = (SegmentationReport, SegmentationCases, MaskWriter)
     evaluation_options: ClassVar[tuple[str, ...]] = ("inference", "window", "stride", "scales", "flip_test")
     probe: ClassVar[Probe | None] = PROBE
+    default_objective: ClassVar[type[Default]] = HeadLosses
 
     def __init__(
         self,
@@ -95,6 +97,8 @@ class SemanticSegmentation(Task):
         overlays: bool | None = None,
         **options: Any,
     ) -> None:
+        beside = {"class_weights": class_weights, "ohem": ohem}
+        refuse_beside(options.get("objective"), SemanticSegmentation, beside)
         if not 2 <= num_classes <= IGNORED:
             raise ValueError(f"num_classes={num_classes} must be 2 to {IGNORED}: masks are bytes, {IGNORED} is ignored")
         if mmseg_config is not None:
@@ -120,19 +124,9 @@ class SemanticSegmentation(Task):
         self.pixel_confusion: Tensor | None = None
         self.pictures: dict[str, Tensor] = {}
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Sum of the losses of all heads.
-
-        Raises:
-            FloatingPointError: If it is not finite; the weights are still those of the step before.
-        """
-        parts: dict[str, Tensor] = self.network.losses(batch["input"], batch["target"])
-        loss = torch.stack([value.mean() for name, value in parts.items() if "loss" in name]).sum()
-        self.check_finite(loss)
-        size = len(batch["input"])
-        self.log("train/loss", loss, prog_bar=True, batch_size=size)
-        self.log_dict({f"train/{name}": value.detach().mean() for name, value in parts.items()}, batch_size=size)
-        return loss
+    def vectors(self, x: Tensor) -> Tensor:
+        """The last map that the heads see of ``(B, C, H, W)``, averaged over positions: ``(B, D)``."""
+        return self.network.maps(x)[-1].flatten(2).mean(2)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count the pixels of a batch, which may be empty."""

@@ -7,14 +7,13 @@ import torch
 from torch import nn
 
 from blockyard.backbones import PreResNet
-from blockyard.backbones.headless import BackboneFeatures
 from blockyard.blocks import SpectralNonlocal
 from blockyard.plugging import Plug, apply_plugs
 from blockyard.tasks.restoration.restorer import Restorer, mirrored
 
 
 def made(depth: int = 8) -> Restorer:
-    return Restorer(BackboneFeatures(3, lambda classes, channels: PreResNet(classes, channels, depth)), 3, 8)
+    return Restorer(PreResNet(0, 3, depth), 3, 8)
 
 
 @pytest.mark.parametrize("size", [(16, 16), (17, 23), (3, 5), (1, 1)])
@@ -58,4 +57,4 @@ def test_needs_stages_and_a_width():
     with pytest.raises(ValueError, match=r"^Linear has no stages, so there are no maps"):
         Restorer(nn.Linear(2, 2), 3, 8)
     with pytest.raises(ValueError, match=r"^width=0 must be positive$"):
-        Restorer(BackboneFeatures(3, PreResNet), 3, 0)
+        Restorer(PreResNet(0, 3), 3, 0)
