@@ -2,8 +2,71 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from blockyard import files
+
+
+class PictureFiles(Callback):
+    """Writes what is predicted of each input as PNG, as soon as it is there; every process writes its own.
+
+    The files have the names and folders of the inputs. ``predict_step`` gives a list of ``(C, H, W)`` or ``(H, W)``, and
+    the indices ``(B,)`` of the inputs.
+
+    Args:
+        directory: The folder named ``folder`` goes here.
+    """
+
+    only_watches: ClassVar[bool] = True
+    what: ClassVar[str]
+    """What is made of an input, for people."""
+    folder: ClassVar[str]
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._files: list[Path] = []
+
+    @abstractmethod
+    def contents(self, task: Any, data: Any, predicted: Tensor, index: int) -> dict[str, bytes]:
+        """The PNG of what was predicted of the input at ``index``, ``(C, H, W)`` or ``(H, W)``, and others beside it.
+
+        Returns:
+            By the folder that they go to.
+        """
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Settle the names, before anything is written.
+
+        Raises:
+            ValueError: If two inputs would have one file, or an input's name leads out of the folder.
+        """
+        self._files = picture_files(trainer.datamodule.names("predict"), self.what)  # type: ignore[attr-defined]
+
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: tuple[list[Tensor], Tensor],
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Write what was predicted of a batch."""
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        for predicted, index in zip(outputs[0], outputs[1].tolist(), strict=True):
+            for folder, content in self.contents(pl_module, data, predicted, index).items():
+                files.write(self.directory / folder / self._files[index], content)
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say where they are."""
+        if trainer.is_global_zero:
+            print(f"{len(self._files)} {self.what}s in {self.directory / self.folder}")
 
 
 def picture_files(names: Sequence[str], what: str) -> list[Path]:

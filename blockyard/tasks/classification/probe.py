@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
@@ -16,13 +16,8 @@ from blockyard.analysis.verdict import Options, Score, Verdict
 from blockyard.datamodules import DataModule
 from blockyard.tasks.classification.tag_scores import ranking_precision, scores_of
 
-if TYPE_CHECKING:
-    from blockyard.tasks.classification.base import Classification
 
-
-def _classes(
-    trainer: Trainer, task: Classification, data: DataModule, options: Options, methods: tuple[str, ...]
-) -> Verdict:
+def _classes(trainer: Trainer, task: Any, data: DataModule, options: Options, methods: tuple[str, ...]) -> Verdict:
     """Of tasks that name one or several classes a sample."""
     embed = ClassifierInput(task.network, task.num_classes, torch.zeros(1, *data.input_shape))
     features = {

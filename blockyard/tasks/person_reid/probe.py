@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lightning.pytorch import Trainer
 
@@ -10,11 +10,8 @@ from blockyard.analysis.probe import Probe, ranked
 from blockyard.analysis.verdict import Verdict
 from blockyard.datamodules import DataModule
 
-if TYPE_CHECKING:
-    from blockyard.tasks.person_reid.task import PersonReID
 
-
-def _people(trainer: Trainer, task: PersonReID, data: DataModule, *_: Any) -> Verdict:
+def _people(trainer: Trainer, task: Any, data: DataModule, *_: Any) -> Verdict:
     """Of re-identification: a test, which learns nothing of the people in it."""
     trainer.test(task, data, verbose=False)
     if task.ranking is None or task.features is None:

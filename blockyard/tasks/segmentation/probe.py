@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
@@ -18,17 +18,12 @@ from blockyard.datamodules import DataModule
 from blockyard.tasks.segmentation.inference import largest
 from blockyard.tasks.segmentation.metrics import IGNORED, confusion_of, mean_scores
 
-if TYPE_CHECKING:
-    from blockyard.tasks.segmentation.task import SemanticSegmentation
-
 DRAWS = 2_000
 ENDS = (0.025, 0.975)
 """Percentiles of the ends of an interval."""
 
 
-def _pixels(
-    trainer: Trainer, task: SemanticSegmentation, data: DataModule, options: Options, methods: tuple[str, ...]
-) -> Verdict:
+def _pixels(trainer: Trainer, task: Any, data: DataModule, options: Options, methods: tuple[str, ...]) -> Verdict:
     """Of tasks that name a class a pixel."""
     learnt = [name for name in needed(data, options, methods) if name != "test"]
     features = {
@@ -52,7 +47,7 @@ def _pixels(
     return judged
 
 
-def read_positions(trainer: Trainer, task: SemanticSegmentation, loader: DataLoader, most: int) -> Features:
+def read_positions(trainer: Trainer, task: Any, loader: DataLoader, most: int) -> Features:
     """Vectors of positions of the last map and the labels of the pixels in their middle, as samples of their own.
 
     Args:
@@ -86,9 +81,7 @@ def read_positions(trainer: Trainer, task: SemanticSegmentation, loader: DataLoa
     return Features(vectors, labels, 0)
 
 
-def confusions(
-    trainer: Trainer, task: SemanticSegmentation, loader: DataLoader, classifier: LinearClassifier
-) -> Tensor:
+def confusions(trainer: Trainer, task: Any, loader: DataLoader, classifier: LinearClassifier) -> Tensor:
     """Counts ``(n, K, K)`` of each picture's pixels, rows the true class; logits are enlarged bilinearly to the mask.
 
     Args:
@@ -111,7 +104,7 @@ def confusions(
     return torch.stack([counts for batch in run(trainer, task, loader, step) for counts in batch])
 
 
-def last_map(task: SemanticSegmentation, picture: Tensor) -> Tensor:
+def last_map(task: Any, picture: Tensor) -> Tensor:
     """The last map ``(D, h, w)`` that the heads see of a picture ``(C, H, W)``."""
     return task.network.maps(picture[None])[-1][0].float()
 
