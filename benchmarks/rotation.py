@@ -117,7 +117,7 @@ def main() -> None:
     begin = time.process_time()
     each = {seed: measured(seed) for seed in arguments.seeds}
     with arguments.output.open("w", newline="") as file:
-        writer = csv.writer(file)
+        writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("pictures", "row", "seed", "top1"))
         writer.writerows((*name, seed, value) for seed, found in each.items() for name, value in found.items())
     print(table(each))

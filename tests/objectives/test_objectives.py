@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import importlib.util
 import math
 import re
 from functools import partial
@@ -202,3 +204,16 @@ def test_the_example_of_the_docs_trains():
     assert {"objective.head.weight", "network.conv1.weight"} < changed
     assert not changed & {"network.fc.weight", "network.fc.bias"}
     assert trainer.callback_metrics["val/closeness"] < 0
+
+
+def test_the_table_of_the_docs_comes_from_the_committed_figures():
+    root = Path(__file__).parents[2]
+    spec = importlib.util.spec_from_file_location("rotation", root / "benchmarks" / "rotation.py")
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    each: dict[int, dict[tuple[str, str], float]] = {}
+    with benchmark.RESULTS.open(newline="") as file:
+        for row in csv.DictReader(file):
+            each.setdefault(int(row["seed"]), {})[row["pictures"], row["row"]] = float(row["top1"])
+    assert len(each) == 5
+    assert benchmark.table(each) in (root / "docs" / "objectives.md").read_text()
