@@ -79,9 +79,10 @@ def added_cost(site: Site, block: Callable[..., nn.Module], span: Span | None = 
     host = None if site.mode == "after" else site.module
     module = wrap(make_block(block, block_shape(shape, span, site.path), site.path, host, site.mode), span)
     if site.mode == "around":
-        module, shape = Wrapped(site.module, module), site.input or shape
+        wrapper: Any = module
+        module, shape = Wrapped(site.module, wrapper), site.input or shape
         with undisturbed(module):
-            module.block.check(site.module, _sample(module, (site.maps, *shape)))
+            wrapper.check(site.module, _sample(module, (site.maps, *shape)))
     tell_frames(module, site.maps)
     parameters, macs = count_parameters(module), count_macs(module, shape, site.maps)
     if site.mode != "after":
