@@ -80,7 +80,7 @@ def added_cost(site: Site, block: Callable[..., nn.Module], span: Span | None = 
     module = wrap(make_block(block, block_shape(shape, span, site.path), site.path, host, site.mode), span)
     if site.mode == "around":
         wrapper: Any = module
-        module, shape = Wrapped(site.module, module), site.input or shape
+        module, shape = Wrapped(site.module, wrapper), site.input or shape
         with undisturbed(module):
             wrapper.check(site.module, _sample(module, (site.maps, *shape)))
     tell_frames(module, site.maps)

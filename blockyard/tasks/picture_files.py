@@ -16,8 +16,8 @@ from blockyard import files
 class PictureFiles(Callback):
     """Writes what is predicted of each input as PNG, as soon as it is there; every process writes its own.
 
-    The files have the names and folders of the inputs. ``predict_step`` gives a list of ``(C, H, W)`` or ``(H, W)``, and
-    the indices ``(B,)`` of the inputs.
+    The files have the names and folders of the inputs. ``predict_step`` gives a list of ``(C, H, W)`` or
+    ``(H, W)``, and the indices ``(B,)`` of the inputs.
 
     Args:
         directory: The folder named ``folder`` goes here.
