@@ -99,7 +99,7 @@ def test_a_study_wants_scores():
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--model.objective", "Rotatio"], "no objective Rotatio; did you mean Rotation?"),
+        (["--model.objective", "Rotatio"], "no objective Rotatio; did you mean Rotation"),
         (["--model.objective", "BiasLoss"], "BiasLoss"),
         (["--model.objective", "FromLabels"], "FromLabels is what a task has by itself: leave objective away"),
         (
