@@ -82,7 +82,7 @@ def leaderboard() -> str:
         lines.append(f"| {table.task} | {table.data} | {name} | {' | '.join(cells)} |")
     counts = sorted({row.score.n for table in made for row in table.rows})
     seeds = " or ".join(map(str, counts))
-    runs = f"mean over {seeds} seeds ± half its 95 % interval (Student t), %, on small test sets"
+    runs = f"mean over {seeds} seeds ± half its 95 % interval (Student t), % where no unit is said, on small test sets"
     return "\n".join(
         [*lines, "", f"{runs}; costs, differences and notes: [docs/leaderboards.md](docs/leaderboards.md)."]
     )
