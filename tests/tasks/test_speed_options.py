@@ -116,7 +116,8 @@ class TestCompile:
         return module, train(module)
 
     def test_the_losses_are_those_of_the_network_as_it_is(self, compiled, plain):
-        assert compiled[1].seen == plain.seen  # the same kernels
+        # the same kernels: equal in torch 2.13; in 2.11 one rounding of float32, 1e-7, shows at the fourth step
+        assert compiled[1].seen == pytest.approx(plain.seen, rel=1e-6)
         assert compiled[0].network._compiled_call_impl is not None
 
     def test_a_loss_that_looks_at_the_map_too(self):
