@@ -51,7 +51,8 @@ def data_notes(records: Sequence[Record]) -> list[str]:
     test = said.get("test", "unknown")
     known = f", as published ({PUBLISHED[test]})" if test in PUBLISHED else ""
     of = {"names": "names and labels", "contents": "names, labels and contents"}[said["of"]]
-    return [f"Data: test split {test}{known}, by {of}; class names {said.get('classes', 'unknown')}."]
+    classes = f"; class names {said['classes']}" if "classes" in said else ""
+    return [f"Data: test split {test}{known}, by {of}{classes}."]
 
 
 def _given_name(record: Record) -> str | None:
