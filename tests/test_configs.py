@@ -59,7 +59,7 @@ def test_builds_a_baseline(name):
     options = cli.run_config["model"]["init_args"]
     assert options["block"] is None, "a base configuration plugs nothing in: options of its block would carry over"
     assert options["plugs"] is None
-    assert cli.model.num_classes == cli.datamodule.num_classes
+    assert getattr(cli.model, "num_classes", 0) == cli.datamodule.num_classes
     assert (cli.trainer.max_epochs or cli.trainer.max_steps) >= 1
 
 

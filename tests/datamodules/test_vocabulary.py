@@ -47,7 +47,8 @@ def test_says_what_differs(now, expected):
     [
         None,
         {"num_classes": 2},
-        {"num_classes": 0, "classes": [], "palette": [], "labels": {}},
+        {"num_classes": -1, "classes": [], "palette": [], "labels": {}},
+        {"num_classes": 0, "classes": ["a"], "palette": [], "labels": {}},
         {"num_classes": 2, "classes": ["a"], "palette": [], "labels": {}},
         {"num_classes": 2, "classes": [], "palette": [[0, 0, 999], [0, 0, 0]], "labels": {}},
         {"num_classes": 2, "classes": [], "palette": [], "labels": {0: -1}},

@@ -69,7 +69,9 @@ def test_groups_do_not_see_each_other(slot: type[ConvolutionSlot]):
 def test_goes_into_a_stock_network_and_takes_its_checkpoint(slot: type[ConvolutionSlot]):
     stock = timm.create_model("resnet18")
     network = plug(copy.deepcopy(stock), slot, ["layer1.*.conv?", "layer2.0.conv1"], mode="replace")
-    network.load_state_dict(stock.state_dict())
+    result = network.load_state_dict(stock.state_dict(), strict=False)
+    places = [f"layer1.{unit}.conv{number}" for unit in (0, 1) for number in (1, 2)]
+    assert result.unexpected_keys == [f"{place}.weight" for place in [*places, "layer2.0.conv1"]]
     assert torch.equal(network.conv1.weight, stock.conv1.weight)
     network(torch.randn(2, 3, 64, 64)).sum().backward()
     assert [name for name, p in network.named_parameters() if p.grad is None] == []
