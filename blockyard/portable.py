@@ -54,7 +54,7 @@ class Card:
     def __post_init__(self) -> None:
         shape = self.input_shape
         expected = {
-            "num_classes": self.num_classes == 0 or _is_whole(self.num_classes),
+            "num_classes": _is_whole(self.num_classes, 0),
             "input_shape": 2 <= len(shape) <= 4 and all(map(_is_whole, shape)),
             "classes": len(self.classes) in (0, self.num_classes) and all(isinstance(n, str) for n in self.classes),
             "mean": len(self.mean) in (0, shape[0] if shape else 0) and all(map(_is_number, self.mean)),
@@ -164,8 +164,8 @@ output = network(x)  # network.card says what goes in and what comes out
 """
 
 
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+def _is_whole(value: Any, least: int = 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def _is_number(value: Any) -> bool:

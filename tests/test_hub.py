@@ -178,6 +178,7 @@ class TestAStrangeFolder:
             (lambda c: c.update(input_shape="1x8x8"), "no list"),
             (lambda c: c.update(mean=["a"], std=[1]), "mean"),
             (lambda c: c.update(num_classes="10"), "num_classes"),
+            (lambda c: c.update(num_classes=False), "num_classes"),
             (lambda c: c.pop("model"), "model is missing"),
             (lambda c: c.update(num_classes=11, classes=[]), "does not hold the network's weights"),
         ],

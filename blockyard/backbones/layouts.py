@@ -22,6 +22,7 @@ class Layout:
         blocks: Tensors of blocks plugged into it, by the names that they have where they are plugged in.
         places: Where those blocks are, in the stock network.
         others: What the file holds besides.
+        in_order: Whether the file names its tensors otherwise, so that they were taken one after the other.
     """
 
     target: nn.Module
@@ -30,6 +31,7 @@ class Layout:
     blocks: State = field(default_factory=dict)
     places: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+    in_order: bool = False
 
 
 def find_layout(file: State, network: nn.Module, stock: str, free: Collection[str] = ()) -> Layout:
@@ -53,7 +55,7 @@ def find_layout(file: State, network: nn.Module, stock: str, free: Collection[st
     target = network.get_submodule(inside.rstrip("."))
     own = target.state_dict()
     if count < len(own) and not prefix and (named := in_turn(file, own, [path.removeprefix(inside) for path in free])):
-        return Layout(target, inside, named)
+        return Layout(target, inside, named, in_order=True)
     return _seen(file, target, inside, prefix)
 
 

@@ -13,6 +13,7 @@ from timm.models import adapt_input_conv, clean_state_dict, load_state_dict
 from torch import Tensor, nn
 
 from blockyard.backbones.layouts import Layout, State, find_layout, plain
+from blockyard.mistakes import printable
 from blockyard.plugging.plugged import Plugged, Replaced
 
 _FOLLOW: ContextVar[bool] = ContextVar("weights follow", default=False)
@@ -117,7 +118,7 @@ def load_blocks(found: Layout, name: str) -> None:
                 own[key].copy_(found.blocks[key])
     parts = [f"block at {', '.join(at)} {what}" for at, what in ((loaded, "loaded"), (anew, "starts anew")) if at]
     if parts:
-        print(f"{name}: {'; '.join(parts)}")
+        print(printable(f"{name}: {'; '.join(parts)}"))
 
 
 def _read(path: Path) -> State:
@@ -174,7 +175,9 @@ def _without_mistake(missing: list[str], found: Layout, parts: Parts) -> list[st
 
 def _left_out(found: Layout) -> list[str]:
     blocks = [f"block at {', '.join(found.places)} left out unless it is plugged in again"] if found.places else []
-    return [*blocks, *([f"{', '.join(found.others)} left out"] if found.others else [])]
+    others = [f"{', '.join(found.others)} left out"] if found.others else []
+    turn = ["its names are others: tensors taken in their order"] if found.in_order else []
+    return [*turn, *blocks, *others]
 
 
 def _starting(keys: list[str]) -> list[str]:
@@ -189,12 +192,12 @@ def _refuse(path: Path, complaints: dict[str, list[str]], loaded: int) -> None:
 
 
 def _say(path: Path, said: list[str], complaints: dict[str, list[str]], loaded: int) -> None:
-    if said:
-        print(f"{path.name}: {'; '.join(said)}")
+    lines = [f"{path.name}: {'; '.join(said)}"] if said else []
     if complaints:
-        print(f"{path.name}: {loaded} tensors loaded")
-    for what, names in complaints.items():
-        print(f"  {len(names)} {what}: {_some(names, 8)}")
+        lines.append(f"{path.name}: {loaded} tensors loaded")
+    lines += [f"  {len(names)} {what}: {_some(names, 8)}" for what, names in complaints.items()]
+    for line in lines:
+        print(printable(line))  # the names are the file's to choose
 
 
 def _some(names: list[str], most: int) -> str:

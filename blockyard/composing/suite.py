@@ -107,7 +107,8 @@ class SuiteCLI(LightningCLI):
         known = data.num_classes if self.needs_data or self.vocabulary is None else self.vocabulary.num_classes
         task: Any = locate(self._get(self.config, "model").class_path)
         if not known and _asks_for(task, "num_classes"):
-            raise DataError(f"{type(data).__name__} has no classes, which {task.__name__} learns: give it other data")
+            whose = type(data).__name__ if self.vocabulary is None else self.composed.checkpoint
+            raise DataError(f"{whose} has no classes, which {task.__name__} learns: give it other data")
         return known
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric as Accumulated
 
 from blockyard.analysis.probe import Probe
+from blockyard.backbones import Backbone
 from blockyard.metrics import Metric, metric_named, primary_of
 from blockyard.objectives import Default, Objective
 from blockyard.plugging import BlockFactory, Plug, apply_plugs
@@ -117,8 +118,8 @@ class Task(LightningModule):
         self.network = network
         apply_plugs(network, self.plugs, example=torch.zeros(1, *input_shape))
         for module in network.modules():
-            if callable(load := getattr(module, "load_blocks", None)):
-                load()
+            if isinstance(module, Backbone):
+                module.load_blocks()
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
         self.lr_interval = lr_interval

@@ -228,7 +228,7 @@ def test_torchvision_s_other_names(theirs: str, ours: str, tmp_path: Path, capsy
     with torch.no_grad():
         network = TimmBackbone(7, name=ours, weights=tmp_path / "weights.pth").eval()
         torch.testing.assert_close(network(x), stock(x), rtol=1e-4, atol=1e-5)  # float32 through fifty layers
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().out == "weights.pth: its names are others: tensors taken in their order\n"
     TimmBackbone(5, 1, ours, weights=tmp_path / "weights.pth")
     assert capsys.readouterr().out.startswith("weights.pth: classifier of 7 classes left out, the one of 5")
     with pytest.raises(ValueError, match="holds other weights"):
@@ -289,3 +289,12 @@ def test_another_network_s_checkpoint_is_one_line(tmp_path: Path):
     with pytest.raises(ValueError, match=r"last\.ckpt holds other weights than the network's: ") as error:
         PreResNet(5, depth=20, weights=path)
     assert "\n" not in str(error.value)
+
+
+def test_names_in_a_file_steer_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    state = PreResNet(10, 1, 8).state_dict() | {"\x1b[2Jextra.weight": torch.zeros(1)}
+    torch.save(state, tmp_path / "weights.pth")
+    PreResNet(10, 1, 8, weights=tmp_path / "weights.pth", strict=False)
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert "1 unexpected: \\x1b[2Jextra.weight" in out

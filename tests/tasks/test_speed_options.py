@@ -131,6 +131,7 @@ class TestCompile:
         assert torch.compiler.config.cache_key_tag == torch.backends.cpu.get_cpu_capability()
 
     @pytest.mark.slow
+    @pytest.mark.skipif(not torch.backends.mkldnn.enabled, reason="torch 2.13 mistakes a convolution's strides there")
     def test_fused_kernels_too(self, plain):
         torch.compiler.reset()  # what other tests compiled at other sizes would make this one's sizes symbols
         losses = train(task(compile=True), batches=2)

