@@ -1,9 +1,10 @@
 """What a pretext without labels is worth where labels are few: turns of digits first, then 100 labels.
 
 A small network learns from ten labels of each digit: from scratch; and behind weights that tell turns apart on all
-3,500 training pictures, where all of it is trained or its classifier alone. The 100 pictures are read as they are, or
-augmented. Accuracy is that of the last weights on the 1,000 test pictures. Each seed has its own 100 labels, the same
-for every row. One thread.
+3,500 training pictures, where all of it is trained or its classifier alone: by the recipe of the others, or as the
+minimum of a logistic regression on features that stay as they are (``blockyard off-the-shelf``). The 100 pictures are
+read as they are, or augmented; a regression reads them as they are. Accuracy is that of the last weights on the 1,000
+test pictures. Each seed has its own 100 labels, the same for every row. One thread.
 
     python benchmarks/rotation.py
 """
@@ -23,6 +24,8 @@ from lightning.pytorch import Trainer, seed_everything
 from torch import Tensor
 from torch.optim import SGD
 
+from blockyard.analysis.probe import judge
+from blockyard.analysis.verdict import Options
 from blockyard.backbones import PreResNet
 from blockyard.datamodules import Digits
 from blockyard.leaderboard.statistics import Estimate, estimate, paired_difference
@@ -38,11 +41,13 @@ PROBE = {"freeze": ["conv1", "layer*", "bn1", "conv2", "bn2", "dropout"]}
 ROWS: dict[str, tuple[bool, dict[str, Any]]] = {
     "from scratch": (False, {}),
     "fine-tuned": (True, {}),
-    "linear probe": (True, PROBE),
+    "classifier alone": (True, PROBE),
 }
 """Whether a row begins with the weights of the pretext, and its options."""
 READ = {"as they are": False, "augmented": True}
 """How the pictures with labels are read."""
+STRENGTH = 0.01
+"""Of the regression's regularisation, fixed beforehand: a validation split would be more labels."""
 Found = dict[tuple[str, str], float]
 
 
@@ -79,14 +84,25 @@ def accuracy(seed: int, weights: State | None, options: dict[str, Any], augment:
     return round(float(fitting.test(module, data, verbose=False)[0]["test/top1"]), 4)
 
 
+def regression(seed: int, weights: State) -> float:
+    """Test accuracy of a logistic regression on what the classifier would see."""
+    seed_everything(seed)
+    module = task()
+    module.network.load_state_dict(weights)
+    options = Options(methods=("linear",), strength=STRENGTH)
+    verdict = judge(trainer(0), module, Digits(batch_size=50, labels_per_class=LABELS, augment=False), options)
+    return round(verdict.scores[0].value, 4)
+
+
 def measured(seed: int) -> Found:
     """Accuracies of all rows, by how pictures are read."""
     weights = pretext(seed)
-    return {
+    found = {
         (read, row): accuracy(seed, weights if turned else None, options, augment)
         for read, augment in READ.items()
         for row, (turned, options) in ROWS.items()
     }
+    return found | {("as they are", "linear probe"): regression(seed, weights)}
 
 
 def table(each: dict[int, Found]) -> str:

@@ -103,6 +103,8 @@ class PreResNet(Backbone):
         weights: Weights from a file: a checkpoint of a training of any task with this network in it, or a state dict
             of it. One line says what is left out, such as a classifier of other classes, and what starts anew.
         strict: Whether what does not match in the file is a mistake; if not, it is printed and starts anew.
+        linear: Whether the activations are left out, so that in evaluation the logits are an affine function of the
+            input, but for what blocks make of it; None means no.
 
     Raises:
         ValueError: If there is no such depth or rank, a stride or the kernel does not exist, or the weights are not the
@@ -127,6 +129,7 @@ class PreResNet(Backbone):
         pooling: Callable[[int], Pooling] | None = None,
         weights: str | Path | None = None,
         strict: bool = True,
+        linear: bool | None = None,
     ) -> None:
         super().__init__(num_classes, in_channels)
         for name, value, allowed in (("depth", depth, _DEPTHS), ("spatial_dims", spatial_dims, CONV)):
@@ -155,6 +158,9 @@ class PreResNet(Backbone):
         self.relu2 = nn.ReLU()
         self.stages = tuple(Stage(f"layer{i + 1}", 16 * 2**i * unit.expansion, stem_stride * step**i) for i in range(3))
         self.make_head(channels, pooling, dropout)
+        if linear:
+            for path in [path for path, module in self.named_modules() if isinstance(module, nn.ReLU)]:
+                self.set_submodule(path, nn.Identity())
         self.load_weights(weights, strict)
 
     def last_map(self, x: Tensor) -> Tensor:

@@ -132,3 +132,13 @@ def test_a_block_can_stand_in_place_of_every_activation(depth: int, activations:
     network = plug(PreResNet(10, depth=depth), StarReLU, ["layer?.*.relu?", "relu?"], mode="replace", quiet=True)
     assert not any(isinstance(module, nn.ReLU) for module in network.modules())
     assert count_parameters(network) - count_parameters(PreResNet(10, depth=depth)) == 2 * activations
+
+
+def test_without_activations_it_is_an_affine_map():
+    """So that of two pictures' mean it makes the mean of their logits, whatever its norms have learnt."""
+    network = PreResNet(3, depth=8, linear=True).double()
+    network(torch.randn(8, 3, 16, 16, dtype=torch.float64))
+    x, y = torch.randn(2, 2, 3, 16, 16, dtype=torch.float64)
+    network.eval()
+    torch.testing.assert_close(network((x + y) / 2), (network(x) + network(y)) / 2)
+    assert PreResNet(3, depth=8).state_dict().keys() == network.state_dict().keys()

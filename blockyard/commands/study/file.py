@@ -11,10 +11,10 @@ from blockyard.mistakes import nearest
 
 @dataclass
 class Study:
-    """A grid over one base configuration.
+    """A grid over a base configuration, or over each of several.
 
     Attributes:
-        config: Base configuration, a path or the short path of a packaged one.
+        config: Base configuration, a path or the short path of a packaged one; or several, each with data of its own.
         plugs: The rows: null (the baseline), a plug (block, at, mode, gate) or a list of plugs.
         seeds: The seeds that each row is trained with.
         backbones: Each row is trained with each of these, whole (class_path, init_args) or a name; null is the base
@@ -25,7 +25,7 @@ class Study:
         note: Printed below the leaderboard.
     """
 
-    config: str
+    config: str | list[str]
     plugs: list[Any]
     seeds: list[int]
     backbones: list[Any] = field(default_factory=lambda: [None])
@@ -55,13 +55,17 @@ def read_study(name: str) -> Study:
     for key in ("plugs", "seeds", "backbones", "variants"):
         if key in content and (not isinstance(content[key], list) or not content[key]):
             raise ValueError(f"{name}: {key} must be a list with something in it")
+    names = content["config"]
+    if not isinstance(names, str) and not (isinstance(names, list) and all(isinstance(one, str) for one in names)):
+        raise ValueError(f"{name}: config must be the name of a configuration, or a list of names, got {names!r}")
     return Study(**content)
 
 
 def configurations(study: Study) -> list[dict[str, Any]]:
     """A whole configuration for every run: seeds vary slowest, so that a study cut short still compares its rows."""
-    base = merge(read_config(study.config), study.settings)
-    bases = [merge(base, variant) for variant in study.variants]
+    names = [study.config] if isinstance(study.config, str) else study.config
+    laid_over = [merge(read_config(name), study.settings) for name in names]
+    bases = [merge(base, variant) for base in laid_over for variant in study.variants]
     seeded = [base | {"seed_everything": seed} for seed in study.seeds for base in bases]
     backed = [_with_backbone(config, backbone) for config in seeded for backbone in study.backbones]
     return [_with_plugs(config, row) for config in backed for row in study.plugs]

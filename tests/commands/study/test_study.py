@@ -97,6 +97,13 @@ def test_backbones_are_rows_of_their_own(here):
     assert study.rows == 6
 
 
+def test_several_configurations_are_studied_alike(here):
+    names = ["image_classification/digits.yaml", "audio_classification/spoken_commands.yaml"]
+    study = read_study(study_file(here, config=names, settings={"trainer": {"max_epochs": 1}}))
+    found = [(config["seed_everything"], config["data"]["class_path"]) for config in configurations(study)]
+    assert found == [(seed, data) for seed in (0, 1) for data in ("Digits", "SpokenCommands") for _ in range(2)]
+
+
 def test_a_dry_run_says_what_would_be_done(here, capsys):
     name = study_file(here, plugs=[None])
     assert main(["study", name, "--dry-run"]) == 0
@@ -256,6 +263,7 @@ def test_configurations_are_whole_and_free_of_shorthand(here):
         ({"plugs": []}, "plugs is missing"),
         ({"seeds": 3}, "seeds must be a list"),
         ({"variants": "a"}, "variants must be a list"),
+        ({"config": ["a.yaml", 3]}, "config must be the name of a configuration, or a list of names"),
     ],
 )
 def test_wrong_study_files(here, capsys, changes, expected):
