@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -105,6 +105,8 @@ class PreResNet(Backbone):
         strict: Whether what does not match in the file is a mistake; if not, it is printed and starts anew.
         linear: Whether the activations are left out, so that in evaluation the logits are an affine function of the
             input, but for what blocks make of it; None means no.
+        frames_apart: Whether convolutions of a video have one tap and stride 1 over time, so that each frame is seen by
+            itself until they are averaged, but for what blocks make of it; None means no.
 
     Raises:
         ValueError: If there is no such depth or rank, a stride or the kernel does not exist, or the weights are not the
@@ -130,6 +132,7 @@ class PreResNet(Backbone):
         weights: str | Path | None = None,
         strict: bool = True,
         linear: bool | None = None,
+        frames_apart: bool | None = None,
     ) -> None:
         super().__init__(num_classes, in_channels)
         for name, value, allowed in (("depth", depth, _DEPTHS), ("spatial_dims", spatial_dims, CONV)):
@@ -141,6 +144,8 @@ class PreResNet(Backbone):
                 raise ValueError(f"PreResNet: {name} must be at least 1, got {value}")
         if kernel % 2 == 0:
             raise ValueError(f"PreResNet: stem_kernel must be odd, got {kernel}")
+        if frames_apart and spatial_dims != 3:
+            raise ValueError(f"PreResNet: frames_apart is for video, spatial_dims 3, got {spatial_dims}")
         unit, count = _DEPTHS[depth]
         conv, norm = CONV[spatial_dims], NORM[spatial_dims]
         stride = (1, stem_stride, stem_stride) if spatial_dims == 3 else stem_stride
@@ -158,10 +163,15 @@ class PreResNet(Backbone):
         self.relu2 = nn.ReLU()
         self.stages = tuple(Stage(f"layer{i + 1}", 16 * 2**i * unit.expansion, stem_stride * step**i) for i in range(3))
         self.make_head(channels, pooling, dropout)
-        if linear:
-            for path in [path for path, module in self.named_modules() if isinstance(module, nn.ReLU)]:
-                self.set_submodule(path, nn.Identity())
+        self._take_away(bool(linear), bool(frames_apart))
         self.load_weights(weights, strict)
+
+    def _take_away(self, activations: bool, time: bool) -> None:
+        for path, module in list(self.named_modules()):
+            if activations and isinstance(module, nn.ReLU):
+                self.set_submodule(path, nn.Identity())
+            elif time and isinstance(module, nn.Conv3d):
+                self.set_submodule(path, _frame_by_frame(module))
 
     def last_map(self, x: Tensor) -> Tensor:
         """The map behind the last 1×1 convolution, ``(B, C, *S')``."""
@@ -180,6 +190,13 @@ def _stage(
 ) -> nn.Sequential:
     others = [unit(width * unit.expansion, width, 1, spatial_dims) for _ in range(count - 1)]
     return nn.Sequential(unit(in_channels, width, stride, spatial_dims), *others)
+
+
+def _frame_by_frame(conv: nn.Conv3d) -> nn.Conv3d:
+    """The same convolution with one tap over time."""
+    size, step, padding = (list(each)[1:] for each in (conv.kernel_size, conv.stride, conv.padding))
+    options: dict[str, Any] = {"stride": (1, *step), "padding": (0, *padding), "bias": conv.bias is not None}
+    return nn.Conv3d(conv.in_channels, conv.out_channels, (1, *size), **options)  # type: ignore[arg-type]
 
 
 def _shortcut(in_channels: int, out_channels: int, stride: int, spatial_dims: int) -> nn.Module:

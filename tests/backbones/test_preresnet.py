@@ -142,3 +142,14 @@ def test_without_activations_it_is_an_affine_map():
     network.eval()
     torch.testing.assert_close(network((x + y) / 2), (network(x) + network(y)) / 2)
     assert PreResNet(3, depth=8).state_dict().keys() == network.state_dict().keys()
+
+
+def test_frames_apart_know_no_order():
+    """Each frame has the map that it has alone, and the logits of a clip are those of the clip in any order."""
+    network = PreResNet(3, depth=8, spatial_dims=3, frames_apart=True).double().eval()
+    clip = torch.randn(2, 3, 5, 16, 16, dtype=torch.float64)
+    for whole, alone in zip(network.features(clip), network.features(clip[:, :, 2:3]), strict=True):
+        torch.testing.assert_close(whole[:, :, 2:3], alone)
+    torch.testing.assert_close(network(clip[:, :, [3, 1, 4, 0, 2]]), network(clip))
+    with pytest.raises(ValueError, match="frames_apart is for video, spatial_dims 3, got 2"):
+        PreResNet(3, frames_apart=True)

@@ -1,8 +1,7 @@
-"""Any 2-D network on the frames of a clip."""
+"""Any 2-D network of timm on the frames of a clip."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +14,7 @@ from blockyard.plugging import fold_frames, tell_frames, unfold_frames
 
 
 class Framewise(Backbone):
-    """A network of timm, or any other, applied to every frame, and a head over time.
+    """A network of timm applied to every frame, and a head over time.
 
     The frames are folded into the batch, so a block at one of the network's own paths, such as ``layer3.4``, works
     frame by frame; ``"space-time layer3.4"`` spans all frames of a clip. The head is one of
@@ -37,14 +36,13 @@ class Framewise(Backbone):
         strict: Whether what does not match in the file is a mistake; if not, it is printed.
         hidden: Width of the LSTM.
         last_stride: 1 lets the last stage keep the resolution of the one before; None is the network's own.
-        backbone: Called with ``(num_classes, in_channels)``, the network of a frame in place of timm's; its logits are
-            averaged.
 
     Raises:
-        ValueError: If timm has no such network, the weights are not the network's, the head needs a linear classifier
-            and the network has none, or options of timm's network are given beside ``backbone``.
+        ValueError: If timm has no such network, the weights are not the network's, or the head needs a linear
+            classifier and the network has none.
     """
 
+    stock_path = "frame.net"
     head_parts = ("attention", "recurrent")
 
     def __init__(
@@ -58,44 +56,32 @@ class Framewise(Backbone):
         strict: bool = True,
         hidden: int = 256,
         last_stride: Literal[1] | None = None,
-        backbone: Callable[[int, int], Backbone] | None = None,
     ) -> None:
         super().__init__(num_classes, in_channels)
         if temporal not in ("mean", "attention", "lstm", "consensus"):
             raise ValueError(f"Framewise: temporal must be mean, attention, lstm or consensus, got {temporal!r}")
         if pretrained and weights is not None:
             raise ValueError("Framewise: give pretrained=True or a file of weights, not both")
-        if backbone is not None and (pretrained or last_stride or temporal not in ("mean", "consensus")):
-            raise ValueError("Framewise: pretrained, last_stride, and a head other than mean are for a network of timm")
         outputs = max(num_classes, 1)
-        self.frame: Backbone
-        self.temporal = temporal
-        if backbone is None:
-            self.frame = TimmBackbone(outputs, in_channels, name, pretrained, last_stride=last_stride)
-            self._end_timm(name, hidden, outputs)
-        else:
-            self.frame, self.temporal = backbone(outputs, in_channels), "consensus"
+        self.frame = TimmBackbone(outputs, in_channels, name, pretrained, last_stride=last_stride)
         self.stages = self.frame.stages
-        self.stock_path = ".".join(filter(None, ("frame", self.frame.stock_path)))
+        self.temporal = temporal
+        net: Any = self.frame.net
+        classifier = net.get_classifier()
+        if temporal != "consensus" and not isinstance(classifier, nn.Linear):
+            kind = type(classifier).__name__
+            raise ValueError(f"Framewise: {name} ends in {kind}, not in a linear classifier; use temporal=consensus")
+        if temporal == "attention":
+            self.attention = Attention(classifier.in_features)
+        if temporal == "lstm":
+            self.recurrent = RecurrentClassifier(classifier.in_features, hidden, outputs)
+            with leaving_out(net):
+                net.reset_classifier(0)
         self.first_convolutions = tuple(f"frame.{path}" for path in self.frame.first_convolutions)
         self.classifiers = (*(f"frame.{path}" for path in self.frame.classifiers), "recurrent.classifier")
         if not num_classes:
             self.trunk()
         self.load_weights(weights, strict)
-
-    def _end_timm(self, name: str, hidden: int, outputs: int) -> None:
-        """Put the head over time behind a network of timm."""
-        net: Any = self.frame.net
-        classifier = net.get_classifier()
-        if self.temporal != "consensus" and not isinstance(classifier, nn.Linear):
-            kind = type(classifier).__name__
-            raise ValueError(f"Framewise: {name} ends in {kind}, not in a linear classifier; use temporal=consensus")
-        if self.temporal == "attention":
-            self.attention = Attention(classifier.in_features)
-        if self.temporal == "lstm":
-            self.recurrent = RecurrentClassifier(classifier.in_features, hidden, outputs)
-            with leaving_out(net):
-                net.reset_classifier(0)
 
     def last_map(self, x: Tensor) -> Tensor:
         """The last maps of a clip's frames, ``(B, T, C, H', W')``, or tokens."""
@@ -103,10 +89,10 @@ class Framewise(Backbone):
 
     def classify(self, last: Tensor) -> Tensor:
         """Logits ``(B, num_classes)`` of the last maps of the frames."""
+        net: Any = self.frame.net
         maps, length = last.flatten(0, 1), last.shape[1]
         if self.temporal == "consensus":
-            return self.frame.classify(maps).unflatten(0, (-1, length)).mean(1)
-        net: Any = self.frame.net
+            return net.forward_head(maps).unflatten(0, (-1, length)).mean(1)
         features = net.forward_head(maps, pre_logits=True).unflatten(0, (-1, length))
         if self.temporal == "lstm":
             return self.recurrent(features)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from blockyard import plug
-from blockyard.backbones import Framewise, PreResNet
+from blockyard.backbones import Framewise
 from blockyard.blocks import SpectralNonlocal
 from blockyard.costs import count_parameters
 from blockyard.plugging import PlugError
@@ -51,17 +50,6 @@ def test_consensus_is_the_mean_of_the_logits_and_equals_mean_as_the_classifier_i
     logits = torch.stack([backbone.frame.net(x[:, :, t]) for t in range(4)])
     torch.testing.assert_close(backbone(x), logits.mean(0))
     torch.testing.assert_close(backbone(x), make("mean")(x))
-
-
-def test_any_backbone_may_see_the_frames():
-    backbone, x = Framewise(5, backbone=partial(PreResNet, depth=8)).eval(), clips()
-    logits = torch.stack([backbone.frame(x[:, :, t]) for t in range(4)])
-    torch.testing.assert_close(backbone(x), logits.mean(0))
-    assert [tuple(maps.shape[1:]) for maps in backbone.features(x)] == [(16, 4, 32, 32), (32, 4, 16, 16), (64, 4, 8, 8)]
-    plug(backbone, SpectralNonlocal, "space-time stage2.0", example=x, quiet=True)
-    assert "frame.layer2.0" in {path.rpartition(".")[0] for path, _ in backbone.named_modules()}
-    trunk = Framewise(0, backbone=partial(PreResNet, depth=8))
-    assert not [path for path, _ in trunk.named_parameters() if "fc" in path]
 
 
 def test_attention_starts_as_the_mean_and_can_pick_one_frame():
@@ -197,7 +185,6 @@ def test_mistakes_are_one_line():
             "name": "deit_tiny_distilled_patch16_224"
         },
         "no network 'resnet5O'; near: resnet50": {"name": "resnet5O"},
-        "a head other than mean are for a network of timm": {"temporal": "lstm", "backbone": PreResNet},
     }
     for why, options in cases.items():
         with pytest.raises(ValueError, match=why) as error:
