@@ -96,16 +96,19 @@ def test_the_network_of_cifar10_has_its_parameters_there():
 def test_studies_are_whole(name):
     study = read_study(name)
     found = configurations(study)
-    assert len(found) == len(study.seeds) * len(study.variants) * len(study.plugs)
+    bases = 1 if isinstance(study.config, str) else len(study.config)
+    assert len(found) == bases * len(study.seeds) * len(study.variants) * study.rows
     assert all({"model", "data", "trainer", "seed_everything"} <= config.keys() for config in found)
     assert None in study.plugs, "a study without a baseline compares nothing"
 
 
-def test_the_study_of_blocks_has_every_block_once():
-    plugs = [plug["block"] for plug in read_study("studies/digits-blocks.yaml").plugs if plug]
-    named = [block["class_path"] if isinstance(block, dict) else block for block in plugs]
+@pytest.mark.parametrize("name", ["studies/digits-blocks.yaml", "studies/diagnostics.yaml"])
+def test_the_studies_of_blocks_have_every_block_once_by_its_name(name):
+    named = [plug["block"] for plug in read_study(name).plugs if plug]
+    plain = [block["class_path"] if isinstance(block, dict) else block for block in named]
     own = [kind.__name__ for kind in list_blocks() if kind.__module__.startswith("blockyard.")]
-    assert sorted(named) == sorted(own)
+    assert sorted(set(plain)) == sorted(own)
+    assert len({str(block) for block in named}) == len(named)
 
 
 def test_each_file_says_what_it_is():
