@@ -24,7 +24,7 @@ CLASSES = {1: "same", -1: "opposite"}
 """By the product of the two signs."""
 
 
-def write_product(root: Path, train: int = 1000, val: int = 50, test: int = 250, seed: int = 0) -> None:
+def write_product(root: Path, train: int = 1500, val: int = 50, test: int = 250, seed: int = 0) -> None:
     """Write pictures whose red shows one real digit and whose blue another, before grey, and their negatives.
 
     ``train``, ``val`` and ``test`` count pictures without their negatives. A negative has both signs turned, so the
