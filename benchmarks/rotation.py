@@ -47,7 +47,7 @@ ROWS: dict[str, tuple[bool, dict[str, Any]]] = {
 READ = {"as they are": False, "augmented": True}
 """How the pictures with labels are read."""
 STRENGTH = 0.01
-"""Of the regression's regularisation, fixed beforehand: a validation split would be more labels."""
+"""Of the regression's regularisation, the same for all seeds: to choose it, a validation split would be more labels."""
 Found = dict[tuple[str, str], float]
 
 

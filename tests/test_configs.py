@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import re
+from pathlib import Path
 
 import pytest
 import timm
@@ -109,6 +111,24 @@ def test_the_studies_of_blocks_have_every_block_once_by_its_name(name):
     own = [kind.__name__ for kind in list_blocks() if kind.__module__.startswith("blockyard.")]
     assert sorted(set(plain)) == sorted(own)
     assert len({str(block) for block in named}) == len(named)
+
+
+def test_the_predictions_are_of_the_study():
+    """Of each of its rows, at each configuration that is no control."""
+    study = read_study("studies/diagnostics.yaml")
+    with (CONFIGS.parents[1] / "leaderboard" / "diagnostics" / "predictions.csv").open(newline="") as file:
+        (_, *abilities), *rows = csv.reader(file)
+    controls = {"transport-near", "control"}
+    assert abilities == [Path(name).stem for name in study.config if Path(name).stem not in controls]
+    assert sorted(name for name, *_ in rows) == sorted(_called(plug["block"]) for plug in study.plugs if plug)
+    assert {sign for _, *signs in rows for sign in signs} == {"+", "-", "?"}
+
+
+def _called(block: str | dict) -> str:
+    """As rows are called, but for what HaloAttention's window has to be on such small maps."""
+    if isinstance(block, str) or block["class_path"] == "HaloAttention":
+        return block if isinstance(block, str) else block["class_path"]
+    return f"{block['class_path']}({', '.join(f'{k}={v}'.lower() for k, v in block['init_args'].items())})"
 
 
 def test_each_file_says_what_it_is():

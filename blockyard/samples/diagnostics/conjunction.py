@@ -2,44 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 
-from blockyard.samples.diagnostics.material import SIDE, Digits14, Pixels, Random, to_pixels, write_folders
+from blockyard.samples.diagnostics.material import (
+    SIDE,
+    Pixels,
+    Random,
+    draw_digit,
+    save_labelled,
+    to_pixels,
+    write_samples,
+)
 from blockyard.samples.voc_layout import save_picture
 
 HEIGHT, WIDTH = 16, 64
-ENDS = (0, WIDTH - SIDE - 6)
-"""First columns where the digits may begin."""
 WOBBLE = 6
-"""Columns from there."""
+"""Columns where a digit may begin, from where it is farthest to the left."""
+ENDS = (0, WIDTH - SIDE - WOBBLE)
+"""Columns where the digits begin that are farthest to the left."""
 CLASSES = ("different", "same")
+SAMPLES = {"train": 600, "val": 25, "test": 150}
+"""Of all four combinations of zero and one together."""
 
 
-def write_conjunction(root: Path, train: int = 600, val: int = 25, test: int = 150, seed: int = 0) -> None:
+def write_conjunction(root: Path, samples: Mapping[str, int] = SAMPLES, seed: int = 0) -> None:
     """Write canvases of two real digits, in all four combinations of zero and one.
 
-    ``train``, ``val`` and ``test`` count the four together.
-
     Raises:
-        DataError: As :func:`~blockyard.samples.diagnostics.material.write_folders`.
+        DataError: As :func:`~blockyard.samples.diagnostics.material.write_samples`.
     """
-    counts = {"train": train, "val": val, "test": test}
-    write_folders(root, {"generator": "conjunction", "seed": seed}, counts, _drawing, save_picture, ".png")
+    write_samples(root, {"generator": "conjunction", "seed": seed}, samples, _write)
 
 
-def _drawing(split: str) -> Callable[[Random], Iterator[tuple[str, Pixels]]]:
-    return partial(_draw, Digits14(split))
+def _write(folder: Path, split: str, name: str, random: Random) -> None:
+    save_labelled(folder / split, name, _draw(split, random), ".png", save_picture)
 
 
-def _draw(digits: Digits14, random: Random) -> Iterator[tuple[str, Pixels]]:
+def _draw(split: str, random: Random) -> Iterator[tuple[str, Pixels]]:
     for labels in product((0, 1), (0, 1)):
         canvas = np.zeros((HEIGHT, WIDTH), np.float32)
         for label, first in zip(labels, ENDS, strict=True):
             top, left = random.integers(HEIGHT - SIDE + 1), first + random.integers(WOBBLE)
-            canvas[top : top + SIDE, left : left + SIDE] = digits.draw(random, label).strokes
+            canvas[top : top + SIDE, left : left + SIDE] = draw_digit(random, split, label).strokes
         yield CLASSES[labels[0] == labels[1]], np.repeat(to_pixels(255 * canvas)[..., None], 3, 2)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from blockyard.samples.diagnostics.material import GREY, Array, Pixels, Random, to_pixels, write_folders
-from blockyard.samples.photographs import read_photographs
+from blockyard.samples.diagnostics.material import (
+    GREY,
+    Array,
+    Pixels,
+    Random,
+    photographs,
+    save_labelled,
+    to_pixels,
+    write_samples,
+)
 from blockyard.samples.voc_layout import save_picture
 
 CANVAS = 32
@@ -22,26 +30,26 @@ CORRELATIONS = {
 }
 """Signs of the correlations of red and green, red and blue, green and blue, by class."""
 STRENGTH = 0.9
-"""Of the positive correlations; the negative ones of three colours can't all be as strong."""
-CONTRAST = 40.0
+"""Of the positive correlations where all are; the others of three colours can't be as strong."""
+CONTRAST = 30.0
 """Standard deviation of each colour, of 255."""
 COARSE = 3.0
 """Standard deviation in pixels of the blur that is taken away, so that a texture is left."""
-PARTS = {"train": (0.0, 0.7), "val": (0.7, 0.8), "test": (0.8, 1.0)}
-"""Columns of the photographs, as shares of their width, that a split cuts from."""
+BRIGHTEST = 2.5
+"""Standard deviations that a texture may be from its mean, or bright spots would be cut off in the file."""
+SAMPLES = {"train": 1000, "val": 50, "test": 250}
+"""Without their negatives."""
 
 
-def write_covariance(root: Path, train: int = 1000, val: int = 50, test: int = 250, seed: int = 0) -> None:
+def write_covariance(root: Path, samples: Mapping[str, int] = SAMPLES, seed: int = 0) -> None:
     """Write textures cut from real photographs, a colour each, mixed by the class's covariance; and their negatives.
 
-    Each colour of each picture has mean 127.5 and the same variance, up to rounding and clipping. ``train``, ``val``
-    and ``test`` count pictures without their negatives.
+    Each colour of each picture has mean 127.5 and standard deviation 30, up to rounding and the rare clipping.
 
     Raises:
-        DataError: As :func:`~blockyard.samples.diagnostics.material.write_folders`.
+        DataError: As :func:`~blockyard.samples.diagnostics.material.write_samples`.
     """
-    counts = {"train": train, "val": val, "test": test}
-    write_folders(root, {"generator": "covariance", "seed": seed}, counts, _drawing, save_picture, ".png")
+    write_samples(root, {"generator": "covariance", "seed": seed}, samples, _write)
 
 
 def mixing(title: str) -> Array:
@@ -54,29 +62,36 @@ def mixing(title: str) -> Array:
     return ((vectors * np.sqrt(values)) @ vectors.T).astype(np.float32)
 
 
-def _drawing(split: str) -> Callable[[Random], Iterator[tuple[str, Pixels]]]:
-    first, end = PARTS[split]
-    greys = [cv2.cvtColor(photograph, cv2.COLOR_RGB2GRAY).astype(np.float32) for photograph in read_photographs()]
-    fine = [grey - cv2.GaussianBlur(grey, (0, 0), COARSE) for grey in greys]
-    return partial(_draw, [part[:, int(first * part.shape[1]) : int(end * part.shape[1])] for part in fine])
+def _write(folder: Path, split: str, name: str, random: Random) -> None:
+    save_labelled(folder / split, name, _draw(split, random), ".png", save_picture)
 
 
-def _draw(sources: list[Array], random: Random) -> Iterator[tuple[str, Pixels]]:
+def _draw(split: str, random: Random) -> Iterator[tuple[str, Pixels]]:
     title = str(random.choice(list(CORRELATIONS)))
-    textures = np.stack([_texture(sources, random) for _ in range(3)], 2)
+    textures = np.stack([_texture(_fine(split), random) for _ in range(3)], 2)
     values = _standardised(textures @ mixing(title))
     for turned in (1, -1):
         yield title, to_pixels(GREY + CONTRAST * turned * values)
 
 
+@cache
+def _fine(split: str) -> list[Array]:
+    """What is fine in the photographs of a split, ``(H, W)`` each."""
+    greys = [cv2.cvtColor(photograph, cv2.COLOR_RGB2GRAY).astype(np.float32) for photograph in photographs(split)]
+    return [grey - cv2.GaussianBlur(grey, (0, 0), COARSE) for grey in greys]
+
+
 def _texture(sources: list[Array], random: Random) -> Array:
-    """Part of a photograph ``(32, 32)`` that is not flat."""
+    """Part of a photograph ``(32, 32)`` that is neither flat nor flat but for a few spots."""
     while True:
         source = sources[int(random.integers(len(sources)))]
         top, left = (int(random.integers(have - CANVAS + 1)) for have in source.shape)
         part = source[top : top + CANVAS, left : left + CANVAS]
-        if part.std() > 2:
-            return _standardised(part) * np.float32(random.choice((-1, 1)))
+        if part.std() < 2:
+            continue
+        even = _standardised(part).clip(-BRIGHTEST, BRIGHTEST)
+        if even.std() > 0.8:
+            return _standardised(even) * np.float32(random.choice((-1, 1)))
 
 
 def _standardised(values: Array) -> Array:

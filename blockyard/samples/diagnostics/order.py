@@ -2,47 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from blockyard.samples.diagnostics.material import SIDE, Array, Digits14, Random, to_pixels, write_folders
-from blockyard.samples.photographs import crop, read_photographs
+from blockyard.samples.diagnostics.material import (
+    SIDE,
+    Array,
+    Random,
+    draw_digit,
+    photographs,
+    save_labelled,
+    to_pixels,
+    write_samples,
+)
+from blockyard.samples.photographs import crop
 from blockyard.samples.ucf_layout import Frames, write_avi
 
 CANVAS, FRAMES, FPS = 24, 4, 8
 STEP = 3
 """Pixels from frame to frame."""
 CLASSES = ("leftwards", "rightwards")
+SAMPLES = {"train": 300, "val": 25, "test": 150}
+"""Pairs of a clip and the same backwards."""
 
 
-def write_order(root: Path, train: int = 300, val: int = 25, test: int = 150, seed: int = 0) -> None:
+def write_order(root: Path, samples: Mapping[str, int] = SAMPLES, seed: int = 0) -> None:
     """Write clips of 4 frames of a real digit before a still photograph, and the same clips backwards.
 
-    Every frame is a key frame, so that a frame is the same in both. ``train``, ``val`` and ``test`` count pairs.
+    Every frame is a key frame, so that a frame is the same in both.
 
     Raises:
-        DataError: As :func:`~blockyard.samples.diagnostics.material.write_folders`.
+        DataError: As :func:`~blockyard.samples.diagnostics.material.write_samples`.
     """
-    counts = {"train": train, "val": val, "test": test}
-    write_folders(root, {"generator": "order", "seed": seed}, counts, _drawing, _save, ".avi")
+    write_samples(root, {"generator": "order", "seed": seed}, samples, _write)
 
 
-def _save(path: Path, frames: Frames) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_avi(path, frames, FPS, keyframe_every=1)
+def _write(folder: Path, split: str, name: str, random: Random) -> None:
+    save_labelled(folder / split, name, _draw(split, random), ".avi", partial(write_avi, fps=FPS, keyframe_every=1))
 
 
-def _drawing(split: str) -> Callable[[Random], Iterator[tuple[str, Frames]]]:
-    return partial(_draw, Digits14(split), read_photographs())
-
-
-def _draw(digits: Digits14, photographs: list[Frames], random: Random) -> Iterator[tuple[str, Frames]]:
-    photograph = photographs[int(random.integers(len(photographs)))]
+def _draw(split: str, random: Random) -> Iterator[tuple[str, Frames]]:
+    photograph = photographs(split)[int(random.integers(len(photographs(split))))]
     ground = 0.6 * crop(random, photograph, (CANVAS, CANVAS)).astype(np.float32)
-    digit = digits.draw(random)
+    digit = draw_digit(random, split)
     top = int(random.integers(CANVAS - SIDE + 1))
     first = int(random.integers(CANVAS - SIDE - STEP * (FRAMES - 1) + 1))
     shown = [_frame(ground, digit.strokes, top, first + STEP * time) for time in range(FRAMES)]

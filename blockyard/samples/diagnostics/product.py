@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,41 +10,42 @@ import numpy as np
 from blockyard.samples.diagnostics.material import (
     GREY,
     SIDE,
-    Digits14,
     Pixels,
     Random,
+    draw_digit,
+    save_labelled,
     to_pixels,
-    write_folders,
+    write_samples,
 )
 from blockyard.samples.voc_layout import save_picture
 
 CANVAS = 24
 CLASSES = {1: "same", -1: "opposite"}
 """By the product of the two signs."""
+SAMPLES = {"train": 1500, "val": 50, "test": 250}
+"""Without their negatives."""
 
 
-def write_product(root: Path, train: int = 1500, val: int = 50, test: int = 250, seed: int = 0) -> None:
+def write_product(root: Path, samples: Mapping[str, int] = SAMPLES, seed: int = 0) -> None:
     """Write pictures whose red shows one real digit and whose blue another, before grey, and their negatives.
 
-    ``train``, ``val`` and ``test`` count pictures without their negatives. A negative has both signs turned, so the
-    same product.
+    A negative has both signs turned, so the same product.
 
     Raises:
-        DataError: As :func:`~blockyard.samples.diagnostics.material.write_folders`.
+        DataError: As :func:`~blockyard.samples.diagnostics.material.write_samples`.
     """
-    counts = {"train": train, "val": val, "test": test}
-    write_folders(root, {"generator": "product", "seed": seed}, counts, _drawing, save_picture, ".png")
+    write_samples(root, {"generator": "product", "seed": seed}, samples, _write)
 
 
-def _drawing(split: str) -> Callable[[Random], Iterator[tuple[str, Pixels]]]:
-    return partial(_draw, Digits14(split))
+def _write(folder: Path, split: str, name: str, random: Random) -> None:
+    save_labelled(folder / split, name, _draw(split, random), ".png", save_picture)
 
 
-def _draw(digits: Digits14, random: Random) -> Iterator[tuple[str, Pixels]]:
+def _draw(split: str, random: Random) -> Iterator[tuple[str, Pixels]]:
     values = np.zeros((CANVAS, CANVAS, 3), np.float32)
     signs = random.choice((-1, 1), 2)
     top, left = random.integers(CANVAS - SIDE + 1, size=2)
     for channel, sign in zip((0, 2), signs, strict=True):
-        values[top : top + SIDE, left : left + SIDE, channel] = sign * digits.draw(random).strokes
+        values[top : top + SIDE, left : left + SIDE, channel] = sign * draw_digit(random, split).strokes
     for turned in (1, -1):
         yield CLASSES[int(signs.prod())], to_pixels(GREY + GREY * turned * values)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import albumentations as A
 
+from blockyard.datamodules.base import DataModule
 from blockyard.datamodules.image.image_folder import ImageFolder
-from blockyard.datamodules.listing import Listing as Files
+from blockyard.datamodules.loading import Split
 from blockyard.datamodules.segmentation.image_mask_folder import ImageMaskFolder
-from blockyard.datamodules.segmentation.listing import Listing
 from blockyard.datamodules.video.video_folder import VideoFolder
 from blockyard.samples.diagnostics import conjunction, covariance, order, pairing, product, transport
 
@@ -17,21 +19,40 @@ HALF = (0.5, 0.5, 0.5)
 """Mean and standard deviation by which a picture and its negative become x and -x."""
 
 
-class Canvases(ImageMaskFolder):
+class Drawn(DataModule):
+    """Files that are drawn when they are first asked for; a mixin of data modules of folders."""
+
+    root: Path
+    canvas: ClassVar[tuple[int, int]]
+    """Height and width of a picture."""
+
+    @abstractmethod
+    def prepare_data(self) -> None:
+        """Draw what is not there yet."""
+
+    def split(self, name: str) -> Split:
+        """A split, drawn first if need be."""
+        if name != "predict":
+            self.prepare_data()
+        return super().split(name)
+
+
+class Canvases(Drawn, ImageMaskFolder):
     """Canvases of real digits, read whole; at asked pixels the mask names a digit, all others are 255.
 
     Args:
         root: Folder of the data set; made if missing.
-        size: Height and width of a canvas.
-        kinds: Digits that occur, from zero.
         options: Those of :class:`~blockyard.datamodules.segmentation.base.SegmentationDataModule`.
     """
 
-    def __init__(self, root: str, size: tuple[int, int], kinds: int = 10, **options: Any) -> None:
+    kinds: ClassVar[int] = 10
+    """Digits that occur, from zero."""
+
+    def __init__(self, root: str, **options: Any) -> None:
         super().__init__(
-            root,
-            [str(digit) for digit in range(kinds)],
-            size=size,
+            root=root,
+            class_names=[str(digit) for digit in range(self.kinds)],
+            size=self.canvas,
             scale=(1.0, 1.0),
             largest_share=1.0,
             flip=False,
@@ -40,11 +61,6 @@ class Canvases(ImageMaskFolder):
             std=HALF,
             **options,
         )
-
-    def list_files(self, split: str) -> Listing:
-        """The canvases of a split; drawn first if need be."""
-        self.prepare_data()
-        return super().list_files(split)
 
 
 class Transport(Canvases):
@@ -55,44 +71,35 @@ class Transport(Canvases):
         distance: ``near``: on the framed digit itself; ``beyond`` what the last map of the small networks sees of it;
             ``across`` the canvas.
         options: Those of :class:`~blockyard.datamodules.segmentation.base.SegmentationDataModule`.
-
-    Raises:
-        ValueError: If there is no such distance.
     """
 
-    def __init__(
-        self,
-        root: str = "data/diagnostics/transport-beyond",
-        distance: Literal["near", "beyond", "across"] = "beyond",
-        **options: Any,
-    ) -> None:
-        super().__init__(root, (transport.HEIGHT, transport.WIDTH), 10, **options)
-        if distance not in transport.ASKED:
-            raise ValueError(f"Transport: distance must be one of {', '.join(transport.ASKED)}, got {distance!r}")
+    canvas = (transport.HEIGHT, transport.WIDTH)
+
+    def __init__(self, root: str, distance: Literal["near", "beyond", "across"] = "beyond", **options: Any) -> None:
+        super().__init__(root, **options)
         self.distance = distance
 
     def prepare_data(self) -> None:
-        """Draw what is not there yet."""
+        """Draw what is not there yet.
+
+        Raises:
+            ValueError: If there is no such distance.
+        """
         transport.write_transport(self.root, self.distance)
 
 
 class Pairing(Canvases):
-    """Two pairs of digits, a colour each; every position of a digit has to say what its partner is.
+    """Two pairs of digits, a colour each; every position of a digit has to say what its partner is."""
 
-    Args:
-        root: Folder of the data set; made if missing.
-        options: Those of :class:`~blockyard.datamodules.segmentation.base.SegmentationDataModule`.
-    """
-
-    def __init__(self, root: str = "data/diagnostics/pairing", **options: Any) -> None:
-        super().__init__(root, (pairing.CANVAS, pairing.CANVAS), pairing.KINDS, **options)
+    canvas = (pairing.CANVAS, pairing.CANVAS)
+    kinds = pairing.KINDS
 
     def prepare_data(self) -> None:
         """Draw what is not there yet."""
         pairing.write_pairing(self.root)
 
 
-class Pictures(ImageFolder):
+class Pictures(Drawn, ImageFolder):
     """Pictures of one size with a label each, read as they are.
 
     Args:
@@ -100,11 +107,8 @@ class Pictures(ImageFolder):
         options: Those of :class:`~blockyard.datamodules.image.base.ImageDataModule`.
     """
 
-    canvas: ClassVar[tuple[int, int]]
-    """Height and width of a picture."""
-
     def __init__(self, root: str, **options: Any) -> None:
-        super().__init__(root, size=max(self.canvas), scale=None, flip=False, mean=HALF, std=HALF, **options)
+        super().__init__(root=root, size=max(self.canvas), scale=None, flip=False, mean=HALF, std=HALF, **options)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -119,25 +123,12 @@ class Pictures(ImageFolder):
         """Nothing."""
         return A.Compose([])
 
-    def pictures(self, split: str) -> Files:
-        """The pictures of a split; drawn first if need be."""
-        self.prepare_data()
-        return super().pictures(split)
-
 
 class Product(Pictures):
-    """Two digits over each other in red and blue, each lighter or darker than grey: are their signs the same?
-
-    Args:
-        root: Folder of the data set; made if missing.
-        options: Those of :class:`~blockyard.datamodules.image.base.ImageDataModule`.
-    """
+    """Two digits over each other in red and blue, each lighter or darker than grey: are their signs the same?"""
 
     classes: ClassVar[list[str]] = sorted(product.CLASSES.values())
     canvas = (product.CANVAS, product.CANVAS)
-
-    def __init__(self, root: str = "data/diagnostics/product", **options: Any) -> None:
-        super().__init__(root, **options)
 
     def prepare_data(self) -> None:
         """Draw what is not there yet."""
@@ -145,18 +136,10 @@ class Product(Pictures):
 
 
 class Covariance(Pictures):
-    """Textures whose colours have the same means and variances: which colours go together?
-
-    Args:
-        root: Folder of the data set; made if missing.
-        options: Those of :class:`~blockyard.datamodules.image.base.ImageDataModule`.
-    """
+    """Textures whose colours have the same means and variances: which colours go together?"""
 
     classes: ClassVar[list[str]] = sorted(covariance.CORRELATIONS)
     canvas = (covariance.CANVAS, covariance.CANVAS)
-
-    def __init__(self, root: str = "data/diagnostics/covariance", **options: Any) -> None:
-        super().__init__(root, **options)
 
     def prepare_data(self) -> None:
         """Draw what is not there yet."""
@@ -164,25 +147,17 @@ class Covariance(Pictures):
 
 
 class Conjunction(Pictures):
-    """A zero or a one at the left and one at the right, too far apart for one convolution to see both: are they equal?
-
-    Args:
-        root: Folder of the data set; made if missing.
-        options: Those of :class:`~blockyard.datamodules.image.base.ImageDataModule`.
-    """
+    """A zero or a one at either end, too far apart for any position to see both: are they equal?"""
 
     classes: ClassVar[list[str]] = list(conjunction.CLASSES)
     canvas = (conjunction.HEIGHT, conjunction.WIDTH)
-
-    def __init__(self, root: str = "data/diagnostics/conjunction", **options: Any) -> None:
-        super().__init__(root, **options)
 
     def prepare_data(self) -> None:
         """Draw what is not there yet."""
         conjunction.write_conjunction(self.root)
 
 
-class Order(VideoFolder):
+class Order(Drawn, VideoFolder):
     """A digit that moves before a photograph, and the same clips backwards: which way does it go?
 
     Args:
@@ -191,15 +166,15 @@ class Order(VideoFolder):
     """
 
     classes: ClassVar[list[str]] = list(order.CLASSES)
+    canvas = (order.CANVAS, order.CANVAS)
 
-    def __init__(self, root: str = "data/diagnostics/order", **options: Any) -> None:
-        size = order.CANVAS
+    def __init__(self, root: str, **options: Any) -> None:
         super().__init__(
-            root,
+            root=root,
             frames=order.FRAMES,
             stride=1,
-            size=size,
-            resize=size,
+            size=order.CANVAS,
+            resize=order.CANVAS,
             jitter=1.0,
             flip=False,
             clips=1,
@@ -211,8 +186,3 @@ class Order(VideoFolder):
     def prepare_data(self) -> None:
         """Film what is not there yet."""
         order.write_order(self.root)
-
-    def videos(self, split: str) -> Files:
-        """The videos of a split; filmed first if need be."""
-        self.prepare_data()
-        return super().videos(split)

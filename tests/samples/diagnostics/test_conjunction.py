@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 
 from blockyard.samples.diagnostics.conjunction import CLASSES, ENDS, HEIGHT, WIDTH, WOBBLE, write_conjunction
-from blockyard.samples.diagnostics.material import SIDE, Digits14
+from blockyard.samples.diagnostics.material import SIDE, digits
 
 LEFT, RIGHT = (slice(first, first + SIDE + WOBBLE - 1) for first in ENDS)
 
@@ -19,22 +19,22 @@ def test_no_position_sees_both(fields):
     assert sight[:, :, LEFT].any()
     assert sight[:, :, RIGHT].any()
     assert not both.any()
+    assert max(int(field.any(0).sum()) for field in sight) == 25, "as docs/diagnostics.md says"
 
 
 def test_every_combination_is_as_frequent(tmp_path, read):
-    write_conjunction(tmp_path, train=1, val=1, test=8)
+    write_conjunction(tmp_path, {"test": 8})
     assert {path.name for path in (tmp_path / "test").iterdir()} == set(CLASSES)
-    source = Digits14("test")
     shown: Counter[tuple[str, int, int]] = Counter()
     for title in CLASSES:
         for canvas in read(tmp_path / "test" / title):
-            left, right = (_label(canvas[:, part, 0], source) for part in (LEFT, RIGHT))
+            left, right = (_label(canvas[:, part, 0]) for part in (LEFT, RIGHT))
             assert (left == right) == (title == "same")
             shown[title, left, right] += 1
     assert sorted(shown.values()) == [8, 8, 8, 8]
 
 
-def _label(part: np.ndarray, source: Digits14) -> int:
+def _label(part: np.ndarray) -> int:
     """What the digit is that lies somewhere in a part of the canvas."""
     windows = np.lib.stride_tricks.sliding_window_view(part / 255, (SIDE, SIDE)).reshape(-1, SIDE, SIDE)
-    return min(source.all, key=lambda digit: np.abs(windows - digit.strokes).max((1, 2)).min()).label
+    return min(digits("test"), key=lambda digit: np.abs(windows - digit.strokes).max((1, 2)).min()).label

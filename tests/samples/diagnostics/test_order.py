@@ -11,13 +11,13 @@ from blockyard.samples.modules.diagnostics import Order
 
 
 def clips(root, monkeypatch) -> dict[str, torch.Tensor]:
-    monkeypatch.setattr("blockyard.samples.modules.diagnostics.order.write_order", lambda root: None)
+    monkeypatch.setattr(Order, "prepare_data", lambda self: None)
     split = Order(str(root)).split("test")
     return {split.names[index]: torch.as_tensor(split[index]["input"]) for index in range(len(split))}
 
 
 def test_backwards_is_the_same_frames(tmp_path, monkeypatch):
-    write_order(tmp_path, train=1, val=1, test=3)
+    write_order(tmp_path, {"test": 3})
     found = clips(tmp_path, monkeypatch)
     network = PreResNet(2, depth=8, dropout=0.0, spatial_dims=3, frames_apart=True).double().eval()
     pairs = zip(*([found[name] for name in sorted(found) if name.startswith(title)] for title in CLASSES), strict=True)
@@ -29,7 +29,7 @@ def test_backwards_is_the_same_frames(tmp_path, monkeypatch):
 
 def test_the_digit_goes_the_way_that_the_class_says(tmp_path, monkeypatch):
     """Where the first two frames differ lies left of where the last two do, or right of it."""
-    write_order(tmp_path, train=1, val=1, test=3)
+    write_order(tmp_path, {"test": 3})
     for name, clip in clips(tmp_path, monkeypatch).items():
         changes = np.abs(np.diff(clip.numpy().astype(float), axis=0)).sum((1, 3))
         first, last = ((change * np.arange(CANVAS)).sum() / change.sum() for change in changes[[0, -1]])

@@ -18,7 +18,7 @@ def test_no_affine_network_can_learn_anything(tmp_path, read, write):
 
     For a picture and its negative are there with the same label: what one pulls, the other pushes.
     """
-    write(tmp_path, train=12, val=1, test=1)
+    write(tmp_path, {"train": 12})
     titles = sorted(path.name for path in (tmp_path / "train").iterdir())
     pictures = [read(tmp_path / "train" / title) for title in titles]
     x = torch.from_numpy(np.concatenate(pictures).reshape(24, -1) - GREY)
@@ -33,7 +33,7 @@ def test_no_affine_network_can_learn_anything(tmp_path, read, write):
 
 
 def test_the_label_is_the_product_of_the_signs(tmp_path, read):
-    write_product(tmp_path, train=1, val=1, test=20)
+    write_product(tmp_path, {"test": 20})
     for sign, title in CLASSES.items():
         for picture in read(tmp_path / "test" / title) - GREY:
             blue, green, red = picture.reshape(-1, 3).T

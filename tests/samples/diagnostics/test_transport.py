@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from blockyard.samples.diagnostics.material import Digits14
+from blockyard.samples.diagnostics.material import digits
 from blockyard.samples.diagnostics.transport import ASKED, HEIGHT, WIDTH, write_transport
 
 FEW = {"train": 6, "val": 2, "test": 3}
@@ -16,7 +16,7 @@ CUE = np.s_[:, : ASKED["near"][1]]
 def roots(tmp_path_factory):
     root = tmp_path_factory.mktemp("transport")
     for distance in ASKED:
-        write_transport(root / distance, distance, **FEW)
+        write_transport(root / distance, distance, FEW)
     return root
 
 
@@ -41,11 +41,10 @@ def test_distances_differ_in_the_masks_alone(roots, read):
 
 def test_the_mask_names_the_framed_digit(roots, read):
     """Of all digits of its split that look as the framed one does, one has the label of the mask."""
-    source = Digits14("test")
     canvases, masks = (read(roots / "near" / kind / "test") for kind in ("images", "masks"))
     for canvas, mask in zip(canvases, masks, strict=True):
         framed = canvas[1:-1, 1 : HEIGHT - 1, 0] / 255
-        alike = {digit.label for digit in source.all if np.abs(digit.strokes - framed).max() < 0.003}
+        alike = {digit.label for digit in digits("test") if np.abs(digit.strokes - framed).max() < 0.003}
         assert alike == {int(mask[0, 0])}
 
 
