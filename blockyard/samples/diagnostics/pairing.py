@@ -11,12 +11,12 @@ from blockyard.datamodules.segmentation.masks import IGNORE
 from blockyard.samples.diagnostics.material import SIDE, Array, Random, draw_digit, to_pixels, write_samples
 from blockyard.samples.voc_layout import save_mask, save_picture
 
-CANVAS = 48
-PLACES = ((0, 0), (0, 32), (32, 0), (32, 32))
+CANVAS = 45
+PLACES = ((0, 0), (0, 30), (30, 0), (30, 30))
 """Corners where digits are, apart by more than a position of the last map sees."""
 KINDS = 4
 """Digits that occur, from zero."""
-WOBBLE = 3
+WOBBLE = 2
 """Positions along an axis that a digit may have in its corner."""
 SAMPLES = {"train": 2000, "val": 100, "test": 500}
 
