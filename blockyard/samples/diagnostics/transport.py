@@ -17,6 +17,8 @@ ASKED = {"near": (0, 16), "beyond": (32, 48), "across": (48, 64)}
 """Columns that are asked, by how far they are from the framed digit, whose columns are those of ``near``."""
 ZONES = ((17, 40), (40, 64))
 """Columns that each of the two digits without a frame lies between."""
+KINDS = 4
+"""Digits that occur, from zero: of all ten, most blocks learn nothing in so short a training."""
 SAMPLES = {"train": 3000, "val": 100, "test": 500}
 
 
@@ -38,11 +40,12 @@ def write_transport(root: Path, distance: str = "beyond", samples: Mapping[str, 
 def _write(asked: tuple[int, int], folder: Path, split: str, name: str, random: Random) -> None:
     canvas = np.zeros((HEIGHT, WIDTH), np.float32)
     canvas[:, :HEIGHT] = 1
-    cue = draw_digit(random, split)
+    cue = draw_digit(random, split, int(random.integers(KINDS)))
     canvas[1:-1, 1 : HEIGHT - 1] = cue.strokes
     for first, end in ZONES:
         top, left = random.integers(HEIGHT - SIDE + 1), random.integers(first, end - SIDE + 1)
-        canvas[top : top + SIDE, left : left + SIDE] = draw_digit(random, split).strokes
+        other = draw_digit(random, split, int(random.integers(KINDS)))
+        canvas[top : top + SIDE, left : left + SIDE] = other.strokes
     mask: Pixels = np.full((HEIGHT, WIDTH), IGNORE, np.uint8)
     mask[:, slice(*asked)] = cue.label
     save_picture(folder / "images" / split / f"{name}.png", np.repeat(to_pixels(255 * canvas)[..., None], 3, 2))

@@ -74,6 +74,7 @@ class Transport(Canvases):
     """
 
     canvas = (transport.HEIGHT, transport.WIDTH)
+    kinds = transport.KINDS
 
     def __init__(self, root: str, distance: Literal["near", "beyond", "across"] = "beyond", **options: Any) -> None:
         super().__init__(root, **options)
