@@ -64,6 +64,9 @@ VERBS = {
         "commands.study:main",
         options.study,
     ),
+    "profile": Verb(
+        "find out what a block is for, on data that one ability decides", "commands.profile:main", options.profile
+    ),
     "leaderboard": Verb("compare the runs on record; leaderboard add takes in those of others", "leaderboard:main"),
     "leaderboard verify": Verb(
         "test the checkpoint of a record again, and compare", "commands.verify:main", options.verify

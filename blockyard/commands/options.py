@@ -259,6 +259,28 @@ def study() -> Parser:
     return parser
 
 
+def profile() -> Parser:
+    """The parser of ``profile``."""
+    parser = Parser(
+        "profile",
+        "What is a block for? Trains a small network with it and without, on each of the diagnostics, small sets on"
+        " which one ability decides, and prints its accuracies with their significance. Minutes; runs that have a"
+        " record are skipped. Without a block: the profile of all blocks that there are records of.",
+        "docs/diagnostics.md has the abilities. Options of the block are --model.block.NAME VALUE, such as"
+        " --model.block.order 2; a block of your own needs BLOCKYARD_ALLOW=mypkg in the environment.",
+        sections=("model",),
+    )
+    parser.usage = "%(prog)s [BLOCK] [options]"
+    parser.add_argument("block", metavar="BLOCK", nargs="?", help="such as SpectralNonlocal, mypkg.blocks.Mine")
+    parser.add_argument("--at", metavar="PLACE", help="where it goes (default: by its slot, stage2.0 or inside it)")
+    parser.add_argument("--mode", choices=("after", "replace", "around"), help="how (default: by its slot)")
+    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="significance takes 5 (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: one for each CPU core, at most 4)")
+    parser.add_argument("--records", metavar="DIR", type=Path, nargs="+", help="folders of records, without a block")
+    parser.add_argument("--svg", metavar="FILE", type=Path, help="the picture (default: profile-BLOCK.svg)")
+    return parser
+
+
 def blocks() -> Parser:
     """The parser of ``blocks``."""
     parser = Parser("blocks", "List what there is to plug in, with paper, parameters and costs on a map.")

@@ -99,6 +99,15 @@ def _denied(before: str, after: str, match: re.Match[str]) -> str:
     return f"{match[1]} may not be imported; if you trust it, set BLOCKYARD_ALLOW={package} in the environment"
 
 
+def _foreign_class(before: str, after: str, match: re.Match[str]) -> str:
+    key = (_keys(before) or [""])[-1].rpartition(".")[2]
+    base = BASES.get(key)
+    if base is Pluggable:
+        return f"{match[1]} is no block: derive it from blockyard.blocks.Block"
+    public = f"{base.__module__}.{base.__name__}" if base else match[2]
+    return f"{match[1]} is no {_singular(key)}: derive it from {public}"
+
+
 def _wrong_value(before: str, after: str, match: re.Match[str]) -> str:
     types, _, rest = re.sub("Given value: ", "Got value: ", after).partition("Got value: ")
     expected = re.findall(r"Expected an? (?:<class '(?!NoneType)\w+'>|typing\.Literal\[.*?\])", types)
@@ -123,6 +132,7 @@ EXPLANATIONS = (
     (r"[Uu]nrecognized arguments: (\S+)", _wrong_key),
     (r"Expected a dot import path string: (\S+)", _wrong_class),
     (r"arguments? (?:is|are) required: ([\w, .]+)", _missing),
+    (r"Expected '([\w.]+)' to be a subclass of <class '([\w.]+)'>", _foreign_class),
     (r"Expected an? (?:<class '((?!NoneType)\w+)'>|typing\.Literal(\[.*?\]))", _wrong_value),
 )
 """Patterns from the most to the least telling, each with the function that words it."""

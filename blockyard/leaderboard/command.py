@@ -12,9 +12,10 @@ from typing import NoReturn
 from blockyard import files
 from blockyard.leaderboard.add import main as add
 from blockyard.leaderboard.page import page
+from blockyard.leaderboard.profile import profile
 from blockyard.leaderboard.record import RECORDS, Record, read_all
 from blockyard.leaderboard.render import comma_separated, markdown, print_tables
-from blockyard.leaderboard.tables import tables
+from blockyard.leaderboard.tables import Table, tables
 from blockyard.mistakes import mistake_in
 
 PAGE = Path("leaderboard.html")
@@ -90,12 +91,17 @@ def _run(options: argparse.Namespace) -> int:
     from rich.console import Console  # --help and mistakes answer without it
 
     folders = options.records or [RECORDS]
-    made = tables(_of_task(_records(folders), options.task), folders)
+    records = _of_task(_records(folders), options.task)
+    made = tables(records, folders)
     console = Console()
     if not console.is_terminal:
         console = Console(width=240)  # a file or pipe has no width: keep every row on one line
     print_tables(made, console)
-    for path, render in ((options.html, page), (options.markdown, markdown), (options.csv, comma_separated)):
+
+    def whole(made: list[Table]) -> str:
+        return page(made, profile(records))
+
+    for path, render in ((options.html, whole), (options.markdown, markdown), (options.csv, comma_separated)):
         if path:
             files.write(path, render(made).encode())
             console.print(f"wrote {path}", markup=False, highlight=False)

@@ -1,4 +1,4 @@
-"""Blocks down, tasks and data sets across: where a block helps."""
+"""Blocks down, tasks and data sets across: where a block helps; or abilities across: what it is for."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from html import escape
 from typing import Literal
 
 from blockyard.leaderboard.columns import difference, signed, told_apart
+from blockyard.leaderboard.profile import BETTER, WORSE, Cell, Profile, percent
 from blockyard.leaderboard.statistics import Estimate
 from blockyard.leaderboard.tables import Table
 
@@ -59,6 +60,29 @@ def matrix(tables: Sequence[Table]) -> str:
     return (
         f'<table class="matrix" aria-labelledby="matrix"><thead>{head}</thead><tbody>{"".join(lines)}</tbody></table>'
     )
+
+
+def abilities(found: Profile) -> str:
+    """The profile of blocks as an HTML table."""
+    head = "".join(f'<th scope="col">{escape(column)}</th>' for column in found.columns)
+    lines = [
+        f'<tr><th scope="row">{breakable(name)}</th>'
+        + "".join(_ability(cells.get(column)) for column in found.columns)
+        + "</tr>"
+        for name, cells in found.rows.items()
+    ]
+    head = f'<tr><th scope="col">Block</th>{head}</tr>'
+    return (
+        f'<table class="matrix" aria-labelledby="profile"><thead>{head}</thead><tbody>{"".join(lines)}</tbody></table>'
+    )
+
+
+def _ability(cell: Cell | None) -> str:
+    if cell is None:
+        return '<td class="empty">no data</td>'
+    said = {BETTER: "better", WORSE: "worse"}.get(cell.sign, "unclear")
+    sign = f'<span class="{said}"><span aria-hidden="true">{cell.sign}</span> {said}</span> ' if cell.sign else ""
+    return f'<td class="{said}">{sign}{percent(cell.score)}<small>{cell.words}</small></td>'
 
 
 def breakable(name: str) -> str:

@@ -13,8 +13,9 @@ from html import escape
 from pathlib import Path
 
 from blockyard.leaderboard.columns import Column, columns, the_backbone
-from blockyard.leaderboard.matrix import breakable, matrix
+from blockyard.leaderboard.matrix import abilities, breakable, matrix
 from blockyard.leaderboard.pareto import front, plot
+from blockyard.leaderboard.profile import LEGEND, Profile
 from blockyard.leaderboard.render import title
 from blockyard.leaderboard.tables import Row, Table
 from blockyard.version import __version__
@@ -27,17 +28,20 @@ STYLE = Path(__file__).with_name("page.css")
 SCRIPT = Path(__file__).with_name("page.js")
 
 
-def page(tables: Sequence[Table]) -> str:
-    """The page: opens from disk, needs no network, and without JavaScript lacks sorting and filtering alone."""
+def page(tables: Sequence[Table], found: Profile | None = None) -> str:
+    """The page: opens from disk, needs no network, and without JavaScript lacks sorting and filtering alone.
+
+    Args:
+        tables: The tables.
+        found: The profile of their blocks, if there is one.
+    """
     style, script = STYLE.read_text(encoding="utf-8"), SCRIPT.read_text(encoding="utf-8")
     policy = (
         f"default-src 'none'; style-src {_digest(style)}; script-src {_digest(script)}; "
         "base-uri 'none'; form-action 'none'"
     )
     experiments, runs = sum(len(table.rows) for table in tables), sum(r.score.n for t in tables for r in t.rows)
-    links = "".join(
-        f'<li><a href="#table-{number}">{escape(title(table))}</a></li>' for number, table in enumerate(tables, 1)
-    )
+    links = "".join(f'<li><a href="#table-{n}">{escape(title(table))}</a></li>' for n, table in enumerate(tables, 1))
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -63,6 +67,7 @@ where all seeds differ alike, which leaves no interval. A cell counts all compar
 place and in any backbone, and is not corrected for their number.</p>
 {_scrolling(matrix(tables), "matrix")}
 </section>
+{_profile(found) if found and found.rows else ""}
 {"".join(_section(number, table) for number, table in enumerate(tables, 1))}
 </main>
 <footer><p>Made by blockyard {escape(__version__)}.</p></footer>
@@ -70,6 +75,14 @@ place and in any backbone, and is not corrected for their number.</p>
 </body>
 </html>
 """
+
+
+def _profile(found: Profile) -> str:
+    return f"""<section aria-labelledby="profile">
+<h2 id="profile">What blocks are for</h2>
+<p>Small data sets on each of which one ability decides. {escape(LEGEND)}</p>
+{_scrolling(abilities(found), "profile")}
+</section>"""
 
 
 def _section(number: int, table: Table) -> str:

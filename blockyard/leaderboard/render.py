@@ -23,26 +23,32 @@ SHOWN = 200
 
 def print_tables(tables: Sequence[Table], console: Console) -> None:
     """Print tables and their notes; a table too wide for the console in parts that begin with the same columns."""
-    from rich import box  # rich takes longer to import than Markdown and CSV take to write
-    from rich.table import Table as RichTable
-    from rich.text import Text
+    from rich.text import Text  # rich takes longer to import than Markdown and CSV take to write
 
     for table in tables:
-        rows = cells(replace(table, rows=table.rows[:SHOWN]))
         console.print(Text(title(table), style="bold"))
-        for part in _parts(rows, _labels(table), console.width):
-            grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
-            for index in part:
-                label = index < _labels(table)
-                grid.add_column(Text(rows[0][index]), justify="left" if label else "right", no_wrap=not label)
-            for row in rows[1:]:
-                grid.add_row(*(Text(row[index]) for index in part))
-            console.print(grid)
+        print_grid(cells(replace(table, rows=table.rows[:SHOWN])), _labels(table), console)
         if len(table.rows) > SHOWN:
             console.print(f"{len(table.rows) - SHOWN:,} more rows: --html, --csv and --markdown write them all")
         for note in table.notes:
             console.print(Text(note, style="dim"))
         console.print()
+
+
+def print_grid(rows: list[list[str]], labels: int, console: Console) -> None:
+    """Print a table of text, its header first, in parts that fit and begin with the columns that name a row."""
+    from rich import box
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    for part in _parts(rows, labels, console.width):
+        grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
+        for index in part:
+            label = index < labels
+            grid.add_column(Text(rows[0][index]), justify="left" if label else "right", no_wrap=not label)
+        for row in rows[1:]:
+            grid.add_row(*(Text(row[index]) for index in part))
+        console.print(grid)
 
 
 def _parts(rows: list[list[str]], labels: int, width: int) -> list[list[int]]:
@@ -61,13 +67,16 @@ def markdown(tables: Sequence[Table]) -> str:
     """Tables and their notes as GitHub-flavoured Markdown."""
     sections = []
     for table in tables:
-        header, *rows = cells(table)
-        labels = _labels(table)
-        rule = ["---"] * labels + ["--:"] * (len(header) - labels)
-        lines = ["| " + " | ".join(map(_escaped, row)) + " |" for row in (header, rule, *rows)]
         notes = [f"- {_escaped(note)}" for note in table.notes]
-        sections.append("\n".join([f"### {_escaped(title(table))}", "", *lines, "", *notes, ""]))
+        grid = markdown_grid(cells(table), _labels(table))
+        sections.append("\n".join([f"### {_escaped(title(table))}", "", grid, "", *notes, ""]))
     return "\n".join(sections)
+
+
+def markdown_grid(rows: list[list[str]], labels: int) -> str:
+    """A table of text, its header first, as Markdown."""
+    rule = ["---"] * labels + ["--:"] * (len(rows[0]) - labels)
+    return "\n".join("| " + " | ".join(map(_escaped, row)) + " |" for row in (rows[0], rule, *rows[1:]))
 
 
 def comma_separated(tables: Sequence[Table]) -> str:

@@ -41,7 +41,7 @@ class Estimate:
         return self.n < FEW_SEEDS
 
 
-def estimate(values: Sequence[float], level: float = 0.95) -> Estimate:
+def estimate(values: Sequence[float], level: float = 0.95, least: float = 0.0) -> Estimate:
     """Mean and confidence interval over seeds; none over one seed, or where all values are the same up to rounding.
 
     With n values, mean m and standard deviation s (n − 1 in its denominator), the interval is
@@ -50,14 +50,18 @@ def estimate(values: Sequence[float], level: float = 0.95) -> Estimate:
     Args:
         values: One value a seed; at least one.
         level: Confidence level, between 0 and 1.
+        least: The standard deviation is taken to be no less, such as the share of one test sample: the values may be
+            alike because they can't be told apart any finer. 0 leaves values without spread without an interval.
 
     Raises:
         ValueError: If there is no value.
     """
-    return _estimate(values, level, max(map(abs, values), default=0.0))
+    return _estimate(values, level, max(map(abs, values), default=0.0), least)
 
 
-def paired_difference(row: Mapping[int, float], baseline: Mapping[int, float], level: float = 0.95) -> Estimate | None:
+def paired_difference(
+    row: Mapping[int, float], baseline: Mapping[int, float], level: float = 0.95, least: float = 0.0
+) -> Estimate | None:
     """Mean difference row − baseline over the seeds that both have, with the interval of :func:`estimate`.
 
     Pairing takes out what a seed does to both (order of the data, init of the backbone): the interval is
@@ -67,15 +71,16 @@ def paired_difference(row: Mapping[int, float], baseline: Mapping[int, float], l
         row: Seed to value.
         baseline: Seed to value.
         level: Confidence level, between 0 and 1.
+        least: As of :func:`estimate`.
 
     Returns:
         The estimate, whose ``n`` is the number of pairs; None where there is no pair.
     """
     differences = _differences(row, baseline)
-    return _estimate(differences, level, _size(row, baseline)) if differences else None
+    return _estimate(differences, level, _size(row, baseline), least) if differences else None
 
 
-def paired_p_value(row: Mapping[int, float], baseline: Mapping[int, float]) -> float | None:
+def paired_p_value(row: Mapping[int, float], baseline: Mapping[int, float], least: float = 0.0) -> float | None:
     """Two-sided p value of Student's t test paired by seed.
 
     With n differences of mean m and standard deviation s (n − 1 in its denominator), t = m √n / s and
@@ -84,6 +89,7 @@ def paired_p_value(row: Mapping[int, float], baseline: Mapping[int, float]) -> f
     Args:
         row: Seed to value.
         baseline: Seed to value.
+        least: As of :func:`estimate`.
 
     Returns:
         The p value, not corrected for the number of comparisons. None below :data:`ENOUGH_PAIRS` pairs, and where
@@ -94,7 +100,7 @@ def paired_p_value(row: Mapping[int, float], baseline: Mapping[int, float]) -> f
     if n < ENOUGH_PAIRS:
         return None
     mean = math.fsum(differences) / n
-    deviation = _deviation(differences, mean, _size(row, baseline))
+    deviation = _deviation(differences, mean, _size(row, baseline), least)
     if not deviation:
         return None
     return max(0.0, 2 * (1 - t_cdf(abs(mean) * math.sqrt(n) / deviation, n - 1)))
@@ -148,19 +154,21 @@ def t_quantile(p: float, degrees: int) -> float:
     return math.sqrt(degrees) * math.tan(high)
 
 
-def _estimate(values: Sequence[float], level: float, size: float) -> Estimate:
+def _estimate(values: Sequence[float], level: float, size: float, least: float) -> Estimate:
     """The estimate of values that were computed from numbers up to ``size``."""
     n = len(values)
     if n == 0:
         raise ValueError("estimate needs at least one value")
     mean = math.fsum(values) / n
-    deviation = _deviation(values, mean, size)
+    deviation = _deviation(values, mean, size, least)
     return Estimate(mean, t_quantile((1 + level) / 2, n - 1) * deviation / math.sqrt(n) if deviation else None, n)
 
 
-def _deviation(values: Sequence[float], mean: float, size: float) -> float:
+def _deviation(values: Sequence[float], mean: float, size: float, least: float) -> float:
     """Standard deviation (n − 1 in its denominator); 0 for one value, and for what is rounding of numbers of a size."""
-    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / max(1, len(values) - 1))
+    if len(values) < 2:
+        return 0.0
+    deviation = max(least, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)))
     return deviation if deviation > ROUNDING * size else 0.0
 
 

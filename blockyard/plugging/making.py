@@ -43,7 +43,7 @@ def make_block(
         ValueError: If what is made is for another mode, if the factory asks for ``host`` and there is none, or if it
             refuses the channels or the rank.
     """
-    _refuse_kind(_innermost(factory), mode)
+    _refuse_kind(innermost(factory), mode)
     asked = wishes(factory)
     if host is None and asked.get("host"):
         raise ValueError(f"{factory_name(factory)} needs the module that it replaces; use mode='replace'")
@@ -146,11 +146,12 @@ def wishes(factory: AnyFactory) -> dict[str, bool]:
 
 def factory_name(factory: AnyFactory) -> str:
     """The name of a class or function, also inside partials."""
-    factory = _innermost(factory)
+    factory = innermost(factory)
     return getattr(factory, "__name__", type(factory).__name__)
 
 
-def _innermost(factory: AnyFactory) -> AnyFactory:
+def innermost(factory: AnyFactory) -> AnyFactory:
+    """The class or function that makes the block, also inside partials."""
     while isinstance(factory, functools.partial):
         factory = _inside(factory)
     return factory

@@ -19,7 +19,7 @@ from blockyard.composing.preparing import prepare
 from blockyard.leaderboard import main as leaderboard
 from blockyard.metrics import Metric
 
-__all__ = ["Study", "configurations", "main", "read_study"]
+__all__ = ["Study", "carry_out", "configurations", "main", "read_study"]
 
 
 def main(options: Namespace, rest: list[str]) -> int:
@@ -46,7 +46,7 @@ def main(options: Namespace, rest: list[str]) -> int:
     if options.launcher == "slurm":
         return _submit(planned, asked)
     start = time.monotonic()
-    _carry_out(planned, options.jobs)
+    carry_out(planned, options.jobs)
     done = [run.record.run if isinstance(run, Run) and run.record else None for run in planned]
     failed = done.count(None)
     print(f"{len(planned)} runs, {failed} failed, {time.monotonic() - start:.0f} s\n")
@@ -96,7 +96,13 @@ def _submit(planned: list[Run | ValueError], asked: dict[str, Any]) -> int:
     return 1 if any(isinstance(run, ValueError) for run in planned) else 0
 
 
-def _carry_out(planned: list[Run | ValueError], jobs: int | None) -> None:
+def carry_out(planned: list[Run | ValueError], jobs: int | None) -> None:
+    """Carry out the runs that have no record, and say of each how it went.
+
+    Args:
+        planned: The runs; in place of one that is not possible, what is wrong with it.
+        jobs: How many at a time, each in its own process; None: one after another, in this process if they allow it.
+    """
     left = [run for run in planned if isinstance(run, Run) and not run.record]
     seconds, _ = expected(left, None)
     each = seconds / len(left) if seconds and left else None
