@@ -87,7 +87,8 @@ class PreResNet(Backbone):
 
     Depth 20 is BasicBlock [3, 3, 3], depth 8 is [1, 1, 1]. Depth 56 keeps the paper's name but is Bottleneck
     [9, 9, 9], which has 83 convolutions on its main path. Three stages of 16, 32 and 64 channels (4 times that with
-    bottlenecks) at strides 1, 2 and 4 (powers of ``stage_stride``), times ``stem_stride`` in space; any input size.
+    bottlenecks; ``width`` makes them wider) at strides 1, 2 and 4 (powers of ``stage_stride``), times ``stem_stride``
+    in space; any input size.
 
     Args:
         num_classes: Number of classes K, or 0 for the trunk alone.
@@ -107,6 +108,8 @@ class PreResNet(Backbone):
             input, but for what blocks make of it; None means no.
         frames_apart: Whether convolutions of a video have one tap and stride 1 over time, so that each frame is seen by
             itself until they are averaged, but for what blocks make of it; None means no.
+        width: Channels of the first stage's 3×3 convolutions, of which the later have twice and four times as many
+            (Zagoruyko and Komodakis, Wide Residual Networks, BMVC 2016); None takes 16.
 
     Raises:
         ValueError: If there is no such depth or rank, a stride or the kernel does not exist, or the weights are not the
@@ -133,13 +136,16 @@ class PreResNet(Backbone):
         strict: bool = True,
         linear: bool | None = None,
         frames_apart: bool | None = None,
+        width: int | None = None,
     ) -> None:
         super().__init__(num_classes, in_channels)
         for name, value, allowed in (("depth", depth, _DEPTHS), ("spatial_dims", spatial_dims, CONV)):
             if value not in allowed:
                 raise ValueError(f"PreResNet: {name} must be one of {', '.join(map(str, allowed))}, got {value}")
         kernel, step = 3 if stem_kernel is None else stem_kernel, 2 if stage_stride is None else stage_stride
-        for name, value in (("stem_stride", stem_stride), ("stem_kernel", kernel), ("stage_stride", step)):
+        first = 16 if width is None else width
+        numbers = {"stem_stride": stem_stride, "stem_kernel": kernel, "stage_stride": step, "width": first}
+        for name, value in numbers.items():
             if value < 1:
                 raise ValueError(f"PreResNet: {name} must be at least 1, got {value}")
         if kernel % 2 == 0:
@@ -148,20 +154,18 @@ class PreResNet(Backbone):
             raise ValueError(f"PreResNet: frames_apart is for video, spatial_dims 3, got {spatial_dims}")
         unit, count = _DEPTHS[depth]
         conv, norm = CONV[spatial_dims], NORM[spatial_dims]
-        stride = (1, stem_stride, stem_stride) if spatial_dims == 3 else stem_stride
-        window = (3, kernel, kernel) if spatial_dims == 3 else kernel
-        padding = (1, kernel // 2, kernel // 2) if spatial_dims == 3 else kernel // 2
-        self.conv1 = conv(in_channels, 16, window, stride, padding, bias=False)  # type: ignore[arg-type]
-        self.layer1 = _stage(unit, 16, 16, count, 1, spatial_dims)
-        self.layer2 = _stage(unit, 16 * unit.expansion, 32, count, step, spatial_dims)
-        self.layer3 = _stage(unit, 32 * unit.expansion, 64, count, step, spatial_dims)
-        channels = 64 * unit.expansion
+        self.conv1 = _stem(in_channels, first, kernel, stem_stride, spatial_dims)
+        self.layer1 = _stage(unit, first, first, count, 1, spatial_dims)
+        self.layer2 = _stage(unit, first * unit.expansion, 2 * first, count, step, spatial_dims)
+        self.layer3 = _stage(unit, 2 * first * unit.expansion, 4 * first, count, step, spatial_dims)
+        outs = [first * 2**i * unit.expansion for i in range(3)]
+        channels = outs[-1]
         self.bn1 = norm(channels)
         self.relu1 = nn.ReLU()
         self.conv2 = conv(channels, channels, 1, bias=False)
         self.bn2 = norm(channels)
         self.relu2 = nn.ReLU()
-        self.stages = tuple(Stage(f"layer{i + 1}", 16 * 2**i * unit.expansion, stem_stride * step**i) for i in range(3))
+        self.stages = tuple(Stage(f"layer{i + 1}", n, stem_stride * step**i) for i, n in enumerate(outs))
         self.make_head(channels, pooling, dropout)
         self._take_away(bool(linear), bool(frames_apart))
         self.load_weights(weights, strict)
@@ -183,6 +187,14 @@ class PreResNet(Backbone):
         first = self.layer1(self.conv1(x))
         second = self.layer2(first)
         return [first, second, self.layer3(second)]
+
+
+def _stem(in_channels: int, width: int, kernel: int, stride: int, spatial_dims: int) -> nn.Module:
+    """A convolution of that size and stride over space, with three taps over the time of a video."""
+    size, step, padding = [kernel] * spatial_dims, [stride] * spatial_dims, [kernel // 2] * spatial_dims
+    if spatial_dims == 3:
+        size[0], step[0], padding[0] = 3, 1, 1
+    return CONV[spatial_dims](in_channels, width, size, step, padding, bias=False)  # type: ignore[arg-type]
 
 
 def _stage(

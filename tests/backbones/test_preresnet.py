@@ -59,6 +59,23 @@ def test_every_parameter_learns(depth: int, assert_learns):
     assert_learns(network, lambda: nn.functional.cross_entropy(network(x), torch.arange(4)))
 
 
+@pytest.mark.parametrize("depth", [8, 20, 56])
+def test_a_network_twice_as_wide_has_four_times_the_weights_between_its_maps(depth: int):
+    def inner(network: PreResNet) -> int:
+        convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+        return sum(module.weight.numel() for module in convolutions[1:])  # the first one reads the input
+
+    with torch.device("meta"):
+        plain, same, wide = (PreResNet(10, depth=depth, width=width) for width in (None, 16, 32))
+    shapes, alike = ({k: v.shape for k, v in network.state_dict().items()} for network in (plain, same))
+    assert shapes == alike
+    assert inner(wide) == 4 * inner(plain)
+    assert [stage.channels for stage in wide.stages] == [2 * stage.channels for stage in plain.stages]
+    assert [features.shape[1] for features in wide.features(torch.zeros(1, 3, 8, 8, device="meta"))] == [
+        stage.channels for stage in wide.stages
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
@@ -68,6 +85,7 @@ def test_every_parameter_learns(depth: int, assert_learns):
         ({"num_classes": 10, "stem_stride": 0}, "stem_stride must be at least 1, got 0"),
         ({"num_classes": 10, "stage_stride": 0}, "stage_stride must be at least 1, got 0"),
         ({"num_classes": 10, "stem_kernel": 80}, "stem_kernel must be odd, got 80"),
+        ({"num_classes": 10, "width": 0}, "width must be at least 1, got 0"),
     ],
 )
 def test_mistakes(arguments, why: str):
