@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from html import escape
 
 from blockyard.leaderboard.labels import NO_BLOCK
-from blockyard.leaderboard.profile import CONTROLS, LEGEND, LIFT, Cell, Profile
+from blockyard.leaderboard.profile import CONTROLS, LEVEL, LIFT, Cell, Profile
 
-NAME, COLUMN, ROW, HEAD, FOOT = 236, 84, 22, 46, 40
-"""Width of the names and of a column; height of a row, of what stands above and below; CSS pixels."""
+NAME, COLUMN, ROW, HEAD, LINE = 236, 84, 22, 46, 14
+"""Width of the names and of a column; height of a row, of what stands above, of a line below; CSS pixels."""
+LETTER = 5.4
+"""Width of a letter of the lines below."""
 BETTER, WORSE = (0x21, 0x66, 0xAC), (0xB3, 0x58, 0x06)
 """Colours of the largest differences, which those who see no red and green can tell apart."""
 INK, SOFT = "#1b1f24", "#57606a"
 FAILED = "#b3004b"
+LEGEND = (
+    "Accuracy in %, mean over seeds ± half its 95 % interval. Coloured: it differs from that without a block, "
+    f"p < {LEVEL} in a t test paired by seed, corrected for all cells (Holm)."
+)
+PREDICTED = " Predicted: + it is solved, − it is not, ? open; framed: it came otherwise."
 Predictions = Mapping[str, Mapping[str, str]]
 
 
@@ -27,8 +35,10 @@ def picture(profile: Profile, predictions: Predictions | None = None) -> str:
         predictions: For names of rows, and columns, ``+``, ``-`` or ``?``; drawn beside the accuracy, those that failed
             in a frame.
     """
-    width, height = NAME + COLUMN * len(profile.columns) + 8, HEAD + ROW * len(profile.rows) + FOOT
-    said = predictions or {}
+    said, width = predictions or {}, NAME + COLUMN * len(profile.columns) + 8
+    legend = textwrap.wrap(LEGEND + PREDICTED * bool(said), int((width - 16) / LETTER))
+    bottom = HEAD + ROW * len(profile.rows)
+    height = bottom + LINE * (len(legend) + 1)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         'font-family="system-ui, sans-serif" font-size="12" role="img" aria-label="What each block is for">',
@@ -43,11 +53,7 @@ def picture(profile: Profile, predictions: Predictions | None = None) -> str:
                 floor = profile.rows.get(NO_BLOCK, {}).get(column)
                 mark = prediction_of(name, column, said)
                 parts.append(_cell(NAME + COLUMN * index, top, cells[column], floor, mark))
-    legend = [LEGEND, "+ predicted to solve it, - to fail, ? open; framed: it came otherwise."]
-    parts += [
-        _text(8, height - FOOT + 17 + 14 * n, text, "start", SOFT, size=10)
-        for n, text in enumerate(legend[: 1 + bool(said)])
-    ]
+    parts += [_text(8, bottom + LINE * n + 17, text, "start", SOFT, size=10) for n, text in enumerate(legend)]
     return "\n".join([*parts, "</svg>\n"])
 
 
@@ -58,7 +64,12 @@ def prediction_of(name: str, column: str, predictions: Predictions) -> str:
 
 
 def failed(mark: str, cell: Cell) -> bool:
-    """Whether a prediction came otherwise: a lift that was not there, or one that was not to be."""
+    """Whether a prediction came otherwise: a lift that was not there, or one that was not to be.
+
+    With too few seeds for significance, none has.
+    """
+    if cell.p is None:
+        return False
     return (mark == "+" and not cell.lifts) or (mark == "-" and cell.lifts)
 
 
@@ -71,7 +82,7 @@ def _head(index: int, column: str) -> str:
 
 def _cell(left: float, top: float, cell: Cell, floor: Cell | None, mark: str) -> str:
     colour, ink = _colours(cell, floor)
-    half = "" if cell.score.half_width is None else f" ±{100 * cell.score.half_width:.0f}"
+    half = "" if cell.score.half_width is None or cell.score.few else f" ±{100 * cell.score.half_width:.0f}"
     frame = f' stroke="{FAILED}" stroke-width="2"' if failed(mark, cell) else ""
     parts = [
         f'<g><title>{escape(cell.words)}</title><rect x="{left + 2}" y="{top + 1.5}" width="{COLUMN - 4}" '
