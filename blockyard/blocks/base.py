@@ -41,6 +41,14 @@ class Pluggable(nn.Module, ABC):
     without_scale: tuple[str, ...] = ()
     """Globs of parameters that a norm cancels but for its ε, which is all that their gradient comes from."""
 
+    @classmethod
+    def __subclasshook__(cls, other: type) -> bool:
+        """A configuration may name any module that can be called like one, such as one from another package."""
+        if cls is not Pluggable or not issubclass(other, nn.Module):
+            return NotImplemented
+        names = list(inspect.signature(other).parameters)[:2]
+        return True if names == ["channels", "spatial_dims"] else NotImplemented
+
     def __init__(self, channels: int, spatial_dims: int = 2) -> None:
         super().__init__()
         if channels < 1:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import pkgutil
 import re
+import sys
 from typing import Any
 
 import yaml
@@ -103,9 +105,22 @@ def _foreign_class(before: str, after: str, match: re.Match[str]) -> str:
     key = (_keys(before) or [""])[-1].rpartition(".")[2]
     base = BASES.get(key)
     if base is Pluggable:
-        return f"{match[1]} is no block: derive it from blockyard.blocks.Block"
+        return f"{match[1]} is no block: its first arguments have to be channels and spatial_dims"
     public = f"{base.__module__}.{base.__name__}" if base else match[2]
     return f"{match[1]} is no {_singular(key)}: derive it from {public}"
+
+
+def _no_attribute(before: str, after: str, match: re.Match[str]) -> str:
+    module = sys.modules.get(match[1])
+    known = [name for name, value in vars(module).items() if isinstance(value, type)] if module else []
+    known += [found.name for found in pkgutil.iter_modules(getattr(module, "__path__", []))]
+    return f"{match[1]} has no {match[2]}; {nearest(match[2], [name for name in known if name[0] != '_'])}"
+
+
+def _not_installed(before: str, after: str, match: re.Match[str]) -> str:
+    if re.search(rf"Given value: (?:.*?val=')?{re.escape(match[1])}\.", after):
+        return f"there is no package {match[1]} in this folder, nor where Python's packages are"
+    return f"{match[1]}, which the class needs, is not installed"
 
 
 def _wrong_value(before: str, after: str, match: re.Match[str]) -> str:
@@ -132,6 +147,8 @@ EXPLANATIONS = (
     (r"[Uu]nrecognized arguments: (\S+)", _wrong_key),
     (r"Expected a dot import path string: (\S+)", _wrong_class),
     (r"arguments? (?:is|are) required: ([\w, .]+)", _missing),
+    (r"module '([\w.]+)' has no attribute '(\w+)'", _no_attribute),
+    (r"No module named '([\w.]+)'", _not_installed),
     (r"Expected '([\w.]+)' to be a subclass of <class '([\w.]+)'>", _foreign_class),
     (r"Expected an? (?:<class '((?!NoneType)\w+)'>|typing\.Literal(\[.*?\]))", _wrong_value),
 )

@@ -103,7 +103,7 @@ def test_helpers_end_with_what_they_help(here: Path):
         (["SpectralNonlocal", "--model.block.ordr", "2"], "has no option ordr; did you mean order?"),
         (["SpectralNonlocal", "--model.at", "stage1.0"], "no option --model.at; options of the block are"),
         (["notmine.Mine"], "may not be imported; if you trust it, set BLOCKYARD_ALLOW=notmine"),
-        (["mypkg.Foreign"], "mypkg.Foreign is no block: derive it from blockyard.blocks.Block"),
+        (["mypkg.Foreign"], "mypkg.Foreign is no block: its first arguments have to be channels and spatial_dims"),
         (["SpectralNonlocal", "--seeds", "0"], "--seeds must be at least 1, got 0"),
         (["SpectralNonlocal", "--jobs", "-1"], "--jobs must be at least 1, got -1"),
         (["SpectralNonlocal", "--records", "runs"], "without a block"),
