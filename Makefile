@@ -1,7 +1,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-TASK ?= image_classification
+TASK ?= diagnostics
 READY := $(VENV)/.ready
 
 .PHONY: setup demo test coverage lowest lint format docs requirements clean
@@ -20,7 +20,7 @@ $(READY): requirements.txt pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $(READY)
 
-# TASK=action_recognition for another task's.
+# TASK=image_classification for a task's.
 demo: $(READY)
 	$(BIN)/blockyard study studies/$(TASK)-demo.yaml
 
@@ -52,6 +52,7 @@ format: $(READY)
 # Tables of the README and pictures, from the committed records.
 docs: $(READY)
 	$(BIN)/python docs/update.py
+	$(BIN)/python docs/profiles.py
 
 # After a change of dependencies in pyproject.toml.
 requirements: $(READY)

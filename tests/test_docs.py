@@ -23,8 +23,8 @@ PACKAGE = Path(blockyard.__file__).parent
 README = (ROOT / "README.md").read_text()
 
 
-def _update() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("update", ROOT / "docs" / "update.py")
+def _update(name: str = "update") -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     update = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(update)
     return update
@@ -34,6 +34,20 @@ def test_the_tables_of_the_docs_come_from_committed_records():
     update = _update()
     assert update.updated(README) == README, "run make docs"
     assert update.leaderboards() == update.TABLES.read_text(), "run make docs"
+
+
+def test_the_profile_comes_from_committed_records():
+    profiles = _update("profiles")
+    page = profiles.PAGE.read_text()
+    assert profiles.updated(page) == page, "run make docs"
+    assert profiles.drawn() == profiles.PICTURE.read_text(), "run make docs"
+
+
+def test_what_was_predicted_is_of_rows_and_columns_that_there_are():
+    profiles = _update("profiles")
+    rows = {name.partition("(")[0] for name in profiles.study().rows}
+    assert {name.partition("(")[0] for name in profiles.predictions()} <= rows
+    assert all(set(marks.values()) <= set("+-?") for marks in profiles.predictions().values())
 
 
 def test_the_table_of_options_on_resume_comes_from_the_code():
