@@ -25,7 +25,7 @@ ROOMS = {  # a room may import itself and the rooms named
     "files": {"unfinished"},
     "metrics": set(),
     "blocks": set(),
-    "plugging": {"blocks"},
+    "plugging": {"blocks", "mistakes"},
     "costs": {"plugging", "blocks"},
     "poolings": {"blocks"},
     "backbones": {"poolings", "plugging", "blocks", "mistakes"},

@@ -12,7 +12,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from blockyard.blocks import list_blocks, list_wrappers
 from blockyard.blocks.base import Pluggable, Wrapper
+from blockyard.mistakes import nearest
 from blockyard.plugging.frames import Span, block_shape, wrap
 from blockyard.plugging.places import PlugError
 from blockyard.plugging.plugged import Gated, Wrapped, bare, plugs
@@ -148,6 +150,18 @@ def factory_name(factory: AnyFactory) -> str:
     """The name of a class or function, also inside partials."""
     factory = innermost(factory)
     return getattr(factory, "__name__", type(factory).__name__)
+
+
+def block_named(name: str) -> type[Pluggable]:
+    """The block or wrapper of a name; those of other packages are found too, once they are imported.
+
+    Raises:
+        PlugError: If there is none.
+    """
+    kinds: dict[str, type[Pluggable]] = {kind.__name__: kind for kind in (*list_blocks(), *list_wrappers())}
+    if name not in kinds:
+        raise PlugError(f"no block {name}; {nearest(name, kinds)}")
+    return kinds[name]
 
 
 def innermost(factory: AnyFactory) -> AnyFactory:

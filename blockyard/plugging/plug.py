@@ -11,7 +11,7 @@ from torch import nn
 
 from blockyard.plugging.frames import Span
 from blockyard.plugging.inputs import declared_size
-from blockyard.plugging.making import AnyFactory, BlockFactory, block_for, factory_name, pool_for, wishes
+from blockyard.plugging.making import AnyFactory, BlockFactory, block_for, block_named, factory_name, pool_for, wishes
 from blockyard.plugging.places import Place, PlugError
 from blockyard.plugging.plugged import Plugged, Replaced, Wrapped, plugs
 from blockyard.plugging.presets import named_places
@@ -58,7 +58,7 @@ class Plug:
 
 def plug(
     network: nn.Module,
-    block: AnyFactory,
+    block: AnyFactory | str,
     at: str | Sequence[str],
     *,
     mode: Mode = "after",
@@ -74,10 +74,10 @@ def plug(
 
     Args:
         network: A network that is not compiled.
-        block: Any callable ``(channels, spatial_dims) -> module``. If its signature asks for ``size``, it gets the
-            map size ``S`` at the network's real input size; if for ``host`` (mode "replace"), the module that it
-            replaces, and it may then change the shape exactly as that one did. In mode "around" it makes a
-            :class:`~blockyard.blocks.Wrapper`, and ``host`` is the module that it goes around.
+        block: Name of a block, or any callable ``(channels, spatial_dims) -> module``. If its signature asks for
+            ``size``, it gets the map size ``S`` at the network's real input size; if for ``host`` (mode "replace"), the
+            module that it replaces, and it may then change the shape exactly as that one did. In mode "around" it makes
+            a :class:`~blockyard.blocks.Wrapper`, and ``host`` is the module that it goes around.
         at: Pattern or patterns. ``*`` stays within one segment, ``-2`` is the last child but one, ``stage3.-2`` the
             last unit but one of the third stage; ``one-in-res4`` and ``five-in-res3-res4`` are the papers' places.
             A leading word, ``"after layer3.4"``, ``"replace layer3.4"`` or ``"around layer3"``, goes before ``mode``.
@@ -97,7 +97,8 @@ def plug(
     Raises:
         PlugError: If anything is refused; the network is then as it was.
     """
-    item = Plug(cast(BlockFactory, block), [at] if isinstance(at, str) else list(at), mode, gate)
+    factory = block_named(block) if isinstance(block, str) else block
+    item = Plug(cast(BlockFactory, factory), [at] if isinstance(at, str) else list(at), mode, gate)
     return apply_plugs(network, [item], example=example, seed=seed, quiet=quiet)
 
 

@@ -259,3 +259,19 @@ def test_what_an_import_brings_along():
     code = "import sys, blockyard; assert 'torch' not in sys.modules; from blockyard import plug, backbones, costs"
     code += "; assert not {'lightning', 'pytorch_lightning', 'mmseg'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_block_may_be_named():
+    named, given = (
+        plug(PreResNet(depth=8), block, "stage2.0", seed=0) for block in ("SpectralNonlocal", SpectralNonlocal)
+    )
+    for one, other in zip(named.modules(), given.modules(), strict=True):
+        assert type(one) is type(other)
+    assert plug(PreResNet(depth=20), "SelectiveDepth", "stage2", mode="around", quiet=True)
+
+
+def test_a_name_that_there_is_not_is_corrected():
+    network = PreResNet(depth=8)
+    with pytest.raises(PlugError, match="no block SpectralNonlocall; did you mean SpectralNonlocal"):
+        plug(network, "SpectralNonlocall", "stage2.0")
+    assert not any(isinstance(module, Plugged) for module in network.modules())
