@@ -23,15 +23,27 @@ class Verb(NamedTuple):
         run: The function that does it, in a module that is imported when it is called for.
         parser: Makes the parser of its options, whose help needs nothing of that module; None where the module is as
             light and reads all options itself.
+        again: What to do after it was stopped.
     """
 
     what: str
     run: str
     parser: Callable[[], Parser] | None = None
+    again: str = ""
+
+
+THE_SAME_LINE = "go on: the same line again"
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 and the number of the signal, as shells have it."""
 
 
 VERBS = {
-    "fit": Verb("train a network", "commands.training:fit", options.fit),
+    "fit": Verb(
+        "train a network",
+        "commands.training:fit",
+        options.fit,
+        again="go on: the same line with --ckpt_path last",
+    ),
     "validate": Verb("evaluate a checkpoint on the validation split", "commands.training:validate", options.validate),
     "test": Verb(
         "evaluate a checkpoint on the test split and write the record of the run",
@@ -63,9 +75,13 @@ VERBS = {
         "train and test a grid of plugs, backbones and seeds, here or on SLURM, then print the leaderboard",
         "commands.study:main",
         options.study,
+        THE_SAME_LINE,
     ),
     "profile": Verb(
-        "find out what a block is for, on data that one ability decides", "commands.profile:main", options.profile
+        "find out what a block is for, on data that one ability decides",
+        "commands.profile:main",
+        options.profile,
+        THE_SAME_LINE,
     ),
     "leaderboard": Verb("compare the runs on record; leaderboard add takes in those of others", "leaderboard:main"),
     "leaderboard verify": Verb(
@@ -100,18 +116,24 @@ def main(argv: list[str] | None = None) -> int:
         argv: Arguments, by default those of the process.
 
     Returns:
-        The exit code: 0; 75 after a training that left early and can go on; 2 after a mistake in the arguments or the
-        data; 1 after a training that diverged, or if runs of a study failed, checked data are bad or a record was not
-        verified.
+        The exit code: 0; 75 after a training that left early and can go on; 130 after Ctrl-C; 2 after a mistake in the
+        arguments or the data; 1 after a training that diverged, or if runs of a study failed, checked data are bad or
+        a record was not verified.
     """
     arguments = sys.argv[1:] if argv is None else argv
     try:
         try:
             code = _carry_out(arguments)
         except SystemExit as done:  # argparse ends --help and --print_config so
+            if isinstance(done.__context__, KeyboardInterrupt):  # as Lightning ends a training
+                raise done.__context__ from None
             code = done.code if isinstance(done.code, int) else 0
         sys.stdout.flush()  # or Python would find only after this that the disk behind it is full
         return code
+    except KeyboardInterrupt as stop:
+        say_once(_stopped(arguments, stop))
+        _drop_output()
+        return INTERRUPTED
     except Exception as error:
         mistake = mistake_in(error)
         if mistake is None:
@@ -119,6 +141,13 @@ def main(argv: list[str] | None = None) -> int:
         say_once(printable_lines(f"blockyard: {mistake}"))
         _drop_output()
         return 1 if isinstance(mistake, FloatingPointError) else 2
+
+
+def _stopped(arguments: list[str], stop: KeyboardInterrupt) -> str:
+    """Where Ctrl-C met it, and what to do then."""
+    where = "".join(f" {note}" for note in getattr(stop, "__notes__", ()))
+    verb = VERBS.get(arguments[0])
+    return f"blockyard: stopped{where}{f'; {verb.again}' if verb and verb.again else ''}"
 
 
 def _drop_output() -> None:
@@ -140,8 +169,8 @@ def _carry_out(arguments: list[str]) -> int:
     name, arguments = " ".join(arguments[:words]), arguments[words:]
     if name not in VERBS:
         raise ValueError(f"no verb {name}; {nearest(name, VERBS)}")
-    _, run, parser = VERBS[name]
-    given = parser().read(arguments) if parser else (arguments,)
-    module, _, function = run.partition(":")
+    verb = VERBS[name]
+    given = verb.parser().read(arguments) if verb.parser else (arguments,)
+    module, _, function = verb.run.partition(":")
     code: int = getattr(import_module(f"blockyard.{module}"), function)(*given)
     return code

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Callable
 
+from blockyard.commands.outcome import say
 from blockyard.composing.composition import compose
 from blockyard.composing.preparing import prepare
 from blockyard.composing.suite import SuiteCLI
@@ -24,7 +25,7 @@ def run(verb: str, arguments: list[str]) -> int:
         ValueError: If the arguments are wrong, one line.
     """
     prepare()
-    SuiteCLI(verb, compose(arguments, keep_trainer=verb == "fit"), needs_data=verb != "predict")
+    say(verb, SuiteCLI(verb, compose(arguments, keep_trainer=verb == "fit"), needs_data=verb != "predict"))
     return 0
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import Timer
+from lightning.pytorch.callbacks import ProgressBar, Timer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -22,6 +22,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 import blockyard.samples.modules
 import blockyard.tasks
 from blockyard.backbones.weights import weights_follow
+from blockyard.composing.bar import Bar
 from blockyard.composing.claim import held
 from blockyard.composing.composition import TRUSTING, Composed, contradiction, read_vocabulary
 from blockyard.composing.evaluating import evaluated, evaluation_options, tested_on
@@ -193,6 +194,7 @@ class SuiteCLI(LightningCLI):
             if method.ckpt_path:
                 self.vocabulary = read_vocabulary(Path(method.ckpt_path))
             method.return_predictions = False  # PredictionsCSV writes them as they come
+            method.verbose = False  # the verbs say what came of it in the units of the metrics
         self._settle_classes()
 
     def load_weights(self, checkpoint: str | Path) -> None:
@@ -241,14 +243,17 @@ class SuiteCLI(LightningCLI):
         record = RunRecord(str(RUNS / "records"))
         record.config = self.run_config
         resume: list[Callback] = [ExactResume()] if self.subcommand in ("fit", None) else []
+        options = self._get(self.config_init, "trainer")
+        own_bar = any(isinstance(callback, ProgressBar) for callback in _listed(options.callbacks))
         return [
             self._startup,
             *resume,
+            *([] if own_bar or options.enable_progress_bar is False else [Bar()]),
             RunConfig(self.run_config, self.run_directory),
             record,
             *(report(self.run_directory) for report in self.model.reports),
             KeepBest(checkpoints, f"val/{validated.name}", validated.mode),
-            KeepLast(checkpoints / "last.ckpt", seconds(self._get(self.config_init, "trainer").max_time)),
+            KeepLast(checkpoints / "last.ckpt", seconds(options.max_time)),
         ]
 
 

@@ -134,8 +134,11 @@ class KeepLast(Checkpoint):
         self._ignore()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Listen no more."""
+        """Listen no more; say where Ctrl-C met the training, and what is lost."""
         self._ignore()
+        if isinstance(exception, KeyboardInterrupt) and trainer.state.fn == TrainerFn.FITTING:
+            kept = "" if self.path.exists() else ", before its first checkpoint"
+            exception.add_note(f"in epoch {trainer.current_epoch + 1}{kept}")
 
     def _agree(self, trainer: Any) -> int:
         """What the rank wants that has the most urgent wish."""

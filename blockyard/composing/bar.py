@@ -1,0 +1,36 @@
+"""The progress bar of a training: one line of 80 columns."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.callbacks.progress.rich_progress import RichProgressBarTheme
+from rich.console import Console
+from rich.progress import BarColumn
+
+WIDE = 120
+"""Columns of a terminal that has room for a long bar."""
+
+
+class Bar(RichProgressBar):
+    """Lightning's bar without the version of a logger, its metrics by their names alone."""
+
+    only_watches: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        super().__init__(theme=RichProgressBarTheme(metrics_text_delimiter=" ", metrics_format=".3g"))
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+        """What stands behind the bar: ``loss`` for ``train/loss``."""
+        shown = super().get_metrics(trainer, pl_module)
+        return {name.partition("/")[2] or name: value for name, value in shown.items() if name != "v_num"}
+
+    def configure_columns(self, trainer: Trainer) -> list[Any]:
+        """Lightning's, with a bar so short that its line fits the terminal."""
+        columns: list[Any] = super().configure_columns(trainer)
+        for column in columns:
+            if isinstance(column, BarColumn):
+                column.bar_width = 10 if Console().width < WIDE else 40
+        return columns
