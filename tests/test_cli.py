@@ -295,7 +295,10 @@ class TestMistakes:
             (["fit", *DEV, "--data.varant", "8x8"], "Digits has no option varant; did you mean variant"),
             (["fit", *DIGITS[:2], "--data", "CIFAR10", "--data.root", "nowhere"], "is missing: get"),
             (["fit", *DEV, "--data.batch_size", "0"], "batch_size"),
-            (["fit", *DEV, "--model.warmup_epochs", "9"], "lower warmup_epochs"),
+            (
+                ["fit", *SHORT, "--model.warmup_epochs", "9"],
+                "the warm-up, model.warmup_epochs 9, takes all of trainer.max_epochs 1: --model.warmup_epochs 0 leaves",
+            ),
             (["test", "--ckpt_path", "nowhere.ckpt"], "no checkpoint nowhere.ckpt"),
             (["test", *SHORT, "--ckpt_path", "best"], "train this run first"),
             (["blocks", "Foo*"], "no block matches Foo*"),

@@ -32,7 +32,7 @@ from blockyard.composing.processes import is_first_process
 from blockyard.composing.resuming import go_on, go_on_here, same_data
 from blockyard.composing.run_directories import RUNS, find_checkpoint, run_directory
 from blockyard.composing.startup import Startup
-from blockyard.composing.trainer_options import fit_to_machine, settle, try_out
+from blockyard.composing.trainer_options import fit_to_machine, settle, settle_warm_up, try_out
 from blockyard.datamodules import DataError, DataModule
 from blockyard.leaderboard.identity import FINGERPRINTS
 from blockyard.metrics import Metric
@@ -125,6 +125,8 @@ class SuiteCLI(LightningCLI):
         trusting = any(option.startswith(TRUSTING) for option in self.composed.options)
         refuse_calls(section, trusting)
         settle(section.trainer, self.trains)
+        if self.trains:
+            settle_warm_up(section.trainer, section.model.init_args.get("warmup_epochs") or 0)
         dump = dumped(self._parser(self.subcommand), section)
         resolved = {key: short_names(dump[key]) for key in ("seed_everything", "trainer", "model", "data")}
         saved = self.composed.saved

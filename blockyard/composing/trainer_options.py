@@ -45,6 +45,24 @@ def settle(options: Any, trains: bool) -> None:
         _check_range(options)
 
 
+def settle_warm_up(options: Any, warmup: int) -> None:
+    """Refuse a warm-up that takes the whole run; a trial of a few batches has none.
+
+    Args:
+        options: The parsed ``trainer`` section.
+        warmup: Its epochs.
+
+    Raises:
+        ValueError: If nothing would be left to train after it, one line.
+    """
+    epochs = options.max_epochs
+    if not options.fast_dev_run and epochs is not None and 0 < epochs <= warmup:
+        raise ValueError(
+            f"the warm-up, model.warmup_epochs {warmup}, takes all of trainer.max_epochs {epochs}: "
+            f"--model.warmup_epochs {epochs - 1} leaves an epoch to train"
+        )
+
+
 def fit_to_machine(options: Any, trains: bool) -> None:
     """Refuse what does not go on this machine.
 

@@ -257,9 +257,9 @@ class Task(LightningModule):
         # Only the optimiser knows the learning rate that a group's multiplier belongs to.
         for group in optimizer.param_groups:
             group["lr"] *= group.pop("multiplier", 1.0)
-        chosen: Any = schedule(
-            self.trainer, optimizer, self.lr_scheduler, self.lr_interval, self.warmup_epochs, self.warmup_factor
-        )
+        trial = bool(getattr(self.trainer, "fast_dev_run", False))  # a few batches, which no warm-up fits into
+        warmup = 0 if trial else self.warmup_epochs
+        chosen: Any = schedule(self.trainer, optimizer, self.lr_scheduler, self.lr_interval, warmup, self.warmup_factor)
         if not self.automatic_optimization and isinstance(chosen, dict) and "monitor" in chosen["lr_scheduler"]:
             name = type(self.objective).__name__
             raise ValueError(f"ReduceLROnPlateau does not go with {name}, which makes its own steps")

@@ -160,3 +160,14 @@ class TestEvaluation:
     def test_in_its_own_precision_is_on_record(self, tmp_path):
         self.run("test", self.trained_in("bf16"))
         assert list(tmp_path.rglob("records/*.json"))
+
+
+def test_a_trial_has_no_warm_up():
+    assert fit("--trainer.fast_dev_run", "true", "--model.warmup_epochs", "9") == 0
+
+
+def test_a_warm_up_that_takes_the_whole_run_is_refused_before_data_are_made(tmp_path, capsys):
+    """The folder of data that are drawn on first use is not there afterwards."""
+    assert main(["fit", "--config", "diagnostics/pairing.yaml", "--trainer.max_epochs", "1"]) == 2
+    assert "--model.warmup_epochs 0 leaves an epoch to train" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
