@@ -87,6 +87,7 @@ VERBS = {
     "leaderboard verify": Verb(
         "test the checkpoint of a record again, and compare", "commands.verify:main", options.verify
     ),
+    "configs": Verb("list the configurations and studies that ship", "commands.configs:main", options.configs),
     "blocks": Verb("list the blocks with paper, parameters and costs", "commands.catalogue:main", options.blocks),
     "describe": Verb(
         "show where blocks can go in a network, and what they would add", "commands.describe:main", options.describe

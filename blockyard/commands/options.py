@@ -281,6 +281,15 @@ def profile() -> Parser:
     return parser
 
 
+def configs() -> Parser:
+    """The parser of ``configs``."""
+    parser = Parser(
+        "configs", "List the configurations that --config takes, and the studies that study takes, with what they are."
+    )
+    parser.add_argument("glob", nargs="?", default="*", help="such as person_reid, 'studies/*' (default: all)")
+    return parser
+
+
 def blocks() -> Parser:
     """The parser of ``blocks``."""
     parser = Parser("blocks", "List what there is to plug in, with paper, parameters and costs on a map.")
