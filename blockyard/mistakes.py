@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import errno
+import re
 import traceback
 from collections.abc import Iterable
 from typing import NoReturn
@@ -82,14 +83,19 @@ def _of_a_library(error: BaseException) -> str | None:
         return f"trainer: {text}"
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     where = str(frames[-1].f_globals.get("__name__", "")) if frames else ""
+    unmet = re.search(r"Requirement '([^']+)' not met", text) if isinstance(error, ImportError) else None
+    lacking = f"needs a package that is not installed: pip install '{unmet[1]}'" if unmet else ""
     if where.startswith("lightning.pytorch.callbacks.") and isinstance(error, RuntimeError | ValueError | ImportError):
-        return f"trainer.callbacks: {text}"
+        said = re.match(r"`(\w+)`", text)
+        return f"{said[1]} {lacking}" if said and lacking else f"trainer.callbacks: {text}"
     places = [place for place, frame in enumerate(frames) if frame.f_code.co_name == "default_class_instantiator"]
     if not places or [frame.f_code.co_name for frame in frames[places[-1] + 1 :]][:1] != ["__init__"]:
         return None
     kind, options = (frames[places[-1]].f_locals.get(name) for name in ("class_type", "kwargs"))
     if not isinstance(kind, type) or not kind.__module__.startswith(LIBRARIES):
         return None
+    if lacking:
+        return f"{kind.__name__} {lacking}"
     given = ", ".join(f"{name}={value!r:.40}" for name, value in (options or {}).items())
     said = text or traceback.extract_tb(error.__traceback__)[-1].line or type(error).__name__
     return f"{kind.__name__}({given}): {said}"

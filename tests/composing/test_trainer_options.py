@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning_utilities.core.imports import RequirementCache
 
 from blockyard.cli import main
 from blockyard.composing.composition import compose
@@ -171,3 +172,21 @@ def test_a_warm_up_that_takes_the_whole_run_is_refused_before_data_are_made(tmp_
     assert main(["fit", "--config", "diagnostics/pairing.yaml", "--trainer.max_epochs", "1"]) == 2
     assert "--model.warmup_epochs 0 leaves an epoch to train" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("option", "name"),
+    [
+        ("--trainer.logger=WandbLogger", "WandbLogger"),
+        ("--trainer.callbacks+=DeviceStatsMonitor", "DeviceStatsMonitor"),
+    ],
+)
+def test_a_package_that_is_not_there_is_named(monkeypatch, capsys, option: str, name: str):
+    from lightning.pytorch.callbacks import device_stats_monitor
+    from lightning.pytorch.loggers import wandb
+
+    for module, found in ((device_stats_monitor, "_PSUTIL_AVAILABLE"), (wandb, "_WANDB_AVAILABLE")):
+        monkeypatch.setattr(module, found, RequirementCache("not-on-any-index>=1"))
+    assert fit(option) == 2
+    said = f"{name} needs a package that is not installed: pip install 'not-on-any-index>=1'"
+    assert capsys.readouterr().err == f"blockyard: {said}\n"
