@@ -1,0 +1,49 @@
+"""Which blocks hear of the whole map: what is local can't carry anything across it, whatever it learns."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from blockyard.blocks import Block, HaloAttention, PolynomialBranch, RelativeAttention, list_blocks
+
+SIZE = (12, 40)
+HERE, FAR = (5, 4), (1, 30)
+"""In other rows and columns, and further apart than any kernel is wide."""
+OWN = {kind.__name__: kind for kind in list_blocks() if kind.__module__.startswith("blockyard.")}
+MAKE = OWN | {
+    "RelativeAttention": partial(RelativeAttention, size=SIZE),
+    "HaloAttention": partial(HaloAttention, block_size=4, halo_size=1),
+    "PolynomialBranch without norm": partial(PolynomialBranch, norm=False),
+}
+LOCAL = {
+    *("DCLS", "GhostModule", "HaloAttention", "MixStyle", "PFLayer", "PHC", "PolynomialConvolution", "StarReLU"),
+    "PolynomialBranch without norm",  # with it, the statistics of a map tell each of its positions of all others
+}
+
+
+def drawn(make) -> Block:
+    """A block none of whose weights is zero."""
+    block: Block = make(32, 2)
+    for parameter in block.parameters():
+        nn.init.normal_(parameter, 0, 0.1)
+    return block.double()
+
+
+def hears(name: str, seed: int) -> bool:
+    """Whether what is at :data:`HERE` depends on what is at :data:`FAR`, with weights of that seed."""
+    torch.manual_seed(seed)
+    block = drawn(MAKE[name]).eval()
+    x = torch.randn(2, 32, *SIZE, dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(block(x)[(0, slice(None), *HERE)].square().sum(), x)
+    assert not slope[1].any(), "of another sample it hears nothing"
+    return bool(slope[(0, slice(None), *FAR)].any())
+
+
+@pytest.mark.parametrize("name", MAKE)
+def test_a_position_hears_of_all_others_or_of_its_neighbours(name: str):
+    # of the 2 channels that are left of 32 in a GlobalContext, a ReLU may silence both: not with every seed
+    assert any(hears(name, seed) for seed in range(8)) == (name not in LOCAL)
