@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -10,6 +11,8 @@ from typing import Any, Literal
 
 LARGEST = 1e18
 """A value's largest size, which keeps sums finite."""
+LONGEST_NUMBER = 9
+"""Digits of a number in a name that sorts as one."""
 UNIT = 12
 """Letters that a unit may have."""
 
@@ -86,8 +89,9 @@ class Metric:
 
     @property
     def order(self) -> tuple[str, bool, str, float, float]:
-        """What metrics are sorted by, first of all by their name."""
-        return self.name, self.higher_is_better, self.unit, *self.ends
+        """What metrics are sorted by, first of all by their name, in which numbers count: rank5 before rank10."""
+        name = re.sub(r"\d+", lambda digits: digits[0].zfill(LONGEST_NUMBER), self.name)
+        return name, self.higher_is_better, self.unit, *self.ends
 
     @property
     def ends(self) -> tuple[float, float]:

@@ -86,8 +86,8 @@ def _of_a_library(error: BaseException) -> str | None:
     unmet = re.search(r"Requirement '([^']+)' not met", text) if isinstance(error, ImportError) else None
     lacking = f"needs a package that is not installed: pip install '{unmet[1]}'" if unmet else ""
     if where.startswith("lightning.pytorch.callbacks.") and isinstance(error, RuntimeError | ValueError | ImportError):
-        said = re.match(r"`(\w+)`", text)
-        return f"{said[1]} {lacking}" if said and lacking else f"trainer.callbacks: {text}"
+        named = re.match(r"`(\w+)`", text)
+        return f"{named[1]} {lacking}" if named and lacking else f"trainer.callbacks: {text}"
     places = [place for place, frame in enumerate(frames) if frame.f_code.co_name == "default_class_instantiator"]
     if not places or [frame.f_code.co_name for frame in frames[places[-1] + 1 :]][:1] != ["__init__"]:
         return None

@@ -147,3 +147,10 @@ def test_ticks_have_the_decimals_of_their_step():
     assert [PSNR.text(tick, 0.5) for tick in (30, 30.5)] == ["30.0", "30.5"]
     assert [metric_named("top1").text(tick, 0.02) for tick in (0.9, 0.92)] == ["90", "92"]
     assert [ERROR.text(k * 2e-6, 2e-6) for k in (0, 15, 16)] == ["0.000000", "0.000030", "0.000032"]
+
+
+def test_numbers_in_names_sort_as_numbers():
+    names = ("rank10", "rank1", "rank20", "rank5", "mAP")
+    assert [metric.name for metric in sorted(map(metric_named, names), key=lambda metric: metric.order)] == [
+        *("mAP", "rank1", "rank5", "rank10", "rank20"),
+    ]
