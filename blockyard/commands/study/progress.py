@@ -52,18 +52,14 @@ class Progress:
 
     def skipped(self, number: int, run: Run) -> None:
         """A run has a record, from before or of another process."""
-        self._say(number, f"{run.name}: has a record, skipped")
+        self._say(number, f"{run.name}: {_score(run)}, has a record, skipped")
 
     def done(self, number: int, run: Run) -> None:
         """A run was carried out and has a record."""
         took = time.monotonic() - self._running.pop(run.name)
         self._took.append(took)
         self.left -= 1
-        record = run.record
-        assert record is not None
-        unit = record.metric(record.primary).unit
-        score = f"test/{record.primary} {digits(record.metrics[record.primary])}{f' {unit}' if unit else ''}"
-        self._say(number, f"{run.name}: {score}, {duration(took)}{self._left()}")
+        self._say(number, f"{run.name}: {_score(run)}, {duration(took)}{self._left()}")
 
     def failed(self, number: int, why: str, run: Run | None = None) -> None:
         """A run ended without a record."""
@@ -95,3 +91,11 @@ class Progress:
             self._live.console.print(line, markup=False, highlight=False)
         else:
             print(line, file=sys.stderr if error else sys.stdout, flush=True)
+
+
+def _score(run: Run) -> str:
+    """What a run that has a record scored."""
+    record = run.record
+    assert record is not None
+    unit = record.metric(record.primary).unit
+    return f"test/{record.primary} {digits(record.metrics[record.primary])}{f' {unit}' if unit else ''}"
