@@ -58,8 +58,12 @@ def picture(profile: Profile, predictions: Predictions | None = None) -> str:
 
 
 def prediction_of(name: str, column: str, predictions: Predictions) -> str:
-    """What was predicted of a row, by its name with or without options; empty if nothing was."""
-    found = predictions.get(name) or predictions.get(name.partition("(")[0], {})
+    """What was predicted of a row, by its name with or without options; empty if nothing was.
+
+    Options may be written as YAML has them, ``norm=false``.
+    """
+    known = {row.casefold(): marks for row, marks in predictions.items()}
+    found = known.get(name.casefold()) or known.get(name.partition("(")[0].casefold(), {})
     return found.get(column, "")
 
 

@@ -160,6 +160,10 @@ def test_a_prediction_is_of_a_row_or_of_all_of_its_class():
     assert prediction_of("GlobalContext(reduction=16)", "product", said) == "?"
     assert prediction_of("GlobalContext(reduction=4)", "product", said) == "+"
     assert prediction_of("ECA", "product", said) == ""
+    assert (
+        prediction_of("PolynomialBranch(norm=False)", "product", {"PolynomialBranch(norm=false)": {"product": "+"}})
+        == "+"
+    )
 
 
 def test_open_questions_fail_never(records):
