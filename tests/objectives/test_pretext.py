@@ -61,7 +61,7 @@ def test_the_best_checkpoint_tells_the_most_turns(run):
 def test_a_validation_measures_what_was_learned(run, capsys):
     assert main(["validate", "--ckpt_path", str(run / "checkpoints" / "last.ckpt"), *QUIET]) == 0
     said = capsys.readouterr().out
-    assert "val/rotation_accuracy" in said
+    assert "rotation_accuracy %" in said
     assert "top1" not in said
 
 
