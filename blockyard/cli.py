@@ -147,7 +147,7 @@ def main(argv: list[str] | None = None) -> int:
 def _stopped(arguments: list[str], stop: KeyboardInterrupt) -> str:
     """Where Ctrl-C met it, and what to do then."""
     where = "".join(f" {note}" for note in getattr(stop, "__notes__", ()))
-    verb = VERBS.get(arguments[0])
+    verb = VERBS.get("".join(arguments[:1]))
     return f"blockyard: stopped{where}{f'; {verb.again}' if verb and verb.again else ''}"
 
 

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,10 @@ from blockyard.composing.composition import compose
 from blockyard.composing.preparing import prepare
 from blockyard.composing.run_directories import RUNS
 from blockyard.composing.suite import short_names
+from blockyard.leaderboard.command import records_in
 from blockyard.leaderboard.labels import NO_BLOCK
 from blockyard.leaderboard.profile import COLUMNS, LEGEND, Profile, profile
 from blockyard.leaderboard.profile_picture import picture
-from blockyard.leaderboard.record import Record, read_all
 from blockyard.leaderboard.render import print_grid
 from blockyard.plugging.making import innermost
 
@@ -59,7 +59,7 @@ def main(options: Namespace, rest: list[str]) -> int:
     if options.block is None:
         if rest:
             raise ValueError(f"profile: {rest[0]} needs a block in front of it")
-        return _show(profile(_read(options.records or [RECORDS])), options.svg)
+        return _show(profile(records_in(options.records or [RECORDS], "profile")), options.svg)
     if options.records:
         raise ValueError("profile: --records is for a profile of what is there, without a block")
     for name in ("seeds", "jobs"):
@@ -138,16 +138,6 @@ def _helpers(study: Path, count: int) -> Iterator[list[subprocess.Popen[bytes]]]
             process.terminate()
         for process in started:
             process.wait()
-
-
-def _read(folders: Sequence[Path]) -> list[Record]:
-    for folder in folders:
-        if not folder.is_dir():
-            raise ValueError(f"no folder {folder}: runs leave their records in {RECORDS}, or give --records DIR")
-    records, damaged = read_all(folders)
-    for line in damaged:
-        print(f"blockyard profile: left out: {line}", file=sys.stderr)
-    return records
 
 
 def _show(found: Profile, svg: Path | None) -> int:

@@ -91,7 +91,7 @@ def _run(options: argparse.Namespace) -> int:
     from rich.console import Console  # --help and mistakes answer without it
 
     folders = options.records or [RECORDS]
-    records = _of_task(_records(folders), options.task)
+    records = _of_task(records_in(folders), options.task)
     made = tables(records, folders)
     console = Console()
     if not console.is_terminal:
@@ -108,13 +108,18 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _records(directories: Sequence[Path]) -> list[Record]:
+def records_in(directories: Sequence[Path], verb: str = "leaderboard") -> list[Record]:
+    """The valid records of some folders; of each that is not, a line says why.
+
+    Raises:
+        ValueError: If a folder is missing, or there is no valid record.
+    """
     for directory in directories:
         if not directory.is_dir():
             raise ValueError(f"no folder {directory}: runs leave their records in {RECORDS}, or give --records DIR")
     records, damaged = read_all(directories)
     for line in damaged:
-        print(f"blockyard leaderboard: left out: {line}", file=sys.stderr)
+        print(f"blockyard {verb}: left out: {line}", file=sys.stderr)
     if not records:
         raise ValueError(f"no valid record in {', '.join(map(str, directories))}")
     return records
