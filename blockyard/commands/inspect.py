@@ -54,7 +54,7 @@ def main(options: Namespace, rest: list[str]) -> int:
     if not options.images and not options.samples:
         raise ValueError("inspect: nothing to look at; give --images FILE … or --samples N …, of the test split")
     prepare()
-    composed = compose(["--ckpt_path", options.ckpt_path, *rest], keep_trainer=False)
+    composed = compose(["--ckpt_path", str(options.ckpt_path), *rest], keep_trainer=False)
     composed.config["trainer"] = {**composed.config.get("trainer", {}), "logger": False}
     cli = SuiteCLI(None, composed, needs_data=False)
     blocks = _blocks(cli)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from blockyard.analysis.verdict import METHODS
+from blockyard.composing.run_directories import checkpoint_at
 from blockyard.mistakes import ArgumentParser, nearest
 
 SECTIONS = (
@@ -102,7 +103,9 @@ class _Help(argparse.Action):
         parser.exit()
 
 
-def configured(verb: str, description: str, checkpoint: str = "a file, best or last") -> Callable[[], Parser]:
+def configured(
+    verb: str, description: str, checkpoint: str = "a file, a run's folder, best or last"
+) -> Callable[[], Parser]:
     """Makes the parser of a verb all of whose options are those of a configuration."""
     notes = CONFIGURATION.format(checkpoint=checkpoint)
     return lambda: Parser(verb, description, sections=SECTIONS, notes=notes, long=True)
@@ -111,7 +114,7 @@ def configured(verb: str, description: str, checkpoint: str = "a file, best or l
 fit = configured(
     "fit",
     "Train a network. Everything that the run writes goes into a folder of its own below runs/.",
-    "go on from a checkpoint: a file, or last",
+    "go on from a checkpoint: a file, a run's folder, or last",
 )
 validate = configured("validate", "Evaluate a checkpoint on the validation split.")
 test = configured(
@@ -185,7 +188,7 @@ def inspect() -> Parser:
         OTHERS.format("test"),
         sections=SECTIONS,
     )
-    parser.add_argument("--ckpt_path", metavar="X", required=True, help="the checkpoint")
+    parser.add_argument("--ckpt_path", metavar="X", type=_checkpoint, required=True, help="the checkpoint")
     parser.add_argument("--images", metavar="FILE", nargs="+", type=Path, default=[], help="picture files")
     parser.add_argument("--samples", metavar="N", nargs="+", type=int, default=[], help="samples of the test split")
     parser.add_argument(
@@ -193,6 +196,10 @@ def inspect() -> Parser:
     )
     parser.add_argument("--output", metavar="DIR", type=Path, default=Path("inspect"), help="default: %(default)s")
     return parser
+
+
+def _checkpoint(text: str) -> Path:
+    return checkpoint_at(Path(text))
 
 
 def _pixel(text: str) -> tuple[int, int]:
@@ -212,7 +219,9 @@ def export() -> Parser:
         "Pixels go in from 0 to 1: the normalisation is inside. docs/export.md says more.",
         sections=SECTIONS,
     )
-    parser.add_argument("--ckpt_path", metavar="X", type=Path, required=True, help="a checkpoint of blockyard fit")
+    parser.add_argument(
+        "--ckpt_path", metavar="X", type=_checkpoint, required=True, help="a checkpoint of blockyard fit"
+    )
     parser.add_argument(
         "--format",
         choices=("onnx", "torch", "huggingface"),
@@ -234,7 +243,9 @@ def verify() -> Parser:
     )
     parser.usage = "%(prog)s RECORD --ckpt_path X [options]"
     parser.add_argument("record", metavar="RECORD", type=Path, help="a record, .json")
-    parser.add_argument("--ckpt_path", metavar="X", type=Path, required=True, help="the checkpoint it was made from")
+    parser.add_argument(
+        "--ckpt_path", metavar="X", type=_checkpoint, required=True, help="the checkpoint it was made from"
+    )
     return parser
 
 

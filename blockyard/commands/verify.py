@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from blockyard.composing.composition import TRUST, Composed, read_checkpoint
 from blockyard.composing.inherited import believed
 from blockyard.composing.preparing import prepare
+from blockyard.composing.run_directories import no_checkpoint
 from blockyard.composing.suite import SuiteCLI, evaluated
 from blockyard.costs import count_macs, count_parameters
 from blockyard.leaderboard.identity import fingerprints_of, identity
@@ -150,7 +151,7 @@ def _long(option: str) -> str:
 def _check_digest(record: Record, checkpoint: Path) -> None:
     """Before anything in the checkpoint is read."""
     if not checkpoint.is_file():
-        raise ValueError(f"no checkpoint {checkpoint}")
+        raise no_checkpoint(checkpoint)
     if record.checkpoint_sha256 is None:
         raise MismatchError("it names no checkpoint: it is of weights that were tested right after training")
     if (digest := sha256_of(checkpoint)) != record.checkpoint_sha256:

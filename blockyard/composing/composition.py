@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from blockyard.composing.inherited import believed, inherited
+from blockyard.composing.run_directories import checkpoint_at, no_checkpoint
 from blockyard.leaderboard.identity import FINGERPRINTS, PARENT
 from blockyard.mistakes import nearest
 
@@ -36,7 +37,7 @@ class Composed:
     Attributes:
         config: The configuration files merged, plain values only.
         options: The other command line tokens, to be applied on top.
-        checkpoint: The value of ``--ckpt_path``, a path, ``"best"``, ``"last"`` or None.
+        checkpoint: What ``--ckpt_path`` means: the path of a file, ``"best"``, ``"last"`` or None.
         saved: The configuration inside the checkpoint, if ``checkpoint`` is a file.
     """
 
@@ -69,6 +70,8 @@ def compose(arguments: list[str], *, keep_trainer: bool) -> Composed:
         ValueError: If a file or checkpoint is missing or damaged.
     """
     files, checkpoint, options = _split(arguments)
+    if checkpoint and checkpoint not in ("best", "last"):
+        checkpoint = str(checkpoint_at(Path(checkpoint), "last" if keep_trainer else "best"))
     saved = read_checkpoint(Path(checkpoint)) if checkpoint and checkpoint not in ("best", "last") else None
     config = inherited(saved, keep_trainer) if saved else {}
     for file in files:
@@ -229,7 +232,7 @@ def _open(path: Path) -> dict[str, Any]:
     import torch
 
     if not path.is_file():
-        raise ValueError(f"no checkpoint {path}")
+        raise no_checkpoint(path)
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # torch raises many types for a truncated, foreign or malicious file

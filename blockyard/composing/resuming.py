@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from glob import escape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -99,6 +100,37 @@ def go_on_here(now: dict[str, Any], checkpoint: Path) -> None:
     if PARENT in saved:
         now[PARENT] = saved[PARENT]
     same_data(saved, now[FINGERPRINTS], checkpoint)
+
+
+def from_the_beginning(now: dict[str, Any], directory: Path) -> str:
+    """One line on a training that was to go on where nothing is: that it begins, and which run may have been meant.
+
+    Args:
+        now: The configuration asked for.
+        directory: Where its run has its place, beside others that differ from it in the hash at the end of their name.
+    """
+    beside = directory.parent.glob(f"{escape(directory.name.rpartition('-')[0])}-*/checkpoints/last.ckpt")
+    known = {file: _differing(now, file) for file in sorted(beside)}
+    possible = {file: differing for file, differing in known.items() if differing}
+    begins = f"nothing to go on with in {directory}: the training begins"
+    if not possible:
+        return begins
+    near = min(possible, key=lambda file: len(possible[file]))
+    listed = ", ".join(
+        f"{option} {_text(then)} there, {_text(here)} here" for option, (then, here) in possible[near].items()
+    )
+    return f"{begins}; --ckpt_path {near.parent.parent} would train that one on, as a new experiment ({listed})"
+
+
+def _differing(now: dict[str, Any], checkpoint: Path) -> dict[str, tuple[Any, Any]]:
+    """The options in which a configuration differs from that of a checkpoint that it could go on from; else none."""
+    try:
+        saved = read_checkpoint(checkpoint)
+        parent_of_resumed(saved, now, read_state(checkpoint).position)
+        same_data(saved, now.get(FINGERPRINTS, {}), checkpoint)
+    except ValueError:
+        return {}
+    return changes(saved, now)
 
 
 def same_data(saved: dict[str, Any], now: dict[str, str], checkpoint: str | Path | None) -> None:

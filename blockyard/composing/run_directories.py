@@ -28,6 +28,26 @@ def run_directory(config: dict[str, Any]) -> Path:
     return RUNS / f"{name}-seed{config['seed_everything']}-{identity(config).run[:8]}".lower()
 
 
+def checkpoint_at(path: Path, kind: str = "best") -> Path:
+    """A checkpoint by its own path, or by that of the folder of its run.
+
+    Args:
+        path: The file, the run's folder, or ``checkpoints`` in it.
+        kind: Which one of a folder's is meant, ``best`` or ``last``.
+    """
+    if not path.is_dir():
+        return path
+    folder = path / "checkpoints"
+    return (folder if folder.is_dir() else path) / f"{kind}.ckpt"
+
+
+def no_checkpoint(path: Path, advice: str = "") -> ValueError:
+    """The mistake of naming a checkpoint that is not there: one line, which names those that are."""
+    beside = sorted(file.name for file in path.parent.glob("*.ckpt"))
+    there = f"; {path.parent} has {', '.join(beside)}" if beside else advice
+    return ValueError(f"no checkpoint {path}{there}")
+
+
 def find_checkpoint(verb: str, name: str | None, directory: Path) -> str | None:
     """Path of the checkpoint that ``--ckpt_path`` means; to continue from ``last`` is to start if there is none.
 
@@ -47,4 +67,4 @@ def find_checkpoint(verb: str, name: str | None, directory: Path) -> str | None:
         return str(places[name])
     if verb == "fit" and name == "last":
         return None
-    raise ValueError(f"no checkpoint {places[name]}: train this run first with blockyard fit")
+    raise no_checkpoint(places[name], ": train this run first with blockyard fit")

@@ -29,13 +29,14 @@ from blockyard.composing.evaluating import evaluated, evaluation_options, tested
 from blockyard.composing.naming import refuse_calls
 from blockyard.composing.parser_messages import dumped, explain
 from blockyard.composing.processes import is_first_process
-from blockyard.composing.resuming import go_on, go_on_here, same_data
-from blockyard.composing.run_directories import RUNS, find_checkpoint, run_directory
+from blockyard.composing.resuming import from_the_beginning, go_on, go_on_here, same_data
+from blockyard.composing.run_directories import RUNS, find_checkpoint, no_checkpoint, run_directory
 from blockyard.composing.startup import Startup
 from blockyard.composing.trainer_options import fit_to_machine, settle, settle_warm_up, try_out
 from blockyard.datamodules import DataError, DataModule
 from blockyard.leaderboard.identity import FINGERPRINTS
 from blockyard.metrics import Metric
+from blockyard.mistakes import printable
 from blockyard.runs.checkpoint_io import AtomicCheckpointIO
 from blockyard.runs.exact_resume import ExactResume
 from blockyard.runs.keep_best import KeepBest, refuse_other_keepers
@@ -190,7 +191,10 @@ class SuiteCLI(LightningCLI):
             self._until_done.enter_context(held(self.run_directory))
         if self.subcommand:
             method = self.config_init[self.subcommand]
-            method.ckpt_path = find_checkpoint(self.subcommand, method.ckpt_path, self.run_directory)
+            asked = method.ckpt_path
+            method.ckpt_path = find_checkpoint(self.subcommand, asked, self.run_directory)
+            if asked and not method.ckpt_path and is_first_process():
+                print(f"blockyard: {printable(from_the_beginning(self.run_config, self.run_directory))}")
             if self.subcommand == "fit" and method.ckpt_path and not self.composed.saved:  # it was "best" or "last"
                 go_on_here(self.run_config, Path(method.ckpt_path))
             if method.ckpt_path:
@@ -206,7 +210,7 @@ class SuiteCLI(LightningCLI):
             ValueError: If there is none, or they are another network's; one line.
         """
         if not Path(checkpoint).is_file():
-            raise ValueError(f"no checkpoint {checkpoint}")
+            raise no_checkpoint(Path(checkpoint))
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
         try:
             self.model.load_state_dict(state, strict=self.model.strict_loading)

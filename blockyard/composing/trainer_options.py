@@ -190,10 +190,6 @@ def _check_batches(options: Mapping[str, Any], data: DataModule) -> None:
             f"trainer.val_check_interval: an epoch has {train} batches and no {interval:g}: a share of it such as 0.5, "
             "fewer batches, or with trainer.check_val_every_n_epoch null any number of batches across epochs"
         )
-    epochs = options["max_epochs"] or 0
-    never = epochs < every if every else counted and interval > epochs * train
-    if val and epochs > 0 and never:
-        rank_zero_warn(f"no validation in {epochs} epochs of {train} batches, so no best.ckpt")
 
 
 def _limited(options: Mapping[str, Any], split: str, batches: int) -> int:

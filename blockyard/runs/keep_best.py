@@ -14,6 +14,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 
 from blockyard import files
+from blockyard.runs.position import ends_training
 
 
 class KeepBest(ModelCheckpoint):
@@ -21,7 +22,7 @@ class KeepBest(ModelCheckpoint):
 
     The score travels with the file: a run that goes on in another folder, or from a checkpoint elsewhere, takes
     ``best.ckpt`` along from beside that checkpoint. Lightning forgets the best when the folder has changed, and then
-    writes a worse one over it.
+    writes a worse one over it. A training is validated at its end in any case, so that there is a best one.
 
     Args:
         folder: Where it goes.
@@ -40,6 +41,13 @@ class KeepBest(ModelCheckpoint):
             save_on_train_epoch_end=False,
             enable_version_counter=False,
         )
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Have the end of the training validated, whatever the interval."""
+        if ends_training(trainer):
+            options: Any = trainer
+            options.check_val_every_n_epoch = options.val_check_batch = 1
+            options._val_check_time_interval = None
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Take over the best so far, and its file; every rank calls this."""

@@ -44,6 +44,14 @@ def position_of(trainer: Any) -> Position:
     return Position(max(0, begun - 1), batch, trainer.global_step)
 
 
+def ends_training(trainer: Any) -> bool:
+    """Whether the batch that is done is the last of the training: of its last epoch, or the one of its last step."""
+    batches = trainer.fit_loop.epoch_loop.batch_progress
+    epoch_is_over = batches.is_last_batch or batches.current.ready >= trainer.num_training_batches
+    last_epoch = trainer.max_epochs is not None and 0 <= trainer.max_epochs <= trainer.current_epoch + 1
+    return bool((epoch_is_over and last_epoch) or 0 <= trainer.max_steps <= trainer.global_step)
+
+
 def epochs_done(trainer: Any) -> float:
     """Epochs behind a training, and the share of the one that it is in or that ended it."""
     begun, done = (

@@ -144,3 +144,22 @@ def test_checkpoints_of_ones_own_are_kept_beside(here):
     assert main([*RUN, *own, "--trainer.default_root_dir", "mine"]) == 0
     names = {path.name for path in Path("mine/checkpoints").iterdir()}
     assert names == {"best.ckpt", "last.ckpt", "epoch=0-step=2.ckpt", "epoch=1-step=4.ckpt"}
+
+
+def test_where_nothing_is_to_go_on_with_the_run_that_was_meant_is_named(copied, capsys):
+    longer = ["--trainer.max_epochs", "3"]
+    assert main([*RUN, *longer, "--ckpt_path", "last"]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("blockyard: nothing"))
+    mine = copied.relative_to(Path.cwd())
+    assert (
+        f"--ckpt_path {mine} would train that one on, as a new experiment (trainer.max_epochs 2 there, 3 here)" in line
+    )
+    assert main([*RUN, *longer, "--ckpt_path", str(mine)]) == 0
+    assert "a new experiment, from step 4 of run" in capsys.readouterr().out
+
+
+def test_a_run_of_another_network_is_not_meant(copied, capsys):
+    assert main([*RUN, "--model.label_smoothing", "0.1", "--ckpt_path", "last", "--trainer.fast_dev_run", "true"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (line,) = (line for line in lines if line.startswith("blockyard: nothing"))
+    assert line.endswith("the training begins")

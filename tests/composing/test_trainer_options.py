@@ -104,15 +104,6 @@ def test_options_are_judged_before_data_are_read(capsys):
     assert "accumulate_grad_batches" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "options", ["check_val_every_n_epoch 2", "val_check_interval 7 check_val_every_n_epoch null"], ids=str.split
-)
-def test_a_run_that_never_validates_is_told(options):
-    words = options.split()
-    with pytest.warns(UserWarning, match=r"no validation in 1 epochs of 6 batches, so no best\.ckpt"):
-        assert fit(*[f"--trainer.{name}={value}" for name, value in zip(words[::2], words[1::2], strict=True)]) == 0
-
-
 def test_a_batch_norm_alone_needs_no_other(capsys):
     assert fit("--trainer.sync_batchnorm", "true", "--trainer.fast_dev_run", "true") == 0
     assert not capsys.readouterr().err

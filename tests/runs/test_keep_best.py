@@ -32,12 +32,13 @@ class Scores(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def train(folder, scores, resume=None, own=True, mode="max"):
+def train(folder, scores, resume=None, own=True, mode="max", **options):
     lightnings = ModelCheckpoint(folder, "best", monitor="val/top1", mode=mode)
     best = KeepBest(folder, "val/top1", mode) if own else lightnings
     last = ModelCheckpoint(folder, "last", save_on_train_epoch_end=True, enable_version_counter=False)
     trainer = Trainer(
         max_epochs=len(scores),
+        **options,
         accelerator="cpu",
         limit_train_batches=2,
         limit_val_batches=1,
@@ -144,3 +145,19 @@ def test_nobody_else_writes_it(tmp_path, options):
     with pytest.raises(ValueError, match=r"best\.ckpt and last\.ckpt are kept already"):
         refuse_other_keepers(trainer(tmp_path))
     refuse_other_keepers(trainer(tmp_path / "elsewhere"))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"check_val_every_n_epoch": 2},
+        {"check_val_every_n_epoch": None, "val_check_interval": 5},
+        {"check_val_every_n_epoch": 9},
+        {"check_val_every_n_epoch": 2, "max_steps": 5},
+    ],
+    ids=str,
+)
+def test_the_end_of_a_training_is_validated(tmp_path, options):
+    best = train(tmp_path, [0.5, 0.6, 0.7], **options)
+    assert best.best_model_score == pytest.approx(0.7)
+    assert epoch_of(tmp_path / "best.ckpt") == 2
