@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import NamedTuple
 
 from blockyard.commands import options
-from blockyard.commands.options import Parser
+from blockyard.commands.parser import Parser
 from blockyard.composing.processes import say_once
 from blockyard.mistakes import mistake_in, nearest, printable_lines
 from blockyard.version import __version__

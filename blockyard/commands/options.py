@@ -1,115 +1,13 @@
-"""The options of the verbs, and what ``--help`` says of them; no torch, so that it answers at once.
-
-A verb reads options of its own and leaves the rest, in its order, to the parser of configurations, which knows every
-class that a configuration may name and takes seconds to come.
-"""
+"""The options of the verbs, and what ``--help`` says of them; no torch, so that it answers at once."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from blockyard.analysis.verdict import METHODS
+from blockyard.commands.parser import OTHERS, SECTIONS, Parser, configured
 from blockyard.composing.run_directories import checkpoint_at
-from blockyard.mistakes import ArgumentParser, nearest
-
-SECTIONS = (
-    *("config", "seed_everything", "trainer", "model", "data", "ckpt_path", "print_config"),
-    *("weights_only", "verbose", "return_predictions", "trust_config"),
-)
-"""What options of a configuration begin with."""
-OTHERS = "All other options are those of blockyard {0}, such as --config FILE, --data.root DIR: see its --help."
-CONFIGURATION = """\
-options of the configuration, of which any number may be given and the last one counts:
-  --config FILE           YAML, yours or the package's, such as image_classification/digits.yaml
-  --data CLASS            the data, such as Digits; --data.root DIR sets one of its options
-  --model CLASS           the task, such as ImageClassification; --model.backbone PreResNet,
-                          --model.block SpectralNonlocal, --model.at stage2.1 set some of its options
-  --trainer.OPTION VALUE  of Lightning's Trainer, such as --trainer.max_epochs 50, --trainer.devices 8
-  --seed_everything N     the seed of the run (default: 0)
-  --ckpt_path X           {checkpoint}
-  --print_config          print the whole configuration as YAML and stop
-
-more help, which takes seconds:
-  --data.help CLASS, --model.help CLASS, --trainer.callbacks.help CLASS
-                          the options of a class
-  --config FILE --model.block.help CLASS
-                          the options of a block; so, too, --model.backbone.help, --model.optimizer.help
-  --help all              every option of the trainer, and what may be said in place of a CLASS
-"""
-
-
-class Parser(ArgumentParser):
-    """Reads a verb's own options, and keeps those of a configuration for others.
-
-    Args:
-        verb: Name of the verb.
-        description: What it does.
-        epilog: What there is to know besides.
-        sections: What options that are not its own may begin with.
-        notes: Further lines of the help, as they are.
-        long: Whether the parser of configurations has a longer help, which ``--help all`` asks for.
-    """
-
-    def __init__(
-        self,
-        verb: str,
-        description: str,
-        epilog: str = "",
-        *,
-        sections: Sequence[str] = (),
-        notes: str = "",
-        long: bool = False,
-    ) -> None:
-        super().__init__(
-            f"blockyard {verb}", description=description, epilog=epilog, add_help=False, allow_abbrev=False
-        )
-        self.sections, self.notes = sections, notes
-        if sections:
-            self.usage = "%(prog)s [options]"
-        more: dict[str, Any] = {"nargs": "?", "choices": ("all",), "metavar": "all"} if long else {"nargs": 0}
-        self.add_argument("-h", "--help", action=_Help, dest="long", default=False, help="show this and stop", **more)
-
-    def format_help(self) -> str:
-        """The help of argparse, then the notes."""
-        return "\n".join(filter(None, (super().format_help(), self.notes)))
-
-    def read(self, arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-        """The verb's own options, and the tokens that are not.
-
-        Raises:
-            ValueError: If an option is wrong, missing, or neither the verb's nor of :attr:`sections`; one line.
-        """
-        options, rest = self.parse_known_args(arguments)
-        known = [*self._option_string_actions, *(f"--{section}" for section in self.sections)]
-        for token in rest:
-            name = token[2:].partition("=")[0].partition(".")[0].rstrip("+")
-            if token.startswith("--") and name not in self.sections:
-                hint = nearest(f"--{name}", known)
-                raise ValueError(f"{self.prog.removeprefix('blockyard ')}: no option --{name}; {hint}")
-        if rest and not self.sections:
-            self.error(f"too many arguments: {' '.join(rest)}")
-        return options, (["--help"] if options.long else rest)
-
-
-class _Help(argparse.Action):
-    def __call__(self, parser: argparse.ArgumentParser, options: argparse.Namespace, value: Any, *_: object) -> None:
-        if value == "all":
-            options.long = True
-            return
-        print(parser.format_help(), end="")  # argparse would swallow that the disk behind it is full
-        parser.exit()
-
-
-def configured(
-    verb: str, description: str, checkpoint: str = "a file, a run's folder, best or last"
-) -> Callable[[], Parser]:
-    """Makes the parser of a verb all of whose options are those of a configuration."""
-    notes = CONFIGURATION.format(checkpoint=checkpoint)
-    return lambda: Parser(verb, description, sections=SECTIONS, notes=notes, long=True)
-
 
 fit = configured(
     "fit",
@@ -127,11 +25,20 @@ predict = configured(
     "Write what a checkpoint says of new samples, such as those of --data.predict_folder DIR, into the run's folder:"
     " classes as CSV, masks as PNG, rankings of a gallery. With --ckpt_path FILE no other option is needed.",
 )
-describe = configured(
-    "describe",
-    "List the places of a configured network, what its blocks would add at each in parameters and MACs, and why others"
-    " take none. --model.block without --model.at tries every place.",
-)
+
+
+def describe() -> Parser:
+    """The parser of ``describe``."""
+    parser = configured(
+        "describe",
+        "List the places of a configured network, what its blocks would add at each in parameters and MACs, and why"
+        " others take none: stages, their units, what lies outside of them, and the places that --model.at names."
+        " --model.block without --model.at tries every place. Neither data nor pretrained weights are needed.",
+    )()
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument("--all", action="store_true", help="lists every place")
+    chosen.add_argument("--places", metavar="GLOB", help="lists those whose path or alias matches, such as 'stage3.*'")
+    return parser
 
 
 def check_data() -> Parser:

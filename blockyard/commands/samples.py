@@ -12,7 +12,7 @@ from typing import NamedTuple
 from jsonargparse import ArgumentParser
 
 from blockyard import samples
-from blockyard.commands.options import Parser
+from blockyard.commands.parser import Parser
 from blockyard.mistakes import nearest
 
 

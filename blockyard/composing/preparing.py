@@ -29,8 +29,8 @@ ALLOWED = (
 """What a configuration may import, besides the packages in the environment variable BLOCKYARD_ALLOW."""
 
 
-def allow_imports() -> None:
-    """Let configurations import from :data:`ALLOWED` and from the packages named in BLOCKYARD_ALLOW, nothing else.
+def allowed() -> list[str]:
+    """What may be imported: :data:`ALLOWED` and the packages named in BLOCKYARD_ALLOW, which are found from here.
 
     Raises:
         ValueError: If BLOCKYARD_ALLOW holds something that is not a comma-separated list of package names.
@@ -40,7 +40,16 @@ def allow_imports() -> None:
         raise ValueError(f"BLOCKYARD_ALLOW: {bad[0]!r} is not a package name; separate several by commas")
     if own and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
-    set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*ALLOWED, *own])
+    return [*ALLOWED, *own]
+
+
+def allow_imports() -> None:
+    """Let configurations import from what is allowed, nothing else.
+
+    Raises:
+        ValueError: If BLOCKYARD_ALLOW holds something that is not a comma-separated list of package names.
+    """
+    set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=allowed())
 
 
 def quiet() -> None:

@@ -14,7 +14,7 @@ from blockyard.plugging.making import BlockFactory, make_block
 from blockyard.plugging.places import PlugError, stage_paths
 from blockyard.plugging.plug import Plug, apply_plugs, plug
 from blockyard.plugging.plugged import Gated, Plugged, Replaced, Wrapped
-from blockyard.plugging.presets import PRESETS
+from blockyard.plugging.presets import PRESETS, named_places
 from blockyard.plugging.probe import undisturbed
 from blockyard.plugging.sites import Mode, Site, sites
 
@@ -36,6 +36,7 @@ __all__ = [
     "block_shape",
     "fold_frames",
     "make_block",
+    "named_places",
     "plug",
     "sites",
     "stage_paths",

@@ -41,3 +41,54 @@ def test_around_a_place_it_says_what_a_wrapper_costs_and_what_has_no_units(capsy
     assert "BasicBlock has none" in unit
     assert main([*digits, "--model.at", "stage3"]) == 2
     assert "cannot plug after layer3: SelectiveDepth goes around a module; use mode='around'" in capsys.readouterr().err
+
+
+def rows(text: str) -> list[str]:
+    """The first cells of the table."""
+    return [line.split()[1] for line in text.splitlines() if line.startswith("│")]
+
+
+STOCK = ["describe", "--config", "image_classification/imagenet.yaml"]
+
+
+def test_neither_data_nor_pretrained_weights_are_needed(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main([*STOCK, "--model.backbone.pretrained", "true"]) == 0
+    text = capsys.readouterr().out
+    assert "25,557,032 parameters" in text  # of timm's ResNet-50 with 1,000 classes
+    assert "1,000 classes, as published: data/imagenet/train is missing" in text
+    assert len(text.splitlines()) <= 60
+    shown = rows(text)
+    assert {"conv1", "layer1", "layer3.5", "layer4.2", "fc"} <= set(shown)
+    assert "layer3.5.conv1" not in shown
+    assert not list(tmp_path.iterdir())
+
+
+def test_folders_without_a_published_number_of_classes(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["describe", "--config", "image_classification/image_folder.yaml"]) == 0
+    assert "10 classes stand in: data/images/train is missing" in capsys.readouterr().out
+
+
+def test_all_places_those_that_match_and_those_asked_for(capsys):
+    digits = ["describe", "--config", "image_classification/digits.yaml"]
+    counted = {}
+    for name, options in {
+        "few": [],
+        "asked": ["--model.block", "Nonlocal", "--model.at", "stage2.0.conv1"],
+        "one": ["--places", "stage2.*"],
+        "all": ["--all"],
+    }.items():
+        assert main([*digits, *options]) == 0
+        text = capsys.readouterr().out
+        counted[name] = rows(text)
+        assert ("more places: --all" in text) == (name != "all")
+    assert set(counted["few"]) | {"layer2.0.conv1"} == set(counted["asked"])
+    assert set(counted["few"]) < set(counted["all"])
+    assert set(counted["one"]) == {name for name in counted["all"] if name.startswith("layer2.")}
+
+
+def test_a_glob_that_matches_nothing_is_one_line(capsys):
+    assert main(["describe", "--config", "image_classification/digits.yaml", "--places", "layr2"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("blockyard: describe: no place matches layr2; did you mean layer2")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import timm
+from huggingface_hub import constants, try_to_load_from_cache
 from torch import Tensor, nn
 
 from blockyard.backbones.adapters.timm_head import TimmHead
@@ -16,6 +20,9 @@ from blockyard.backbones.base import Backbone, Stage, leaving_out
 from blockyard.backbones.weights import first_line, following
 from blockyard.plugging import stage_paths
 from blockyard.poolings import Pooling
+
+FILES = ("model.safetensors", "pytorch_model.bin")
+"""What weights are called on the hub."""
 
 
 class TimmBackbone(Backbone):
@@ -130,6 +137,8 @@ def _create(name: str, pretrained: bool, **options: Any) -> nn.Module:
     if not timm.is_model(name):
         near = difflib.get_close_matches(name.split(".")[0], timm.list_models(), n=4) or ["none"]
         raise ValueError(f"TimmBackbone: timm has no network {name!r}; near: {', '.join(near)}")
+    if pretrained and not _hub_is_reached():
+        options["pretrained_cfg_overlay"] = {"file": _cached(name)}
     try:
         return timm.create_model(name, pretrained=pretrained, **options)
     except (TypeError, AssertionError, NotImplementedError) as error:
@@ -142,6 +151,39 @@ def _create(name: str, pretrained: bool, **options: Any) -> nn.Module:
         raise ValueError(
             f"TimmBackbone: no pretrained weights of {name} could be fetched ({first_line(error)}); give weights=FILE"
         ) from error
+
+
+def _hub_is_reached() -> bool:
+    """Whether the Hugging Face hub has an address here; unknown behind a proxy, which looks it up itself."""
+    if getproxies() or constants.HF_HUB_OFFLINE:  # then nothing is tried
+        return True
+    host = urlsplit(constants.ENDPOINT)
+    try:
+        socket.getaddrinfo(host.hostname, host.port or 443)
+    except OSError:
+        return False
+    return True
+
+
+def _cached(name: str) -> str:
+    """The file of a network's pretrained weights that was fetched before.
+
+    Its library would try again for more than a minute before it took that.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    try:
+        config: Any = timm.get_pretrained_cfg(name, allow_unregistered=False)
+    except RuntimeError as error:
+        raise ValueError(f"TimmBackbone: {first_line(error)}") from error
+    for file in FILES if config.hf_hub_id and not config.custom_load else ():
+        if isinstance(found := try_to_load_from_cache(config.hf_hub_id, file), str):
+            return found
+    raise ValueError(
+        f"TimmBackbone: {constants.ENDPOINT}, which has the pretrained weights of {name}, can't be reached from here; "
+        "give weights=FILE"
+    )
 
 
 def _keep_resolution(stage: nn.Module, name: str) -> None:

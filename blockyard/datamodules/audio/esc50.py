@@ -38,6 +38,7 @@ class ESC50(FoldedAudio):
 
     published_rate = 44_100
     folds: ClassVar[int] = 5
+    published_classes: ClassVar[int] = 50
     published: ClassVar[dict[int, dict[str, int]]] = {
         50: {"clips": 2000, "classes": 50} | {f"in fold {fold}": 400 for fold in range(1, 6)},
         10: {"clips": 400, "classes": 10} | {f"in fold {fold}": 80 for fold in range(1, 6)},

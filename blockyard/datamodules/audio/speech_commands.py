@@ -58,6 +58,7 @@ class SpeechCommands(AudioDataModule):
     """
 
     published_rate = 16_000
+    published_classes: ClassVar[int] = 35
     published: ClassVar[dict[str, int]] = {"words": 35, "clips": 105_829}
     listed: ClassVar[dict[str, int]] = {"train": 84_843, "val": 9_981, "test": 11_005}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,8 @@ class CUB200(ImageDataModule):
     Raises:
         ValueError: If a number is out of range.
     """
+
+    published_classes: ClassVar[int] = PUBLISHED["classes"]
 
     def __init__(
         self,

@@ -62,6 +62,7 @@ class ImageNet(ImageDataModule):
         ValueError: If a number is out of range, or there is no such corruption.
     """
 
+    published_classes: ClassVar[int] = PUBLISHED["classes"]
     evaluation_options: ClassVar[tuple[str, ...]] = (*ImageDataModule.evaluation_options, "corruption", "severity")
 
     def __init__(

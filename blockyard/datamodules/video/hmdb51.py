@@ -28,6 +28,7 @@ class HMDB51(OfficialSplits):
     """
 
     page = PAGE
+    published_classes: ClassVar[int] = 51
     archives: ClassVar = {
         VIDEOS: Archive("hmdb51_org.rar", "unrar x {archive} {folder}/, then the archive of each class inside"),
         LISTS: Archive(
@@ -42,8 +43,9 @@ class HMDB51(OfficialSplits):
         folder = self.folder(LISTS)
         files = [path for path in sorted(folder.iterdir()) if path.name.endswith(ending)]
         found = {path.name.removesuffix(ending): path for path in files}
-        if not found or (self.verify and len(found) != 51):
-            raise DataError(f"{folder}: {len(found)} files named <class>{ending}, not 51: get them from {PAGE}")
+        if not found or (self.verify and len(found) != self.published_classes):
+            expected = f"files named <class>{ending}, not {self.published_classes}"
+            raise DataError(f"{folder}: {len(found)} {expected}: get them from {PAGE}")
         return found
 
     @property

@@ -26,6 +26,7 @@ class UCF101(OfficialSplits):
     """
 
     page = PAGE
+    published_classes: ClassVar[int] = 101
     archives: ClassVar = {
         # The videos also come as UCF101.rar, for which no checksum is known.
         VIDEOS: Archive(
@@ -52,8 +53,8 @@ class UCF101(OfficialSplits):
         rows = [line.partition(" ") for line in _lines(file)]
         if [number for number, _, _ in rows] != [str(number) for number in range(1, len(rows) + 1)]:
             raise DataError(f"{file}: lines must be '1 <Class>', '2 <Class>', …")
-        if self.verify and len(rows) != 101:
-            raise DataError(f"{file}: {len(rows)} classes, not 101; {OTHER_DATA}")
+        if self.verify and len(rows) != self.published_classes:
+            raise DataError(f"{file}: {len(rows)} classes, not {self.published_classes}; {OTHER_DATA}")
         return {name.strip(): label for label, (_, _, name) in enumerate(rows)}
 
     @property

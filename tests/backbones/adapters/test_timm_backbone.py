@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import socket
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from torch import nn
 
 from blockyard import plug
 from blockyard.backbones import TimmBackbone
+from blockyard.backbones.adapters import timm_backbone
 from blockyard.blocks import SpectralNonlocal
 
 
@@ -130,3 +132,29 @@ def test_a_family_without_paths_to_drop_is_refused():
 def test_a_name_is_that_of_a_network_and_no_address(name: str):
     with pytest.raises(ValueError, match="timm has no network"):
         TimmBackbone(10, name=name)
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: object) -> None:
+        raise socket.gaierror("Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(timm_backbone, "getproxies", dict)
+
+
+@pytest.mark.usefixtures("no_network")
+def test_pretrained_without_a_network_is_one_line_at_once(monkeypatch):
+    monkeypatch.setattr(timm_backbone, "try_to_load_from_cache", lambda *_: None)
+    with pytest.raises(ValueError, match=r"pretrained weights of resnet10t, can't be reached from here; give weights="):
+        TimmBackbone(10, name="resnet10t", pretrained=True)
+
+
+@pytest.mark.usefixtures("no_network")
+def test_what_was_fetched_before_needs_no_network(monkeypatch, tmp_path: Path):
+    fetched = timm.create_model("resnet10t")
+    torch.save(fetched.state_dict(), tmp_path / "pytorch_model.bin")
+    there = {"pytorch_model.bin": str(tmp_path / "pytorch_model.bin")}
+    monkeypatch.setattr(timm_backbone, "try_to_load_from_cache", lambda _, file: there.get(file))
+    backbone = TimmBackbone(10, name="resnet10t", pretrained=True)
+    assert torch.equal(backbone.net.layer1[0].conv1.weight, fetched.layer1[0].conv1.weight)
