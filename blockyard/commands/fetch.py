@@ -110,7 +110,10 @@ def _bring(archive: Archive, root: Path, content: Path, mirror: str | None, keep
     _verify(content, archive)
     if archive.is_packed:
         _unpack(content, archive, root)
-        content.rename(given) if keep else content.unlink()
+        if keep:
+            content.rename(given)
+        else:
+            content.unlink()
     else:
         (root / archive.makes).parent.mkdir(parents=True, exist_ok=True)
         content.rename(root / archive.makes)
@@ -127,7 +130,8 @@ def _download(archive: Archive, content: Path, address: str) -> None:
         try:
             download(address, content, archive.size, seen)
         except KeyboardInterrupt as stop:
-            stop.add_note(f"in {archive.name}, of which {decimal(content.stat().st_size)} are kept")
+            arrived = content.stat().st_size if content.is_file() else 0
+            stop.add_note(f"in {archive.name}, of which {decimal(arrived)} are kept")
             raise
 
 
@@ -141,8 +145,7 @@ def _progress(archive: Archive, here: int) -> Iterator[Callable[[int], None]]:
         TransferSpeedColumn(),
         TimeRemainingColumn(compact=True),
     )
-    terminal = Console(stderr=True)
-    with Progress(*columns, console=terminal, disable=not terminal.is_terminal) as progress:
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task(archive.name, total=archive.size, completed=here)
         yield lambda count: progress.update(task, completed=count)
 

@@ -117,8 +117,8 @@ def _receive(address: str, part: Path, size: int, seen: Callable[[int], None]) -
     if have:
         headers |= {"Range": f"bytes={have}-"} | ({"If-Range": version} if version else {})
     with _open(Request(address, headers=headers), part) as answer:
-        at = _start(answer, address, part, size)
         try:
+            at = _start(answer, address, part, size)
             with part.open("ab" if at else "wb") as file:
                 while block := _read(answer):
                     at += len(block)
@@ -146,6 +146,8 @@ def _open(request: Request, part: Path) -> Any:
         if isinstance(error.reason, ssl.SSLCertVerificationError):
             raise DataError(f"{request.full_url}: {error.reason.verify_message}") from error
         raise BrokenOffError(error.reason) from error
+    except (UnicodeError, http.client.InvalidURL) as error:  # no name that a machine can have
+        raise DataError(f"{request.full_url}: {error}") from error
     except (OSError, http.client.HTTPException) as error:
         raise BrokenOffError(error) from error
 
@@ -163,6 +165,7 @@ def _start(answer: Any, address: str, part: Path, size: int) -> int:
     length = answer.headers.get("Content-Length", str(size))
     if length != str(size):
         raise DataError(f"{address}: {length} bytes, not the {size} of the published file: another one")
+    _forget(part)  # first: a version must never stand beside bytes of another one
     _beside(part).write_text(version)
     return 0
 
@@ -178,7 +181,8 @@ def _read(answer: Any) -> bytes:
 def _strong(headers: Message) -> str:
     """What a version is called, so that a server knows it again: not by weak ETags, which don't promise equal bytes."""
     tag = headers.get("ETag", "")
-    return str(tag if tag.startswith('"') else headers.get("Last-Modified", ""))
+    called = str(tag if tag.startswith('"') else headers.get("Last-Modified", ""))
+    return called if called.isascii() and called.isprintable() else ""  # it is to be sent back in one line
 
 
 def _pause(headers: Message) -> float:

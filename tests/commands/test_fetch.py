@@ -5,6 +5,7 @@ import importlib.util
 import os
 import pty
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -187,19 +188,24 @@ def test_a_redirection_to_another_machine_without_https_is_refused(publish, run,
     assert "leads to http://example.org/birds.tar.gz: only https://" in err[-1]
 
 
-def test_a_full_disk_is_told_before_and_while(publish, run, monkeypatch, tmp_path):
+def test_a_full_disk_is_told_before_and_while(publish, run, publisher, monkeypatch, tmp_path):
     publish()
     with monkeypatch.context() as few:
         few.setattr(fetch.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**6, 10**6, 0))
         code, _, err = run()
     assert code == 2
     assert re.search(r"No space left on device, 2\.0 MB are to come and 0 bytes are free; make room there", err[-1])
-    if Path("/dev/full").exists():
-        (tmp_path / "data/birds.tar.gz.part").mkdir(parents=True, exist_ok=True)
-        (tmp_path / "data/birds.tar.gz.part/content").symlink_to("/dev/full")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, limits[1]))  # no file can grow beyond
+    try:
         code, _, err = run()
-        assert code == 2
-        assert re.search(r"content: No space left on device; make room there", err[-1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    content = tmp_path / "data/birds.tar.gz.part/content"
+    assert (code, err[-1]) == (2, f"blockyard: {content}: File too large; make room there, or choose another folder")
+    assert content.stat().st_size == 10**6
+    assert run()[0] == 0
+    assert publisher.asked[-1][1] == "bytes=1000000-"
 
 
 def test_one_process_at_a_time_and_the_other_is_named(publish, run, tmp_path):
@@ -263,6 +269,19 @@ def test_ctrl_c_keeps_what_has_arrived(publish, run, publisher, tmp_path):
     assert run()[0] == 0
     assert publisher.asked[-1][1] == f"bytes={kept}-"
     assert unpacking.files_in(tmp_path / "data") == {f"birds/1/{file}": content for file, content in WHOLE.items()}
+
+
+def test_ctrl_c_before_anything_has_arrived(publish, run, tmp_path, monkeypatch):
+    archive = publish()
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(downloading, "_open", stopped)
+    code, _, err = run()
+    assert code == 130
+    assert err[-1].startswith(f"blockyard: stopped in {archive.name}, of which 0 bytes are kept; go on")
+    assert not list((tmp_path / "data").iterdir())
 
 
 def test_the_bar_of_a_terminal_fits_80_columns(publish, publisher, tmp_path):

@@ -91,6 +91,18 @@ def test_a_weak_etag_names_no_bytes(publisher, get):
     assert publisher.asked[-1][1:] == ("bytes=1000000-", None)
 
 
+@pytest.mark.parametrize("version", ['"1"\r\n 2', '"\xe9"'])
+def test_an_etag_that_can_not_be_sent_back_names_nothing(publisher, get, version):
+    publisher.version, publisher.cuts = version, [1_000_000]
+    assert get() == CONTENT
+    assert publisher.asked[-1][1:] == ("bytes=1000000-", None)
+
+
+def test_a_name_that_no_machine_has(tmp_path):
+    with pytest.raises(DataError, match=r"^https://a\.\.b/c: "):
+        download("https://a..b/c", tmp_path / "c", 1, print)
+
+
 def test_a_part_that_is_longer_than_the_file_is_dropped(publisher, get, tmp_path):
     (tmp_path / "set.tar").write_bytes(bytes(SIZE + 1))
     assert get() == CONTENT
