@@ -256,11 +256,13 @@ SETS = {
         "https://www.crcv.ucf.edu/data/UCF101.php",
         why_not="its videos come as RAR, of which no checksum is known; its lists are ucf101_lists",
     ),
+    # torchvision 0.28 has an md5 of its lists, but no source their size, and the standard library reads no RAR.
     "hmdb51": Published(
         "HMDB-51",
         "https://serre-lab.clps.brown.edu/resource/hmdb-a-large-human-motion-database/",
         why_not="it comes as RAR, which takes a program of its own",
     ),
+    # soundata and others know two md5s of GitHub's archive of the same branch, and no source its size.
     "esc50": Published(
         "ESC-50",
         "https://github.com/karolpiczak/ESC-50",
