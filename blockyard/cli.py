@@ -70,6 +70,9 @@ VERBS = {
         "commands.check_data:main",
         options.check_data,
     ),
+    "fetch": Verb(
+        "download a published data set, check and unpack it", "commands.fetch:main", options.fetch, THE_SAME_LINE
+    ),
     "samples": Verb("write sample data in the published layout of a data set", "commands.samples:main"),
     "study": Verb(
         "train and test a grid of plugs, backbones and seeds, here or on SLURM, then print the leaderboard",

@@ -12,8 +12,12 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = os.environ.get("BLOCKYARD_TEST_THREADS", "1")
 
 import fnmatch
+import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from fractions import Fraction
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import av
 import numpy as np
@@ -69,6 +73,85 @@ def one_line():
             assert str(part) in message
 
     return check
+
+
+class Publisher(ThreadingHTTPServer):
+    """A server on this machine, whose faults a test chooses.
+
+    Attributes:
+        files: What it has, by path.
+        ranges: Whether it answers with the part that was asked for.
+        version: Its ETag.
+        conditions: Whether it gives a part of that version alone which is asked for.
+        cuts: After how many bytes each of the next answers breaks off.
+        stalls: After how many bytes an answer waits until this is None.
+        answers: Of the next requests, in place of a file: a status and headers.
+        asked: Path, range and condition of each request.
+        sent: Bytes of bodies.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Answer)
+        self.files: dict[str, bytes] = {}
+        self.ranges, self.version, self.conditions = True, '"1"', True
+        self.cuts: list[int] = []
+        self.stalls: int | None = None
+        self.answers: list[tuple[int, dict[str, str]]] = []
+        self.asked: list[tuple[str, str | None, str | None]] = []
+        self.sent = 0
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class _Answer(BaseHTTPRequestHandler):
+    server: Publisher
+
+    def do_GET(self) -> None:
+        server, wanted = self.server, self.headers["Range"]
+        server.asked.append((self.path, wanted, self.headers["If-Range"]))
+        content = server.files.get(self.path)
+        if server.answers or content is None:
+            status, headers = server.answers.pop(0) if server.answers else (404, {})
+            return self._begin(status, {"Content-Length": "0"} | headers)
+        start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and server.ranges else 0
+        if server.conditions and self.headers["If-Range"] not in (None, server.version):
+            start = 0
+        headers = {"Content-Length": str(len(content) - start), "ETag": server.version}
+        if start:
+            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        self._begin(206 if start else 200, headers)
+        cut = server.cuts.pop(0) if server.cuts else len(content)
+        server.sent += len(content[start : start + cut])  # first, or who asked may go on before it is counted
+        with suppress(ConnectionError):  # whoever asked has gone
+            if server.stalls is not None:
+                self.wfile.write(content[start : server.stalls])
+                while server.stalls is not None:
+                    time.sleep(0.01)
+                return None
+            self.wfile.write(content[start : start + cut])
+        return None
+
+    def _begin(self, status: int, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def publisher() -> Iterator[Publisher]:
+    """A server on this machine that publishes files."""
+    with Publisher() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
 
 
 MARKER = "marker_of_foreign_code"

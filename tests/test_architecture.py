@@ -32,7 +32,8 @@ ROOMS = {  # a room may import itself and the rooms named
     "heads": {"backbones", "plugging", "blocks", "mistakes"},
     "retrieval": {"mistakes"},
     "media": {"mistakes"},
-    "datamodules": {"media", "mistakes", "unfinished"},
+    "publishers": {"mistakes", "version"},
+    "datamodules": {"media", "publishers", "mistakes", "unfinished"},
     "samples": {"media", "datamodules", "mistakes", "unfinished"},
     "leaderboard": {"metrics", "files", "version", "mistakes", "unfinished"},
     "portable": set(),
@@ -187,6 +188,7 @@ READERS = ", ".join(path.stem for path in SOURCES if path.parts[0] == "media" an
         "import blockyard",
         "import blockyard.leaderboard",
         "import blockyard.cli",
+        "import blockyard.commands.fetch",
         f"from blockyard.media import {READERS}",
     ],
 )

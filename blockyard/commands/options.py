@@ -199,6 +199,27 @@ def profile() -> Parser:
     return parser
 
 
+def fetch() -> Parser:
+    """The parser of ``fetch``."""
+    parser = Parser(
+        "fetch",
+        "Download a published data set from its publisher, compare it with the publisher's checksum and unpack it where"
+        " its configuration looks. What was broken off goes on with the same line. Without a name: what there is, its"
+        " size and its terms.",
+        "No other verb downloads data. Proxies are those of the environment (HTTPS_PROXY, NO_PROXY).",
+    )
+    parser.usage = "%(prog)s [NAME] [--root DIR] [options]"
+    parser.add_argument("name", metavar="NAME", nargs="?", help="such as cifar10, that of its configuration")
+    parser.add_argument(
+        "--root", metavar="DIR", type=Path, default=Path("data"), help="that of --data.root DIR (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--mirror", metavar="URL", help="a folder with the archives under their published names, to fetch from instead"
+    )
+    parser.add_argument("--keep", action="store_true", help="keep the archive, in DIR, when it is unpacked")
+    return parser
+
+
 def configs() -> Parser:
     """The parser of ``configs``."""
     parser = Parser(

@@ -12,8 +12,9 @@ from blockyard.datamodules.audio.listing import find_tree
 from blockyard.datamodules.published import check_counts
 from blockyard.datamodules.tables import read_rows
 from blockyard.mistakes import DataError
+from blockyard.publishers.sets import SETS
 
-PAGE = "https://github.com/karolpiczak/ESC-50"
+PAGE = SETS["esc50"].page
 TABLE = "meta/esc50.csv"
 NAME = re.compile(r"([1-5])-(\d+)-([A-Z])-(\d{1,2})\.wav")
 

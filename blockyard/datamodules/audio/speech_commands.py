@@ -15,14 +15,12 @@ from blockyard.datamodules.audio.base import AudioDataModule
 from blockyard.datamodules.audio.listing import Recordings, Span, find_audio, find_tree
 from blockyard.datamodules.audio.speech_commands_rules import SEED, SILENCE, TWELVE, UNKNOWN, Twelve, twelve_classes
 from blockyard.datamodules.folders import LeftOut, names_in
-from blockyard.datamodules.published import check_counts, how_to_unpack
+from blockyard.datamodules.published import check_counts
 from blockyard.media.sound_files import Sound
 from blockyard.mistakes import DataError
+from blockyard.publishers.sets import command, how_to_get
 
-SITE = "https://storage.googleapis.com/download.tensorflow.org/data"
-ARCHIVE = "speech_commands_v0.02.tar.gz"
-SHA256 = "af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58"
-TEST_ARCHIVE = "speech_commands_test_set_v0.02.tar.gz"
+TEST = "speech_commands_test"
 FOLDERS = ("speech_commands_v0.02", "SpeechCommands/speech_commands_v0.02")
 LISTS = {"val": "validation_list.txt", "test": "testing_list.txt"}
 NOISE = "_background_noise_"
@@ -83,10 +81,7 @@ class SpeechCommands(AudioDataModule):
     @cached_property
     def folder(self) -> Path:
         """The folder with the lists in it."""
-        home = self.root / FOLDERS[0]
-        unpack = f"mkdir {home} && tar -xzf {self.root / ARCHIVE} -C {home}"
-        advice = how_to_unpack(self.root / ARCHIVE, ("sha256", SHA256), unpack)
-        return find_tree(self.root, LISTS["test"], FOLDERS, advice or f"get {SITE}/{ARCHIVE} and unpack it in {home}")
+        return find_tree(self.root, LISTS["test"], FOLDERS, how_to_get("speech_commands", self.root))
 
     @cached_property
     def words(self) -> list[str]:
@@ -113,7 +108,7 @@ class SpeechCommands(AudioDataModule):
         if part == "test":
             warnings.warn(
                 f"12-class test without test_archive: silence and unknown words chosen by TensorFlow's rule; published "
-                f"results are on {SITE}/{TEST_ARCHIVE}",
+                f"results are on that of: {command(TEST, self.root)}",
                 stacklevel=2,
             )
         return self._twelve(part, twelve_classes(self._names)[part])
@@ -136,7 +131,7 @@ class SpeechCommands(AudioDataModule):
     def _read_list(self, file: str, clips: set[str]) -> list[str]:
         path = self.folder / file
         if not path.is_file():
-            raise DataError(f"{path} is missing: it comes with {ARCHIVE}")
+            raise DataError(f"{path} is missing: {how_to_get('speech_commands', self.root)}")
         names = path.read_text(encoding="utf-8").split()
         for name in names:
             word, _, clip = name.partition("/")
@@ -187,7 +182,7 @@ class SpeechCommands(AudioDataModule):
         """The test archive; some of its names end in ``.wav.wav``."""
         missing = [name for name in TWELVE if not (folder / name).is_dir()]
         if missing:
-            raise DataError(f"{folder / missing[0]} is missing: unpack {SITE}/{TEST_ARCHIVE} in {folder}")
+            raise DataError(f"{folder / missing[0]} is missing: {how_to_get(TEST, folder.parent)}")
         found = [find_audio(folder / name) for name in TWELVE]
         counts = {name: len(part.paths) for name, part in zip(TWELVE, found, strict=True)}
         published = {"clips": 4_890, SILENCE: 408, UNKNOWN: 408}

@@ -13,8 +13,8 @@ from blockyard.datamodules.audio.listing import find_tree
 from blockyard.datamodules.published import check_counts
 from blockyard.datamodules.tables import read_rows
 from blockyard.mistakes import DataError
+from blockyard.publishers.sets import how_to_get
 
-PAGE = "https://urbansounddataset.weebly.com/urbansound8k.html"
 TABLE = "metadata/UrbanSound8K.csv"
 NAME = re.compile(r"(\d+)-(\d)-(\d+)-(\d+)\.wav")
 CLASSES = (
@@ -71,9 +71,7 @@ class UrbanSound8K(FoldedAudio):
 
     def read_clips(self) -> tuple[Path, list[FoldClip]]:
         """The folder ``audio`` and the rows of ``UrbanSound8K.csv``."""
-        place = find_tree(
-            self.root, TABLE, ("UrbanSound8K",), f"get UrbanSound8K.tar.gz from {PAGE} and unpack it there"
-        )
+        place = find_tree(self.root, TABLE, ("UrbanSound8K",), how_to_get("urbansound8k", self.root))
         file = place / TABLE
         rows = list(enumerate(read_rows(file), start=2))
         clips = []

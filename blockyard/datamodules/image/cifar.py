@@ -21,8 +21,7 @@ from blockyard.datamodules.image.new_pictures import NewPictures, find_pictures
 from blockyard.datamodules.images import Images
 from blockyard.datamodules.labelled import LabelledDataModule
 from blockyard.mistakes import DataError
-
-PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
+from blockyard.publishers.sets import how_to_get
 
 
 class CIFAR10(LabelledDataModule):
@@ -60,7 +59,6 @@ class CIFAR10(LabelledDataModule):
 
     title: ClassVar[str] = "CIFAR-10"
     folder: ClassVar[str] = "cifar-10-batches-py"
-    archive: ClassVar[str] = "cifar-10-python.tar.gz"
     label_key: ClassVar[str] = "labels"
     class_key: ClassVar[str] = "label_names"
     size: ClassVar[int] = 10
@@ -196,9 +194,7 @@ class CIFAR10(LabelledDataModule):
         return data
 
     def _how_to_get(self) -> str:
-        if (self.root / self.archive).is_file():
-            return f"unpack the archive beside it with: tar -xzf {self.root / self.archive} -C {self.root}"
-        return f'get "{self.title} python version" ({self.archive}) from {PAGE} and unpack it in {self.root}'
+        return how_to_get(f"cifar{self.size}", self.root)
 
     def _check_batch(self, data: dict[str, Any]) -> None:
         pixels, labels = data["data"], data[self.label_key]
@@ -225,7 +221,6 @@ class CIFAR100(CIFAR10):
 
     title = "CIFAR-100"
     folder = "cifar-100-python"
-    archive = "cifar-100-python.tar.gz"
     label_key = "fine_labels"
     class_key = "fine_label_names"
     size = 100

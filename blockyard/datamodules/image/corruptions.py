@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from blockyard.datamodules.published import check_counts
 from blockyard.mistakes import DataError, nearest
+from blockyard.publishers.sets import how_to_get
 
 Pixels = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -56,7 +57,7 @@ def read_corrupted(
     Raises:
         DataError: If a file is missing or damaged, or of other counts.
     """
-    hint = f"get {folder.name} from https://github.com/hendrycks/robustness and unpack it in {folder.parent}"
+    hint = how_to_get(f"cifar{classes}_c", folder.parent)
     pixels, labels = _read_pair(folder / f"{corruption}.npy", folder / "labels.npy", classes, hint)
     count, rest = divmod(len(labels), len(SEVERITIES))
     if rest:
@@ -84,7 +85,7 @@ def read_new_test_set(root: Path, version: str, verify: bool) -> tuple[Pixels, L
     stem = f"cifar10.1_{version}"
     places = [root / folder for folder in NEW_FOLDERS]
     folder = next((place for place in places if (place / f"{stem}_data.npy").is_file()), places[0])
-    hint = f"get it from https://github.com/modestyachts/CIFAR-10.1 and put it in {root / 'CIFAR-10.1'}"
+    hint = how_to_get("cifar10_1", root)
     pixels, labels = _read_pair(folder / f"{stem}_data.npy", folder / f"{stem}_labels.npy", 10, hint)
     published: Mapping[str, int] = {"pictures": VERSIONS[version]}
     check_counts(folder / f"{stem}_data.npy", {"pictures": len(labels)}, published, verify)

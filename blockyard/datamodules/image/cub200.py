@@ -14,12 +14,12 @@ from blockyard.datamodules.holding_out import hold_out
 from blockyard.datamodules.image.base import ImageDataModule
 from blockyard.datamodules.images import ImageFiles, Pixels
 from blockyard.datamodules.listing import Listing
-from blockyard.datamodules.published import check_counts, how_to_unpack
+from blockyard.datamodules.published import check_counts
 from blockyard.media.picture_files import turn, turn_back
 from blockyard.mistakes import DataError
+from blockyard.publishers.sets import how_to_get
 
-PAGE = "https://www.vision.caltech.edu/datasets/cub_200_2011/"
-FOLDER, ARCHIVE, MD5 = "CUB_200_2011", "CUB_200_2011.tgz", "97eceeb196236b17998738112f37df78"
+FOLDER = "CUB_200_2011"
 PUBLISHED = {"classes": 200, "training pictures": 5994, "test pictures": 5794}
 Box = tuple[float, ...]
 
@@ -132,9 +132,7 @@ class CUB200(ImageDataModule):
         """The lines of a file by the number that each begins with."""
         file = self._folder / name
         if not file.is_file():
-            archive = self.root / ARCHIVE
-            unpack = how_to_unpack(archive, ("md5", MD5), f"tar -xzf {archive} -C {self.root}")
-            raise DataError(f"{file} is missing: {unpack or f'get {ARCHIVE} from {PAGE} and unpack it in {self.root}'}")
+            raise DataError(f"{file} is missing: {how_to_get('cub200', self.root)}")
         lines = [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
         rows = [line.split(maxsplit=columns - 1) for line in lines]
         if wrong := [row for row in rows if len(row) != columns or not row[0].isdecimal()]:

@@ -23,8 +23,9 @@ from blockyard.datamodules.listing import Listing
 from blockyard.datamodules.matlab import read_records
 from blockyard.datamodules.published import check_counts
 from blockyard.mistakes import DataError
+from blockyard.publishers.sets import SETS
 
-PAGE = "https://image-net.org"
+PAGE = SETS["imagenet"].page
 KAGGLE = "ILSVRC/Data/CLS-LOC"
 DEVKIT, META, TRUTH = "ILSVRC2012_devkit_t12", "data/meta.mat", "data/ILSVRC2012_validation_ground_truth.txt"
 SOLUTION = "LOC_val_solution.csv"

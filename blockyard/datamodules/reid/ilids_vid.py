@@ -9,8 +9,9 @@ from blockyard.datamodules.matlab import read_table
 from blockyard.datamodules.published import check_counts
 from blockyard.datamodules.reid.two_cameras import TwoCameras, halves, sort_frames
 from blockyard.mistakes import DataError
+from blockyard.publishers.sets import SETS
 
-PAGE = "https://xiatian-zhu.github.io/downloads_qmul_iLIDS-VID_ReID_dataset.html"
+PAGE = SETS["ilids_vid"].page
 HINT = f"get iLIDS-VID.tar from {PAGE} and unpack it in ilids-vid"
 LISTS = "train-test people splits/train_test_splits_ilidsvid.mat"
 PERSON = re.compile(r"person\d{3}")

@@ -13,8 +13,9 @@ from blockyard.datamodules.published import check_counts
 from blockyard.datamodules.reid.base import PictureDataModule
 from blockyard.datamodules.reid.sightings import DISTRACTOR, JUNK, Retrieval, Sightings, pictures
 from blockyard.mistakes import DataError
+from blockyard.publishers.sets import SETS
 
-PAGE = "https://zheng-lab.cecs.anu.edu.au/Project/project_reid.html"
+PAGE = SETS["market1501"].page
 FOLDER, ARCHIVE = "Market-1501-v15.09.15", "Market-1501-v15.09.15.zip"
 NAME = re.compile(r"(-1|\d{4})_c([1-6])s(\d)_(\d{6})_(\d{2})\.jpg")
 """Identity, camera, sequence, frame and box."""

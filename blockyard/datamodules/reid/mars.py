@@ -14,8 +14,9 @@ from blockyard.datamodules.published import check_counts
 from blockyard.datamodules.reid.base import TrackletDataModule
 from blockyard.datamodules.reid.sightings import DISTRACTOR, JUNK, Retrieval, Sightings, check_files
 from blockyard.mistakes import DataError
+from blockyard.publishers.sets import SETS
 
-PAGE = "https://zheng-lab.cecs.anu.edu.au/Project/project_mars.html"
+PAGE = SETS["mars"].page
 HINT = f"get the data set from {PAGE}, and its info folder with the code of its evaluation"
 NAME = re.compile(r"(\d{4}|00-1)C([1-6])T\d{4}F\d{3}\.jpg")
 PROTOCOLS = {"official": "mars-official", "no-queries": "mars-no-queries"}

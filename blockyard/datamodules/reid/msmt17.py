@@ -12,8 +12,9 @@ from blockyard.datamodules.published import check_counts
 from blockyard.datamodules.reid.base import PictureDataModule
 from blockyard.datamodules.reid.sightings import Retrieval, Sightings, check_files, pictures
 from blockyard.mistakes import DataError
+from blockyard.publishers.sets import SETS
 
-PAGE = "http://www.pkuvmc.com/publications/msmt17.html"
+PAGE = SETS["msmt17"].page
 FOLDERS = {
     "V1": ("MSMT17_V1", "train", "test"),
     "V2": ("MSMT17_V2", "mask_train_v2", "mask_test_v2"),

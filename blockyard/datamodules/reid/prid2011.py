@@ -10,8 +10,9 @@ from blockyard.datamodules.matlab import read_table
 from blockyard.datamodules.published import check_counts
 from blockyard.datamodules.reid.two_cameras import SPLITS, TwoCameras, halves, person_number, sort_frames
 from blockyard.mistakes import DataError
+from blockyard.publishers.sets import SETS
 
-PAGE = "https://www.tugraz.at/index.php?id=17766"
+PAGE = SETS["prid2011"].page
 HINT = f"get prid_2011.zip from {PAGE} and unpack it in prid2011"
 JSON, MAT = "splits_prid2011.json", "train_test_splits_prid.mat"
 PERSON = re.compile(r"person_\d{4}")

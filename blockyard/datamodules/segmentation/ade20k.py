@@ -12,8 +12,9 @@ from blockyard.datamodules.segmentation.base import SegmentationDataModule
 from blockyard.datamodules.segmentation.listing import Listing, check_count, require
 from blockyard.datamodules.segmentation.masks import Colour, reduce_zero
 from blockyard.mistakes import DataError
+from blockyard.publishers.sets import SETS
 
-PAGE = "http://sceneparsing.csail.mit.edu"
+PAGE = SETS["ade20k"].page
 ARCHIVE, FOLDER = "ADEChallengeData2016.zip", "ADEChallengeData2016"
 
 

@@ -15,8 +15,9 @@ from blockyard.datamodules.segmentation.base import SegmentationDataModule
 from blockyard.datamodules.segmentation.listing import Listing, check_count, require
 from blockyard.datamodules.segmentation.masks import IGNORE, Colour, class_labels
 from blockyard.mistakes import DataError
+from blockyard.publishers.sets import SETS
 
-PAGE = "https://www.cityscapes-dataset.com"
+PAGE = SETS["cityscapes"].page
 PICTURES, TRUTH = "leftImg8bit", "gtFine"
 CLASSES: tuple[tuple[str, int, Colour], ...] = (
     ("road", 7, (128, 64, 128)),

@@ -8,16 +8,12 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from blockyard.datamodules.folders import LeftOut, names_in
-from blockyard.datamodules.published import how_to_unpack
 from blockyard.datamodules.segmentation.base import SegmentationDataModule
 from blockyard.datamodules.segmentation.listing import Listing, check_count, require
 from blockyard.datamodules.segmentation.masks import class_labels
 from blockyard.mistakes import DataError
+from blockyard.publishers.sets import how_to_get
 
-PAGE = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/"
-ARCHIVE, MD5 = "VOCtrainval_11-May-2012.tar", "6cd6e144f989b92b3379bac3b3de84fd"
-SBD_PAGE = "http://home.bharathh.info/pubs/codes/SBD/download.html"
-SBD_ARCHIVE, SBD_MD5 = "benchmark.tgz", "82b4d87ceb2ed10f6038a1cba92111cb"
 SBD, AUGMENTED = "benchmark_RELEASE/dataset", "SegmentationClassAug"
 PUBLISHED = {"train": 1464, "val": 1449, "test": 1456, "SBD train": 8498, "SBD val": 2857, "aug": 9118}
 """Pictures in each list; ``aug`` is what the Semantic Boundaries Dataset adds, so ``trainaug`` has 10,582."""
@@ -125,16 +121,12 @@ class PascalVOC(SegmentationDataModule):
     def _boundaries(self) -> Path:
         folder = self.root / SBD
         if not folder.is_dir():
-            archive = self.root / SBD_ARCHIVE
-            unpack = how_to_unpack(archive, ("md5", SBD_MD5), f"tar -xzf {archive} -C {self.root}")
-            get = f"get {SBD_ARCHIVE} from {SBD_PAGE} and unpack it in {self.root}"
-            raise DataError(f"neither {self._voc / AUGMENTED} nor {folder} is there: {unpack or get}")
+            get = how_to_get("sbd", self.root)
+            raise DataError(f"neither {self._voc / AUGMENTED} nor {folder} is there: {get}")
         return folder
 
     def _how_to_get(self) -> str:
-        archive = self.root / ARCHIVE
-        unpack = how_to_unpack(archive, ("md5", MD5), f"tar -xf {archive} -C {self.root}")
-        return unpack or f"get {ARCHIVE} from {PAGE} and unpack it in {self.root}"
+        return how_to_get("pascal_voc", self.root)
 
     def _list_file(self, name: str) -> Path:
         return self._voc / "ImageSets" / "Segmentation" / f"{name}.txt"

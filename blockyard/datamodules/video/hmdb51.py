@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from blockyard.datamodules.video.official_splits import Archive, OfficialSplits
 from blockyard.mistakes import DataError
+from blockyard.publishers.sets import SETS
 
-PAGE = "https://serre-lab.clps.brown.edu/resource/hmdb-a-large-human-motion-database/"
+PAGE = SETS["hmdb51"].page
 VIDEOS, LISTS = "hmdb51_org", "testTrainMulti_7030_splits"
 CODES = {"train": "1", "test": "2"}
 """In a list file; 0 marks videos that a split does not use."""

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from blockyard.datamodules.checking import Finding
 from blockyard.datamodules.holding_out import hold_out_groups
 from blockyard.datamodules.listing import Listing
-from blockyard.datamodules.published import how_to_unpack, wrong_archive
 from blockyard.datamodules.video.base import VideoDataModule
 from blockyard.datamodules.video.listing import find_listed, settle_missing
 from blockyard.mistakes import DataError
+from blockyard.publishers.digests import Digest, wrong_archive
+from blockyard.publishers.sets import how_to_get
 
 OTHER_DATA = "verify=False reads other data in the same layout"
 
@@ -31,12 +32,14 @@ class Archive:
     Args:
         name: File name.
         unpack: Command that unpacks it, with ``{archive}``, ``{folder}`` and ``{root}``.
-        digest: Name of a hash and the publisher's hexadecimal digest; None if none is published.
+        digest: The publisher's; None if none is published.
+        fetched: As what ``blockyard fetch`` knows it; None if it doesn't.
     """
 
     name: str
     unpack: str
-    digest: tuple[str, str] | None = None
+    digest: Digest | None = None
+    fetched: str | None = None
 
 
 class OfficialSplits(VideoDataModule):
@@ -119,8 +122,13 @@ class OfficialSplits(VideoDataModule):
             archive = self.archives[name]
             path = self.root / archive.name
             unpack = archive.unpack.format(archive=path, folder=folder, root=self.root)
-            get = f"get {archive.name} from {self.page} and unpack it in {self.root}"
-            raise DataError(f"{folder} is missing: {how_to_unpack(path, archive.digest, unpack) or get}")
+            if path.is_file():
+                advice = wrong_archive(path, archive.digest) or f"unpack the archive beside it with: {unpack}"
+            elif archive.fetched:
+                advice = how_to_get(archive.fetched, self.root)
+            else:
+                advice = f"get {archive.name} from {self.page} and unpack it in {self.root}"
+            raise DataError(f"{folder} is missing: {advice}")
         return folder
 
     def findings(self, split: str, digest: bool = False) -> Iterator[Finding]:

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from blockyard.datamodules.video.official_splits import OTHER_DATA, Archive, OfficialSplits
 from blockyard.mistakes import DataError, nearest
+from blockyard.publishers.sets import SETS
 
-PAGE = "https://www.crcv.ucf.edu/data/UCF101.php"
+PAGE = SETS["ucf101"].page
 VIDEOS, LISTS = "UCF-101", "ucfTrainTestlist"
-LIST_ARCHIVE = "UCF101TrainTestSplits-RecognitionTask.zip"
+(LIST_ARCHIVE,) = SETS["ucf101_lists"].archives
 
 
 class UCF101(OfficialSplits):
@@ -28,17 +29,9 @@ class UCF101(OfficialSplits):
     page = PAGE
     published_classes: ClassVar[int] = 101
     archives: ClassVar = {
-        # The videos also come as UCF101.rar, for which no checksum is known.
-        VIDEOS: Archive(
-            "UCF101_videos.zip",
-            "unzip {archive} -d {root}",
-            ("sha256", "dabf56f573cd19c79e096563529fec8126a2a34e18e10c72eb621dd687532b0d"),
-        ),
-        LISTS: Archive(
-            LIST_ARCHIVE,
-            "unzip {archive} -d {root}",
-            ("sha256", "5c0d1a53b8ed364a2ac830a73f405e51bece7d98ce1254fd19ed4a36b224bd27"),
-        ),
+        # Of which no checksum is known. UCF101_videos.zip, of THUMOS 2014, has other names and no folders of classes.
+        VIDEOS: Archive("UCF101.rar", "unrar x {archive} {root}/"),
+        LISTS: Archive(LIST_ARCHIVE.name, "unzip {archive} -d {root}", LIST_ARCHIVE.digest, "ucf101_lists"),
     }
     published: ClassVar[dict[int, dict[str, int]]] = {
         1: {"train": 9537, "test": 3783},
@@ -92,5 +85,5 @@ class UCF101(OfficialSplits):
 
 def _lines(file: Path) -> list[str]:
     if not file.is_file():
-        raise DataError(f"{file} is missing: get {LIST_ARCHIVE} from {PAGE}")
+        raise DataError(f"{file} is missing: get {LIST_ARCHIVE.name} from {PAGE}")
     return [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]

@@ -4,13 +4,16 @@ import hashlib
 import os
 import pickle
 import pickletools
+import shlex
 import tarfile
 
 import numpy as np
 import pytest
 import torch
 
+from blockyard.cli import main
 from blockyard.datamodules import CIFAR10, CIFAR100, DataError
+from blockyard.publishers.sets import SETS
 from blockyard.samples.cifar_like import coloured_digits, divide, python2_pickle, write_cifar_like
 
 CLASSES = {10: CIFAR10, 100: CIFAR100}
@@ -112,14 +115,20 @@ def test_missing_data_says_what_to_fetch(tmp_path, one_line):
     one_line(error, tmp_path / "cifar-10-batches-py", "cs.toronto.edu/~kriz/cifar.html", "cifar-10-python.tar.gz")
 
 
-def test_an_archive_that_was_not_unpacked_is_noticed(root, tmp_path, one_line):
-    with tarfile.open(tmp_path / "cifar-100-python.tar.gz", "w:gz") as archive:
-        archive.add(root / "cifar-100-python", "cifar-100-python")
+def test_an_archive_that_was_not_unpacked_is_noticed(root, tmp_path, one_line, monkeypatch):
+    archive = tmp_path / "cifar-100-python.tar.gz"
+    with tarfile.open(archive, "w:gz") as packed:
+        packed.add(root / "cifar-100-python", "cifar-100-python")
     with pytest.raises(DataError) as error:
         CIFAR100(tmp_path).setup("test")
-    one_line(error, f"tar -xzf {tmp_path / 'cifar-100-python.tar.gz'} -C {tmp_path}")
-    command = str(error.value).partition("with: ")[2]
-    assert os.system(command) == 0
+    one_line(error, archive, "is not the published archive")
+    (published,) = SETS["cifar100"].archives
+    known = published._replace(digest=("md5", hashlib.md5(archive.read_bytes()).hexdigest()))
+    monkeypatch.setitem(SETS, "cifar100", SETS["cifar100"]._replace(archives=(known,)))
+    with pytest.raises(DataError) as error:
+        CIFAR100(tmp_path).setup("test")
+    one_line(error, f"with: blockyard fetch cifar100 --root {tmp_path}")
+    assert main(shlex.split(str(error.value).partition("with: blockyard ")[2])) == 0
     assert len(CIFAR100(tmp_path, verify=False).load("test")) > 0
 
 
