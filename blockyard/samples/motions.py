@@ -87,7 +87,8 @@ def write_motions(root: str | Path, subjects: int = 24, takes: int = 2, seed: in
     with new_folder(root, recipe) as folder:
         if folder is not None:
             (folder / "recordings").mkdir()
-            rows = [row for number in range(subjects) for row in _record(folder, number, takes, seed)]
+            known = {action: [Motion.read(name) for name in names] for action, names in RECORDINGS.items()}
+            rows = [row for number in range(subjects) for row in _record(folder, known, number, takes, seed)]
             text = io.StringIO()
             writer = csv.writer(text, lineterminator="\n")
             writer.writerows([("file", "label", "subject"), *rows])
@@ -95,12 +96,13 @@ def write_motions(root: str | Path, subjects: int = 24, takes: int = 2, seed: in
     return root
 
 
-def _record(folder: Path, number: int, takes: int, seed: int) -> list[tuple[str, str, str]]:
+def _record(
+    folder: Path, known: dict[str, list[Motion]], number: int, takes: int, seed: int
+) -> list[tuple[str, str, str]]:
     """Write the recordings of a person; they are a function of number and seed, whatever was recorded before."""
     person, subject = make_person(np.random.default_rng([seed, number]), number), f"person{number + 1:03d}"
     rows = []
-    for kind, (action, names) in enumerate(RECORDINGS.items(), start=1):
-        motions = [Motion.read(name) for name in names]
+    for kind, (action, motions) in enumerate(known.items(), start=1):
         for take in range(takes):
             random = np.random.default_rng([seed, number, kind, take])
             angles = measure(random, person, motions[random.integers(len(motions))])

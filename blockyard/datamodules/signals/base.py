@@ -72,7 +72,6 @@ class SignalDataModule(LabelledDataModule):
         if self.channels is not None and not 0 < len(set(self.channels)) == len(self.channels):
             raise ValueError(f"channels={channels} must be names or positions, each once")
         self.predict_folder = Path(predict_folder) if predict_folder else None
-        self._recorded: dict[str, Recorded] = {}
 
     @abstractmethod
     def recordings(self, split: str) -> Recordings:
@@ -141,32 +140,34 @@ class SignalDataModule(LabelledDataModule):
 
     def load(self, split: str) -> Series:
         """List a split; the recordings themselves are opened when asked for."""
-        moments: TrainingMoments | Moments | None = None
-        if self.normalise == "training":
-            known = self.known is not None and self.known.mean
-            moments = self._moments() if known else self._of_training
-        elif self.normalise is None:
-            moments = Moments(np.zeros(1), np.ones(1))
-        return Series(self._read(split), self.length, self.hop, split == "train", moments)
+        recorded = self._training if split == "train" else self._record(split)
+        return Series(recorded, self.length, self.hop, split == "train", self._normalised_by())
+
+    def _normalised_by(self) -> TrainingMoments | Moments | None:
+        if self.normalise != "training":
+            return None if self.normalise else Moments(np.zeros(1), np.ones(1))
+        return self._moments() if self.known and self.known.mean else self._training_moments
 
     def _moments(self) -> Moments:
-        if self.known is not None and self.known.mean:
+        if self.known and self.known.mean:
             return Moments(np.array(self.known.mean), np.array(self.known.std))
-        return self._of_training.moments
+        return self._training_moments.moments
 
     @cached_property
-    def _of_training(self) -> TrainingMoments:
-        return TrainingMoments(self._read("train"))
+    def _training_moments(self) -> TrainingMoments:
+        return TrainingMoments(self._training)
 
-    def _read(self, split: str) -> Recorded:
-        """The recordings of a split, which splits and moments share, and so what is kept of them in memory."""
-        if split not in self._recorded:
-            if split == "predict" and self.predict_folder:
-                found = SERIES.find(self.predict_folder)
-                listed = Recordings(found.paths, found.names)
-            else:
-                listed = self.recordings(split)
-            if split == "predict":
-                listed = Recordings(listed.paths, listed.names, None, listed.rates)
-            self._recorded[split] = Recorded(listed, self.layout, self.sample_rate)
-        return self._recorded[split]
+    @cached_property
+    def _training(self) -> Recorded:
+        """Shared by the split and its moments, and so is what is kept of it in memory."""
+        return self._record("train")
+
+    def _record(self, split: str) -> Recorded:
+        if split == "predict" and self.predict_folder:
+            found = SERIES.find(self.predict_folder)
+            listed = Recordings(found.paths, found.names)
+        else:
+            listed = self.recordings(split)
+        if split == "predict":
+            listed = Recordings(listed.paths, listed.names, None, listed.rates)
+        return Recorded(listed, self.layout, self.sample_rate)

@@ -132,15 +132,16 @@ class Recorded:
 def resample(values: Values, ratio: Fraction) -> Values:
     """Resample ``(T, C)`` to ``(ceil(T · ratio), C)``, float32, by a polyphase filter.
 
-    A line from the first sample to the last is taken off and put back, so that an offset makes no step at the ends.
+    Means are taken off and put back, for the filter passes a constant to a thousandth alone; beyond its ends a
+    recording goes on as a line.
     """
     if ratio == 1:
         return values.astype(np.float32, copy=False)
     from scipy.signal import resample_poly
 
-    return np.asarray(
-        resample_poly(values.astype(np.float64), ratio.numerator, ratio.denominator, padtype="line"), np.float32
-    )
+    mean = values.mean(0, dtype=np.float64)
+    around = resample_poly(values - mean, ratio.numerator, ratio.denominator, padtype="line")
+    return np.asarray(around + mean, np.float32)
 
 
 def _columns(values: Values, columns: Sequence[int]) -> Values:

@@ -16,7 +16,7 @@ class Motions(SignalCSV):
     """Angles of twelve joints in thirteen real actions, written the first time that they are asked for.
 
     Made-up people perform the recordings; whoever is in the test is in no other split. Writing takes the package
-    pybullet and about 2 ms a recording.
+    pybullet and about 1 ms a recording.
 
     Args:
         root: Folder of the data set; made if missing.
@@ -50,8 +50,8 @@ class Motions(SignalCSV):
 
     @property
     def layout(self) -> Channels:
-        """The joints, or those asked for, known without the recordings."""
-        return super().layout if self.channels else Channels(tuple(JOINTS), "first")
+        """The joints, or those of them that are asked for, known without the recordings."""
+        return super().layout if self.channels or self.known else Channels(tuple(JOINTS), "first")
 
     def prepare_data(self) -> None:
         """Write what is not there yet."""
