@@ -130,7 +130,7 @@ def _read_csv(path: Path) -> Signal:
         first = lines.readline()
         if not first.strip():
             raise SignalError(f"{path}: empty file" if not path.stat().st_size else f"{path}: line 1 is empty")
-        header = [cell.strip() for cell in next(csv.reader([first], skipinitialspace=True))]
+        header = [_column_name(cell) for cell in next(csv.reader([first], skipinitialspace=True))]
         if len(header) == 1 and (other := re.search(r"[;\t|]", first)):
             raise SignalError(f"{path}: columns are separated by commas, not by {other[0]!r}, as in {first.strip()!r}")
         named = not all(map(_is_number, header))
@@ -154,8 +154,8 @@ def _read_parquet(path: Path) -> Signal:
     except ImportError as error:
         raise SignalError(f"{path}: Parquet needs pyarrow: pip install 'blockyard[parquet]'") from error
     table = parquet.read_table(path)
-    columns = {name: table.column(name).to_numpy() for name in table.column_names}
-    return _of_columns(path, columns, table.column_names)
+    columns = {_column_name(name): table.column(name).to_numpy() for name in table.column_names}
+    return _of_columns(path, columns, [*map(_column_name, table.column_names)])
 
 
 def _of_columns(path: Path, columns: Mapping[str, Values], header: Sequence[str]) -> Signal:
@@ -163,6 +163,8 @@ def _of_columns(path: Path, columns: Mapping[str, Values], header: Sequence[str]
     names = tuple(name for name in header if name not in (TIME, RATE))
     if twice := {name for name in names if header.count(name) > 1}:
         raise SignalError(f"{path}: two columns are called {min(twice)!r}")
+    if "" in names:
+        raise SignalError(f"{path}: column {header.index('')} has no name; if it counts the rows, leave it out")
     if not names:
         raise SignalError(f"{path}: no channel beside {', '.join(header)}")
     values = np.stack([columns[name] for name in names], axis=1)
@@ -187,6 +189,12 @@ def _rate_of(path: Path, times: NDArray[np.float64]) -> float:
             "it first, or cut it where samples are missing"
         )
     return 1 / step
+
+
+def _column_name(cell: str) -> str:
+    """A name as it stands there; those of what is no channel in any case of letters."""
+    name = cell.strip()
+    return name.lower() if name.lower() in (TIME, RATE) else name
 
 
 def _is_number(text: str) -> bool:
@@ -220,6 +228,8 @@ def _explain(path: Path, error: Exception) -> str:
         return f"{path}: holds pickled objects, which are not read: save numbers"
     if isinstance(error, UnicodeDecodeError):
         return f"{path}: not in UTF-8 (byte {error.start}); save it anew as CSV in UTF-8"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{path}: {error.strerror}"
     said = " ".join(str(error).split()) or type(error).__name__
     return f"{path}: damaged ({said})" if not isinstance(error, zipfile.BadZipFile) else f"{path}: cut off or damaged"
 

@@ -110,9 +110,10 @@ class Series(Split):
         """The file of a recording."""
         return [self.recorded.recordings.paths[position]]
 
-    def stored_shape(self, position: int) -> tuple[int, ...]:
+    def stored_shape(self, position: int) -> tuple[int, int]:
         """``(T, C)`` as stored."""
-        return read_signal(self.recorded.recordings.paths[position]).values.shape
+        samples, channels = read_signal(self.recorded.recordings.paths[position]).values.shape
+        return samples, channels
 
     def problem(self, position: int) -> str | None:
         """What is wrong with a recording, reading all of it."""
@@ -124,12 +125,15 @@ class Series(Split):
         return None
 
     def note(self, position: int) -> str | None:
-        """That a recording is resampled."""
+        """That a recording is resampled, or looks as if its axes were the other way round."""
         try:
             rate = self.recorded.resampled_from(position)
+            samples, channels = self.stored_shape(position)
         except SignalError:
             return None
-        return None if rate is None else f"{rate:g} Hz, resampled to {self.recorded.rate:g} Hz"
+        resampled = [] if rate is None else [f"{rate:g} Hz, resampled to {self.recorded.rate:g} Hz"]
+        turned = [f"{channels} channels of {samples} samples: rows are taken for time"] if channels > samples else []
+        return "; ".join(resampled + turned) or None
 
     @cached_property
     def _laid(self) -> tuple[Windows, list[str]]:

@@ -183,6 +183,17 @@ def test_another_rate_is_resampled_and_told(root):
     assert notes == ["20 Hz, resampled to 10 Hz", None]
 
 
+def test_axes_the_other_way_round_are_told(tmp_path):
+    for split in ("train", "test"):
+        for name in ("a", "b"):
+            (tmp_path / split / name).mkdir(parents=True)
+            for number in range(2):
+                np.save(tmp_path / split / name / f"{number}.npy", ramps(100).T)
+    split = folder(tmp_path).split("test")
+    assert split.note(0) == "100 channels of 3 samples: rows are taken for time"
+    assert split.problem(0) is None
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
