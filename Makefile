@@ -37,7 +37,7 @@ lowest:
 	$(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
 	.venv-lowest/bin/uv pip install --quiet --no-config --python .venv-lowest/bin/python --resolution lowest-direct \
-		--editable '.[cluster,dev,export,samples,video]'
+		--editable '.[cluster,dev,export,parquet,samples,video]'
 	.venv-lowest/bin/python -m pytest -n 2 --dist worksteal
 
 lint: $(READY)

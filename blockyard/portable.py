@@ -25,9 +25,10 @@ class Card:
         output: What the network gives, in words.
         model: ``class_path`` and ``init_args`` of the task, which build the network.
         classes: Names of the classes, in the order of the outputs; empty where they do not name outputs.
-        mean: Mean of each channel, of values from 0 to 1; empty if nothing is subtracted.
+        mean: Mean of each channel, of pixels from 0 to 1; empty if nothing is subtracted.
         std: Standard deviation of each channel, likewise.
-        sample_rate: Samples a second of a waveform.
+        sample_rate: Samples a second of a waveform or series.
+        values: What the values of an input are, in words; empty for pixels and waveforms.
         seed: Seed of the run that trained it.
         experiment: Identity of its experiment.
         run: Identity of the run.
@@ -45,7 +46,8 @@ class Card:
     classes: tuple[str, ...] = ()
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    sample_rate: int | None = None
+    sample_rate: float | None = None
+    values: str = ""
     seed: int | None = None
     experiment: str = ""
     run: str = ""
@@ -60,7 +62,8 @@ class Card:
             "mean": len(self.mean) in (0, shape[0] if shape else 0) and all(map(_is_number, self.mean)),
             "std": len(self.std) == len(self.mean) and all(_is_number(value) and value > 0 for value in self.std),
             "model": isinstance(self.model, dict) and isinstance(self.model.get("class_path"), str),
-            "sample_rate": self.sample_rate is None or _is_whole(self.sample_rate),
+            "sample_rate": self.sample_rate is None or (_is_number(self.sample_rate) and self.sample_rate > 0),
+            "values": isinstance(self.values, str),
         }
         for name, right in expected.items():
             if not right:
@@ -69,6 +72,8 @@ class Card:
     @property
     def takes(self) -> str:
         """What the values of an input are, in words."""
+        if self.values:
+            return self.values
         if self.mean:
             colour = "RGB pixels" if self.input_shape[0] == 3 else "pixels"
             return f"{colour} from 0 to 1; the network normalises them itself"

@@ -29,10 +29,14 @@ from blockyard.datamodules import (
     ImageMaskFolder,
     ImageNet,
     PersonDataModule,
+    SignalCSV,
+    SignalDataModule,
+    SignalFolder,
     SpeechCommands,
     VideoCSV,
     VideoFolder,
 )
+from blockyard.datamodules.signals.channels import Channels
 
 RUNS = [name for name in config_names() if not name.startswith(("studies/", "cluster/")) and name.count("/") == 1]
 NETWORKS = [name for name in config_names() if "/networks/" in name]
@@ -47,9 +51,11 @@ def _no_data_needed(monkeypatch, tmp_path):
     images = ((CIFAR10, 10), (CIFAR100, 100), (CUB200, 200), (ImageNet, 1000))
     videos = ((UCF101, 101), (HMDB51, 51), (VideoCSV, 400))
     published = (*images, *videos, (PersonDataModule, 751), (ESC50, 50), (SpeechCommands, 35))
-    folders = ((kind, 7) for kind in (ImageFolder, VideoFolder, ImageMaskFolder, AudioFolder, AudioCSV))
+    own = (ImageFolder, VideoFolder, ImageMaskFolder, AudioFolder, AudioCSV, SignalFolder, SignalCSV)
+    folders = ((kind, 7) for kind in own)
     for kind, count in (*published, *folders):
         monkeypatch.setattr(kind, "classes", property(lambda self, count=count: [str(k) for k in range(count)]))
+    monkeypatch.setattr(SignalDataModule, "layout", Channels(("ax", "ay", "az"), "user"))
     create = timm.create_model
     monkeypatch.setattr(timm, "create_model", lambda *args, **options: create(*args, **options | {"pretrained": False}))
 

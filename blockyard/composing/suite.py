@@ -6,7 +6,6 @@ import inspect
 from argparse import ArgumentError
 from contextlib import ExitStack, nullcontext, suppress
 from importlib import import_module
-from operator import attrgetter
 from pathlib import Path
 from pkgutil import iter_modules
 from pydoc import locate
@@ -102,7 +101,7 @@ class SuiteCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Link what the data know to the model, which gets what its signature asks for."""
-        for name, known in (("num_classes", self._num_classes), ("input_shape", attrgetter("input_shape"))):
+        for name, known in (("num_classes", self._num_classes), ("input_shape", self._input_shape)):
             parser.link_arguments("data", f"model.init_args.{name}", known, apply_on="instantiate")
 
     def _num_classes(self, data: DataModule) -> int:
@@ -112,6 +111,10 @@ class SuiteCLI(LightningCLI):
             whose = type(data).__name__ if self.vocabulary is None else self.composed.checkpoint
             raise DataError(f"{whose} has no classes, which {task.__name__} learns: give it other data")
         return known
+
+    def _input_shape(self, data: DataModule) -> tuple[int, ...]:
+        data.known = self.vocabulary
+        return data.input_shape
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse, without the warning of the base class that ``args`` was given."""
@@ -158,6 +161,7 @@ class SuiteCLI(LightningCLI):
         """
         if self.vocabulary is None:
             return
+        self.datamodule.known = self.vocabulary
         if not self.needs_data:
             self.datamodule.trained = self.vocabulary
         elif problem := self.vocabulary.difference(self.datamodule.vocabulary):

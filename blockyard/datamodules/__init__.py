@@ -30,6 +30,9 @@ from blockyard.datamodules.segmentation.base import SegmentationDataModule
 from blockyard.datamodules.segmentation.cityscapes import Cityscapes
 from blockyard.datamodules.segmentation.image_mask_folder import ImageMaskFolder
 from blockyard.datamodules.segmentation.pascal_voc import PascalVOC
+from blockyard.datamodules.signals.base import SignalDataModule
+from blockyard.datamodules.signals.signal_csv import SignalCSV
+from blockyard.datamodules.signals.signal_folder import SignalFolder
 from blockyard.datamodules.video.base import VideoDataModule
 from blockyard.datamodules.video.hmdb51 import HMDB51
 from blockyard.datamodules.video.ucf101 import UCF101
@@ -66,6 +69,9 @@ __all__ = [
     "PascalVOC",
     "PersonDataModule",
     "SegmentationDataModule",
+    "SignalCSV",
+    "SignalDataModule",
+    "SignalFolder",
     "SpeechCommands",
     "UrbanSound8K",
     "VideoCSV",

@@ -59,6 +59,7 @@ class DataModule(Fingerprinted, LightningDataModule, ABC):
 
     Attributes:
         trained: What a checkpoint says of its classes; None leaves it to the data.
+        known: What a checkpoint says of its inputs, likewise, whether its classes are believed or compared.
 
     Raises:
         ValueError: If a number is out of range.
@@ -90,6 +91,7 @@ class DataModule(Fingerprinted, LightningDataModule, ABC):
         self.num_workers = num_workers
         self._given_seed = seed
         self.trained: Vocabulary | None = None
+        self.known: Vocabulary | None = None
         self._resumed: dict[str, int] = {}
         self._sampler: TrainSampler | None = None
         self._splits: dict[str, Split] = {}
@@ -120,11 +122,11 @@ class DataModule(Fingerprinted, LightningDataModule, ABC):
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """What the outputs of the network mean: as its checkpoint says, where that was asked, or as the data say."""
+        """What inputs and outputs of the network mean: as its checkpoint says, where that was asked, or the data."""
         return self.trained or self.read_vocabulary()
 
     def read_vocabulary(self) -> Vocabulary:
-        """What the data say that the outputs of a network trained on them mean."""
+        """What the data say that inputs and outputs of a network trained on them mean."""
         return Vocabulary(self.num_classes, tuple(self.classes))
 
     @property
@@ -202,7 +204,7 @@ class DataModule(Fingerprinted, LightningDataModule, ABC):
             ValueError: If the ranks do not divide the batch, or if a checkpoint from the middle of an epoch meets
                 another order of the data.
         """
-        rows = self._kept()
+        rows = self._kept_items(self.split("train"))
         samples = len(self.split("train") if rows is None else rows)
         self._sampler = self._train_sampler(samples, *self._start(samples))
         self._sampler.rows = rows
@@ -229,9 +231,7 @@ class DataModule(Fingerprinted, LightningDataModule, ABC):
             ValueError: If the splits of this data set can't be read so.
         """
         split = self.split("val").over(self.split("train")) if name == "train" else self.split(name)
-        rows = self._kept() if name == "train" else None
-        if rows is not None:  # of a sample read in views, all of them
-            rows = np.concatenate([split.items_of(position) for position in rows.tolist()])
+        rows = self._kept_items(split) if name == "train" else None
         sampler = EvaluationSampler(len(split if rows is None else rows), *self._place())
         sampler.rows = rows
         return make_loader(SeededSplit(split, self.seed), sampler, self.batch_size, self.num_workers)
@@ -277,6 +277,13 @@ class DataModule(Fingerprinted, LightningDataModule, ABC):
     def _kept(self) -> NDArray[np.int64] | None:
         """Positions of the training samples that there are, ascending; None if that is all of the split."""
         return None
+
+    def _kept_items(self, split: Split) -> NDArray[np.int64] | None:
+        """Items of the training samples that there are, as a split reads them; None if that is all of them."""
+        rows = self._kept()
+        if rows is None or (split.owner is None and split.views == 1):
+            return rows
+        return np.concatenate([split.items_of(position) for position in rows.tolist()])
 
     def _order(self, samples: int) -> dict[str, int]:
         return {"seed": self.seed, "batch_size": self.batch_size, "samples": samples}

@@ -69,9 +69,11 @@ class LabelledDataModule(DataModule):
         return counts
 
     def _train_targets(self) -> NDArray[np.integer[Any]]:
-        """Labels of the training samples that there are."""
-        targets, rows = self._all_targets(), self._kept()
-        return targets if rows is None else targets[rows]
+        """Labels of the items of training that there are: of a sample read in several, one each."""
+        split, targets = self.split("train"), self._all_targets()
+        rows = self._kept_items(split)
+        of_items = targets if split.owner is None else targets[np.asarray(split.owner)]
+        return of_items if rows is None else of_items[rows]
 
     def _all_targets(self) -> NDArray[np.integer[Any]]:
         targets = self.split("train").targets

@@ -1,7 +1,8 @@
-"""What the outputs of a trained network mean, without the data that it was trained on."""
+"""What inputs and outputs of a trained network mean, without the data that it was trained on."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import zip_longest
@@ -12,13 +13,16 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The classes that a network tells apart, as they travel in its checkpoint.
+    """The classes that a network tells apart, and the channels that it sees, as they travel in its checkpoint.
 
     Args:
         num_classes: How many, K; 0 for a network whose outputs are no classes.
         classes: Their names, in the order of the outputs; empty where they tell people nothing, as identities do.
         palette: A colour for each class of a pixel, red, green and blue from 0 to 255; empty where none is drawn.
         labels: From the values in mask files to classes, and 255 for what is ignored; empty where there are no masks.
+        channels: Names of the channels of an input, in order, where files tell them by name.
+        mean: Mean of each of these channels over the training data, where inputs are normalised by it.
+        std: Standard deviation of each, likewise.
 
     Raises:
         ValueError: If the parts do not fit each other.
@@ -28,6 +32,9 @@ class Vocabulary:
     classes: tuple[str, ...] = ()
     palette: tuple[Colour, ...] = ()
     labels: Mapping[int, int] = field(default_factory=dict)
+    channels: tuple[str, ...] = ()
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         bytes_ = [value for colour in self.palette for value in colour] + [*self.labels, *self.labels.values()]
@@ -40,6 +47,9 @@ class Vocabulary:
         )
         if not fits:
             raise ValueError(f"the names or colours of {self.num_classes} classes do not fit their number")
+        numbers = len(self.mean) == len(self.std) in (0, len(self.channels))
+        if not numbers or not all(map(math.isfinite, self.mean + self.std)) or not all(value > 0 for value in self.std):
+            raise ValueError(f"mean and deviation of {len(self.channels)} channels do not fit them")
 
     def items(self) -> dict[str, Any]:
         """All of it as plain data, which a checkpoint can hold."""
@@ -48,6 +58,9 @@ class Vocabulary:
             "classes": list(self.classes),
             "palette": [list(colour) for colour in self.palette],
             "labels": dict(self.labels),
+            "channels": list(self.channels),
+            "mean": list(self.mean),
+            "std": list(self.std),
         }
 
     @classmethod
@@ -63,6 +76,9 @@ class Vocabulary:
                 tuple(str(name) for name in items["classes"]),
                 tuple((int(red), int(green), int(blue)) for red, green, blue in items["palette"]),
                 {int(value): int(label) for value, label in items["labels"].items()},
+                tuple(str(name) for name in items.get("channels", ())),  # which older checkpoints don't say
+                tuple(float(value) for value in items.get("mean", ())),
+                tuple(float(value) for value in items.get("std", ())),
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"the checkpoint's classes are damaged: {' '.join(str(error).split())[:200]}") from error

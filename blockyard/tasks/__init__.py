@@ -4,6 +4,7 @@ from blockyard.tasks.base import Task
 from blockyard.tasks.classification.audio import AudioClassification
 from blockyard.tasks.classification.base import Classification
 from blockyard.tasks.classification.image import ImageClassification
+from blockyard.tasks.classification.signal import SignalClassification
 from blockyard.tasks.classification.tagging import AudioTagging
 from blockyard.tasks.classification.video import ActionRecognition
 from blockyard.tasks.person_reid.task import PersonReID
@@ -19,5 +20,6 @@ __all__ = [
     "Mixing",
     "PersonReID",
     "SemanticSegmentation",
+    "SignalClassification",
     "Task",
 ]

@@ -21,6 +21,13 @@ def test_survives_a_checkpoint_that_is_read_without_trust():
     assert (read.num_classes, read.classes[0], read.palette[0], read.labels[255]) == (21, "background", (0, 0, 0), 255)
 
 
+def test_channels_and_what_they_are_normalised_by_travel_too():
+    written = Vocabulary(2, ("a", "b"), channels=("ax", "ay"), mean=(0.5, -3.0), std=(1.0, 1e-3))
+    assert Vocabulary.of(written.items()) == written
+    before = {key: value for key, value in written.items().items() if key not in ("channels", "mean", "std")}
+    assert Vocabulary.of(before) == Vocabulary(2, ("a", "b")), "older checkpoints say nothing of them"
+
+
 def test_data_believe_a_checkpoint():
     digits = Digits("8x8")
     assert digits.vocabulary == Vocabulary(10, tuple("0123456789"))
@@ -52,6 +59,18 @@ def test_says_what_differs(now, expected):
         {"num_classes": 2, "classes": ["a"], "palette": [], "labels": {}},
         {"num_classes": 2, "classes": [], "palette": [[0, 0, 999], [0, 0, 0]], "labels": {}},
         {"num_classes": 2, "classes": [], "palette": [], "labels": {0: -1}},
+        {
+            "num_classes": 0,
+            "classes": [],
+            "palette": [],
+            "labels": {},
+            "channels": ["a"],
+            "mean": [0, 0],
+            "std": [1, 1],
+        },
+        {"num_classes": 0, "classes": [], "palette": [], "labels": {}, "channels": ["a"], "mean": [0], "std": [0]},
+        {"num_classes": 0, "classes": [], "palette": [], "labels": {}, "channels": ["a"], "mean": [float("nan")]},
+        {"num_classes": 0, "classes": [], "palette": [], "labels": {}, "channels": 3},
     ],
 )
 def test_damage_ends_in_one_line(items):

@@ -18,9 +18,10 @@ from blockyard.blocks import SpectralNonlocal
 from blockyard.datamodules import UCF101, Digits, SpeechCommands
 from blockyard.objectives import Objective, Rotation
 from blockyard.runs.exact_resume import ExactResume
+from blockyard.samples.modules import Motions
 from blockyard.samples.tiny_audio import write_tiny_audio
 from blockyard.samples.tiny_videos import write_tiny_videos
-from blockyard.tasks import ActionRecognition, AudioClassification, ImageClassification, Mixing
+from blockyard.tasks import ActionRecognition, AudioClassification, ImageClassification, Mixing, SignalClassification
 from blockyard.training.ema import EMA
 
 OPTIMIZER = partial(SGD, lr=0.05, momentum=0.9)
@@ -57,6 +58,17 @@ def videos(folder: Path):
     task = ActionRecognition(
         backbone, data.num_classes, data.input_shape, optimizer=OPTIMIZER, mixing=Mixing(cutmix_alpha=1.0)
     )
+    return task, data, []
+
+
+def series(folder: Path):
+    """Windows from random places."""
+    pytest.importorskip("pybullet")
+    data = Motions(
+        str(folder / "motions"), subjects=4, takes=1, test_fraction=0.3, val_fraction=0.0, batch_size=8, num_workers=0
+    )
+    backbone = partial(PreResNet, depth=8, spatial_dims=1)
+    task = SignalClassification(backbone, data.num_classes, data.input_shape, optimizer=OPTIMIZER)
     return task, data, []
 
 
@@ -143,7 +155,7 @@ def differing(a: dict, b: dict) -> list[str]:
     return [f"{kind} {name}" for kind in kinds for name in a[kind] if not torch.equal(a[kind][name], b[kind][name])]
 
 
-@pytest.mark.parametrize("make", [images, sounds, videos, turned, perturbed])
+@pytest.mark.parametrize("make", [images, sounds, videos, series, turned, perturbed])
 def test_resume_in_the_middle_of_an_epoch(make, samples, tmp_path):
     whole = train(partial(make, samples), tmp_path / "whole")
     for step in (2, 4):  # of three an epoch

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from blockyard.datamodules.audio.augmentation import Augmentation
 from blockyard.datamodules.audio.listing import Recordings
 from blockyard.datamodules.loading import Column, Split
+from blockyard.datamodules.windows import Windows
 from blockyard.media.sound_files import AudioError, Sound, Waveform
 from blockyard.mistakes import DataError
 
@@ -27,15 +27,6 @@ OVERSHOOT = 1.01
 """Of full scale, by which the peaks of float files may miss it without being told of: resampling moves them."""
 CANCELLED = 0.01
 """Of the loudest channel, below which their mean is silence to people."""
-
-
-@dataclass(frozen=True)
-class Windows:
-    """Windows of sounds: whose each is, at which sample of its file it starts, and from and to which second it is."""
-
-    owner: list[int]
-    starts: list[int]
-    seconds: list[tuple[float, float]]
 
 
 class AudioClips(Split):
@@ -161,20 +152,14 @@ class AudioClips(Split):
     @cached_property
     def _laid(self) -> Windows:
         """Laid on first use: every header is read, which a list of the names does not need."""
-        laid = Windows([], [], [])
+        laid = Windows()
         for position, path in enumerate(self.recordings.paths):
             try:
                 with Sound(path, self.rate) as sound:
                     first, last = self._bounds(position, sound)
             except AudioError:
                 first, last = 0, self.length
-            starts = window_starts(last - first, self.length, self.hop)
-            laid.owner.extend([position] * len(starts))
-            laid.starts.extend(first + start for start in starts)
-            ends = [min(first + start + self.length, last) for start in starts]
-            laid.seconds.extend(
-                ((first + start) / self.rate, end / self.rate) for start, end in zip(starts, ends, strict=True)
-            )
+            laid.lay(position, first, last, self.length, self.hop, self.rate)
         return laid
 
     def _bounds(self, position: int, sound: Sound) -> tuple[int, int]:
@@ -223,9 +208,3 @@ def unheard(sound: Sound) -> str | None:
     if sound.mono_peak < CANCELLED * sound.peak:
         return f"{sound.path}: its {sound.channels} channels cancel out, their mean is silence: keep one of them"
     return None
-
-
-def window_starts(samples: int, length: int, hop: int) -> list[int]:
-    """Where windows of a sound start: every ``hop`` samples, the last one moved back so that it ends with the sound."""
-    spare = samples - length
-    return [0] if spare <= 0 else [*range(0, spare, hop), spare]

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from blockyard.datamodules.audio.audio_folder import AudioFolder
-from blockyard.datamodules.audio.clips import window_starts
 from blockyard.mistakes import DataError
 from blockyard.samples.speech_layout import write_wav
 
@@ -61,15 +60,6 @@ def test_training_takes_a_random_window_of_each_sound(root):
                 starts.add(heard[0] % 1000)
     assert min(starts) < 15
     assert max(starts) > 135
-
-
-def test_windows_cover_a_sound_and_the_last_one_ends_with_it():
-    assert window_starts(40, 100, 100) == [0]
-    assert window_starts(100, 100, 100) == [0]
-    assert window_starts(101, 100, 100) == [0, 1]
-    assert window_starts(250, 100, 100) == [0, 100, 150]
-    assert window_starts(300, 100, 100) == [0, 100, 200]
-    assert window_starts(250, 100, 50) == [0, 50, 100, 150]
 
 
 def test_evaluation_cuts_long_sounds_and_fills_up_short_ones(root):
