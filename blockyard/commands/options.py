@@ -298,4 +298,10 @@ def blocks() -> Parser:
         "--shape", default="256x28x28", help="CxS of the map, such as 256x8x14x14 (default: %(default)s)"
     )
     parser.add_argument("--format", choices=("table", "markdown"), default="table", help="markdown: with the options")
+    parser.add_argument(
+        "--columns",
+        metavar="NAME,…",
+        default="",
+        help="which columns, in which order: slot, ranks, parameters, macs, year, paper (default: all that fit)",
+    )
     return parser

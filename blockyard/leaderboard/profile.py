@@ -16,6 +16,7 @@ from blockyard.leaderboard.identity import canonical
 from blockyard.leaderboard.labels import NO_BLOCK, class_name, differences
 from blockyard.leaderboard.record import Record
 from blockyard.leaderboard.statistics import Estimate, estimate, holm, paired_difference, paired_p_value
+from blockyard.metrics import counted
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "diagnostics"
 ABILITIES = ("transport-beyond", "transport-across", "pairing", "conjunction", "product", "covariance", "order")
@@ -78,10 +79,10 @@ class Cell:
     def words(self) -> str:
         """The difference, for who asks for more."""
         if self.difference is None:
-            return f"{self.score.n} seeds"
+            return counted(self.score.n, "seed")
         known = "" if self.p is None else f", p = {self.p:.2g}"
         sign = "+" if self.difference.mean >= 0 else ""
-        return f"{sign}{percent(self.difference)}, {self.difference.n} pairs{known}"
+        return f"{sign}{percent(self.difference)}, {counted(self.difference.n, 'pair')}{known}"
 
 
 @dataclass(frozen=True)
