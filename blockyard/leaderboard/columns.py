@@ -13,6 +13,8 @@ from blockyard.leaderboard.tables import Row, Table
 from blockyard.metrics import Metric
 
 MISSING = "–"
+KEPT = ("score", "difference", "rank", "p", "macs", "parameters", "seeds")
+"""Columns that stay longest where there is no room for all."""
 RANK = "rank"
 """The column that stands in a table only where it is asked for, and always on the page."""
 

@@ -24,6 +24,11 @@ from blockyard.mistakes import mistake_in, printable
 PAGE, LATEX = Path("leaderboard.html"), Path("leaderboard.tex")
 """Where the page and the LaTeX tables go by default."""
 
+COLUMNS = (
+    "which columns, in which order, of all but the page: rank, seeds, score, difference, items, p, parameters, macs, "
+    "throughput, memory, or any metric"
+)
+
 
 class _Parser(argparse.ArgumentParser):
     """Reports a mistake as an exception, for :func:`main` to print in one line."""
@@ -90,14 +95,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         const=LATEX,
         help=f"also write the tables as LaTeX with booktabs (default: {LATEX})",
     )
-    parser.add_argument(
-        "--columns",
-        metavar="NAME,…",
-        type=_listed,
-        default=(),
-        help="which columns, in which order, all but the page has: rank, seeds, score, difference, items, p, parameters, "
-        "macs, throughput, memory, or any metric",
-    )
+    parser.add_argument("--columns", metavar="NAME,…", type=_listed, default=(), help=COLUMNS)
     options, unknown = parser.parse_known_args(argv)
     if unknown:
         known = (*parser._option_string_actions, "add", "verify")

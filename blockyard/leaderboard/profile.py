@@ -52,11 +52,13 @@ class Cell:
         score: Accuracy.
         difference: Accuracy − that of the network with no block, paired by seed; None for that network itself.
         p: Significance of the difference, corrected for all cells; None below five pairs.
+        costs: Parameters, and multiply–accumulates of one sample.
     """
 
     score: Estimate
     difference: Estimate | None
     p: float | None
+    costs: tuple[int, int] = (0, 0)
 
     @property
     def sign(self) -> str:
@@ -80,7 +82,7 @@ class Cell:
         """The difference, for who asks for more."""
         if self.difference is None:
             return counted(self.score.n, "seed")
-        known = "" if self.p is None else f", p = {self.p:.2g}"
+        known = "" if self.p is None else ", p < 0.001" if self.p < 0.001 else f", p = {self.p:.2g}"
         sign = "+" if self.difference.mean >= 0 else ""
         return f"{sign}{percent(self.difference)}, {counted(self.difference.n, 'pair')}{known}"
 
@@ -92,10 +94,12 @@ class Profile:
     Attributes:
         columns: Those of :data:`COLUMNS` that there are records of.
         rows: What is plugged in to its cells by column; ``none`` first, then what brings the most abilities.
+        experiments: Those that it is made of.
     """
 
     columns: tuple[str, ...]
     rows: dict[str, dict[str, Cell]]
+    experiments: frozenset[str] = frozenset()
 
     def texts(self) -> list[list[str]]:
         """The matrix as text, its header first."""
@@ -127,7 +131,8 @@ def profile(records: Iterable[Record], asked: Mapping[str, Mapping[str, Any]] | 
         lifted = [cell.difference.mean for cell in rows[name].values() if cell.difference]
         return name != NO_BLOCK, -sum(cell.lifts for cell in rows[name].values()), -sum(lifted), name
 
-    return Profile(columns, {name: rows[name] for name in sorted(rows, key=rank)})
+    experiments = frozenset(runs[0].experiment for kinds in found.values() for runs in kinds.values())
+    return Profile(columns, {name: rows[name] for name in sorted(rows, key=rank)}, experiments)
 
 
 @cache
@@ -141,6 +146,13 @@ def packaged() -> dict[str, dict[str, Any]]:
                 config[section]["init_args"].pop(option, None)
         found[name] = config
     return found
+
+
+@cache
+def questions() -> dict[str, str]:
+    """What each column asks, in the words of its configuration's first line."""
+    first = {name: (CONFIGS / f"{name}.yaml").read_text(encoding="utf-8").partition("\n")[0] for name in COLUMNS}
+    return {name: line.removeprefix("# ").partition(" See ")[0] for name, line in first.items()}
 
 
 def says(given: Any, asked: Any) -> bool:
@@ -179,12 +191,13 @@ def _cells(rows: Mapping[Kind, list[Record]]) -> list[tuple[str, Cell]]:
     cells = []
     for name, runs in zip(_names(list(rows.values())), rows.values(), strict=True):
         scores, least = {run.seed: accuracy(run) for run in runs}, 1 / runs[0].test_samples
+        score, costs = estimate(list(scores.values()), least=least), (runs[0].parameters, runs[0].macs)
         if runs is none:
-            cells.append((name, Cell(estimate(list(scores.values()), least=least), None, None)))
+            cells.append((name, Cell(score, None, None, costs)))
             continue
         difference = paired_difference(scores, reference, least=least)
         p = paired_p_value(scores, reference, least=least)
-        cells.append((name, Cell(estimate(list(scores.values()), least=least), difference, p)))
+        cells.append((name, Cell(score, difference, p, costs)))
     return cells
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from blockyard.leaderboard.columns import Column, columns
+from blockyard.leaderboard.columns import KEPT, Column, columns
 from blockyard.leaderboard.render import cells, title
 from blockyard.leaderboard.tables import Table
 
@@ -22,8 +22,6 @@ GAP = 3
 """Characters between two columns."""
 NARROWEST = 24
 """A column of words is never folded narrower."""
-KEPT = ("score", "difference", "p", "macs", "parameters", "seeds")
-"""Columns that stay longest where there is no room for all."""
 
 
 @dataclass(frozen=True)
