@@ -160,9 +160,9 @@ def _lead(telling: Sequence[Finding], silent: Sequence[Finding], found: Profile 
         why = "no difference to the same network without a block is significant" if silent else "there is no comparison"
         return f"Nothing can be told apart yet: {why}."
     helped = [one for one in telling if one.of("better")]
-    said = [f"<strong>Some block helps in {len(helped)} of {len(telling) + len(silent)} comparisons</strong>"]
+    said = [f"<strong>Some block helps on {len(helped)} of {counted(len(telling) + len(silent), 'data set')}</strong>"]
     if silent:
-        said.append(f"; in {len(silent)} nothing can be told apart yet")
+        said.append(f"; on {len(silent)} nothing can be told apart yet")
     most = _most(found) if found else ""
     return f"{''.join(said)}. {most}"
 

@@ -52,7 +52,7 @@ def test_it_says_what_helps_most_what_is_cheapest_and_how_many_of_each(study):
     assert [effect.block.partition(" ")[0] for effect in found.of("better")] == ["Nonlocal", "ECA"]
     assert [len(found.of(said)) for said in ("better", "worse", "unclear")] == [2, 1, 1]
     text = text_of(story(tables(study), None))
-    assert "Some block helps in 1 of 1 comparisons" in text
+    assert "Some block helps on 1 of 1 data set" in text
     assert "Nonlocal @ stage2.1 +10.00 ± " in text
     assert "+50.0 % MACs, +60 parameters" in text
     assert "ECA @ stage2.1 +5.00 ± " in text
