@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from blockyard.leaderboard.columns import KEPT, Column, columns
-from blockyard.leaderboard.render import cells, title
+from blockyard.leaderboard.render import title
 from blockyard.leaderboard.tables import Table
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def print_tables(tables: Sequence[Table], console: Console, names: Sequence[str]
     for table in tables:
         console.print(Text(title(table), style="bold"))
         shown = columns(table, names)
-        lines = zip(*cells(replace(table, rows=table.rows[:SHOWN]), names), strict=True)
+        lines = [[column.header, *map(column.text, table.rows[:SHOWN])] for column in shown]
         made = [Cells(column.key, line, column.label) for column, line in zip(shown, lines, strict=True)]
         left_out = print_fitting(made, _kept(shown, names), console)
         if len(table.rows) > SHOWN:

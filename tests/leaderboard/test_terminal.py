@@ -67,6 +67,13 @@ def test_a_long_table_is_cut_and_says_so(make_record):
     assert markdown([table]).count("A @ stage") == SHOWN + 3
 
 
+def test_the_columns_of_a_long_table_are_those_of_all_its_rows(make_record, config):
+    """Only behind the rows that are shown there is a second backbone."""
+    records = [make_record(0.5, 0, "A", at=[f"stage{number}"]) for number in range(SHOWN + 1)]
+    config["model"]["init_args"]["backbone"]["init_args"]["depth"] = 56
+    assert "Backbone" in printed(tables([*records, make_record(0.4)]), 240)
+
+
 def test_a_table_without_names_goes_on_below(capsys):
     rows = [["Block", *(f"ability {n}" for n in range(9))], ["Nonlocal", *(f"{n}0.0 ± 1.0" for n in range(9))]]
     console = Console(width=60, file=io.StringIO())
