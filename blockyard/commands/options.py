@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from blockyard.analysis.verdict import METHODS
+from blockyard.leaderboard.record import RECORDS
 from blockyard.mistakes import ArgumentParser, nearest
 
 SECTIONS = (
@@ -220,6 +221,14 @@ def export() -> Parser:
         help="ONNX, a program of torch.export (.pt2), or a folder for the Hugging Face hub (default: %(default)s)",
     )
     parser.add_argument("--output", metavar="F", type=Path, help="file or folder (default: beside the checkpoint)")
+    parser.add_argument(
+        "--records",
+        metavar="DIR",
+        type=Path,
+        nargs="+",
+        default=[RECORDS],
+        help=f"folders of records, whose scores the README of --format huggingface has (default: {RECORDS})",
+    )
     return parser
 
 
