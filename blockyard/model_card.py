@@ -164,6 +164,6 @@ def _data(card: Card, found: Evidence | None) -> str:
     said += ["fingerprints " + ", ".join(f"{name} `{digits}`" for name, digits in prints.items())] if prints else []
     return (
         f"{', '.join(said)}.\n\nThe code, blockyard, is under Apache-2.0. The data "
-        "are under the terms of their publisher, which may bind who passes on or uses weights that were trained on them: "
-        "read these terms first."
+        "are under the terms of their publisher, which may bind who passes on or uses weights that were trained on "
+        "them: read these terms first."
     )

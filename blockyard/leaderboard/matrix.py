@@ -101,7 +101,9 @@ def _ability(cell: Cell | None) -> str:
         return '<td class="empty">no data</td>'
     said = {BETTER: "better", WORSE: "worse"}.get(cell.sign, "unclear")
     sign = f'<span class="{said}"><span aria-hidden="true">{cell.sign}</span> {said}</span> ' if cell.sign else ""
-    return f'<td class="{said}">{sign}{percent(cell.score)}<small>{cell.words}</small></td>'
+    tiny = cell.p is not None and cell.p < 0.001
+    words = f"{cell.words.rpartition(', ')[0]}, p < 0.001" if tiny else cell.words
+    return f'<td class="{said}">{sign}{percent(cell.score)}<small>{escape(words)}</small></td>'
 
 
 def breakable(name: str) -> str:

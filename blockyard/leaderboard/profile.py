@@ -82,7 +82,7 @@ class Cell:
         """The difference, for who asks for more."""
         if self.difference is None:
             return counted(self.score.n, "seed")
-        known = "" if self.p is None else ", p < 0.001" if self.p < 0.001 else f", p = {self.p:.2g}"
+        known = "" if self.p is None else f", p = {self.p:.2g}"
         sign = "+" if self.difference.mean >= 0 else ""
         return f"{sign}{percent(self.difference)}, {counted(self.difference.n, 'pair')}{known}"
 
