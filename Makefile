@@ -53,6 +53,7 @@ format: $(READY)
 docs: $(READY)
 	$(BIN)/python docs/update.py
 	$(BIN)/python docs/profiles.py
+	$(BIN)/python docs/page.py
 
 # After a change of dependencies in pyproject.toml.
 requirements: $(READY)

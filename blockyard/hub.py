@@ -1,4 +1,4 @@
-"""Plugged networks as folders that anybody can load: config.json, model.safetensors and README.md.
+"""Plugged networks as folders that anybody can load: config.json, model.safetensors, README.md and training.yaml.
 
 The folder is that of a repository of the Hugging Face hub. It holds no pickle, and ``config.json`` can build classes of
 this package alone, and of those that the user allows.
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from jsonargparse import ArgumentParser
 from torch import Tensor, nn
 
@@ -25,10 +26,13 @@ from blockyard.composing.naming import refuse_calls
 from blockyard.composing.parser_messages import explain
 from blockyard.composing.preparing import prepare
 from blockyard.composing.suite import SuiteCLI
-from blockyard.leaderboard.identity import identity
+from blockyard.leaderboard.identity import FINGERPRINTS, IGNORED, PARENT, SEED, fingerprints_of, identity
+from blockyard.leaderboard.record import RECORDS, described
 from blockyard.mistakes import mistake_in
+from blockyard.model_card import TRAINING as TRAINING_FILE
+from blockyard.model_card import evidence, model_card
 from blockyard.plugging.places import stock_network
-from blockyard.portable import Card, Portable, model_card
+from blockyard.portable import Card, Portable
 from blockyard.tasks import Task
 from blockyard.version import __version__
 
@@ -57,11 +61,25 @@ def from_checkpoint(checkpoint: str | Path, options: Sequence[str] = ()) -> Port
         raise ValueError(f"--ckpt_path {checkpoint}: a file is needed")
     built = SuiteCLI(None, composed, needs_data=False)
     built.load_weights(checkpoint)
-    return Portable(built.model.network, _card(built.model, built.datamodule, built.run_config)).eval()
+    card = _card(built.model, built.datamodule, built.run_config)
+    return Portable(built.model.network, card, _training(built.run_config)).eval()
+
+
+def _training(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration of a training as another machine can have it: its paths are nobody's business."""
+    found = {key: copy.deepcopy(value) for key, value in config.items() if key not in (FINGERPRINTS, PARENT)}
+    for option in IGNORED:
+        *sections, name = option.split(".")
+        node: Any = found
+        for section in sections:
+            node = node.get(section) or {}
+        if option != SEED:
+            node.pop(name, None)
+    return found
 
 
 def _card(task: Task, data: Any, config: dict[str, Any]) -> Card:
-    found = identity(config)
+    found, said = identity(config), described(config)
     normalised = getattr(data, "mean", None) is not None and getattr(data, "std", None) is not None
     return Card(
         task=type(task).__name__,
@@ -77,6 +95,10 @@ def _card(task: Task, data: Any, config: dict[str, Any]) -> Card:
         seed=config["seed_everything"],
         experiment=found.experiment,
         run=found.run,
+        data=said["data"],
+        fingerprints=fingerprints_of(config),
+        backbone=said["backbone"],
+        block=said["block"],
         blockyard=__version__,
     )
 
@@ -134,7 +156,9 @@ def _fetching(node: Any) -> str | None:
     return own or next(filter(None, map(_fetching, node.values())), None)
 
 
-def save_pretrained(network: nn.Module, directory: str | Path, card: Card | None = None) -> Path:
+def save_pretrained(
+    network: nn.Module, directory: str | Path, card: Card | None = None, records: Sequence[Path] = (RECORDS,)
+) -> Path:
     """Write a plugged network into a folder, once it turned out that what will be there builds the network again.
 
     Args:
@@ -142,6 +166,7 @@ def save_pretrained(network: nn.Module, directory: str | Path, card: Card | None
             timm in it with the same blocks at the same places.
         directory: Where; it is made, and earlier files of the same names are replaced.
         card: What the network is.
+        records: Folders of records; what they say of the network stands in its README.
 
     Returns:
         The folder.
@@ -151,18 +176,32 @@ def save_pretrained(network: nn.Module, directory: str | Path, card: Card | None
     """
     from safetensors.torch import save
 
+    training: dict[str, Any] = {}
     if isinstance(network, Portable):
-        card = card or network.card
+        training, card = network.training_config, card or network.card
         network = network.network
     if card is None:
         raise ValueError("save_pretrained needs a card, which says how to build the network again")
     whole, folder = _adopted(network, card), Path(directory)
     # weights last: without them the folder can't be taken for a whole one
     files.write(folder / CONFIG, f"{json.dumps(whole.card.items(), indent=2)}\n".encode())
-    files.write(folder / README, model_card(whole.card, folder.name).encode())
+    if training:
+        files.write(folder / TRAINING_FILE, yaml.safe_dump(training, sort_keys=False).encode())
+    found, command = evidence(whole.card, records), _command(training)
+    files.write(folder / README, model_card(whole.card, folder.resolve().name, found, command).encode())
     tensors = {name: tensor.clone().contiguous() for name, tensor in whole.network.state_dict().items()}
     files.write(folder / WEIGHTS, save(tensors))
     return folder
+
+
+def _command(training: dict[str, Any]) -> str:
+    """What trains the network again; empty where that is not known."""
+    if not training:
+        return ""
+    seed = "" if training.get(SEED) is None else f" --{SEED} {training[SEED]}"
+    return (
+        f"blockyard fit --config {TRAINING_FILE}{seed}  # --data.root DIR says where the data lie, if not where usual"
+    )
 
 
 def _adopted(network: nn.Module, card: Card) -> Portable:
@@ -246,5 +285,7 @@ def push_to_hub(directory: str | Path, repository: str, private: bool = True) ->
 
     api = HfApi()
     api.create_repo(repository, private=private, exist_ok=True)
-    commit = api.upload_folder(repo_id=repository, folder_path=directory, allow_patterns=[CONFIG, WEIGHTS, README])
+    commit = api.upload_folder(
+        repo_id=repository, folder_path=directory, allow_patterns=[CONFIG, WEIGHTS, README, TRAINING_FILE]
+    )
     return str(commit.commit_url)

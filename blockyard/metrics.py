@@ -198,3 +198,8 @@ def digits(value: float, decimals: int = 4, least: float = 1e-3) -> str:
     if size and not least <= size < 1e7:
         return f"{value:.4g}"
     return f"{value:.{min(decimals, 6 - int(math.log10(size))) if size >= 1000 else decimals}f}"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things in words: ``1 run``, ``1,160 runs``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

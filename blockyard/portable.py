@@ -32,6 +32,10 @@ class Card:
         seed: Seed of the run that trained it.
         experiment: Identity of its experiment.
         run: Identity of the run.
+        data: What the data of the training are called.
+        fingerprints: Of their splits, by name, where the run says them.
+        backbone: The network that blocks are plugged into, in words.
+        block: What is plugged in where, in words.
         blockyard: Version that wrote this.
 
     Raises:
@@ -51,6 +55,10 @@ class Card:
     seed: int | None = None
     experiment: str = ""
     run: str = ""
+    data: str = ""
+    fingerprints: dict[str, str] = field(default_factory=dict)
+    backbone: str = ""
+    block: str = ""
     blockyard: str = field(default="")
 
     def __post_init__(self) -> None:
@@ -64,6 +72,7 @@ class Card:
             "model": isinstance(self.model, dict) and isinstance(self.model.get("class_path"), str),
             "sample_rate": self.sample_rate is None or (_is_number(self.sample_rate) and self.sample_rate > 0),
             "values": isinstance(self.values, str),
+            "fingerprints": isinstance(self.fingerprints, dict),
         }
         for name, right in expected.items():
             if not right:
@@ -115,14 +124,16 @@ class Portable(nn.Module):
     Args:
         network: The plugged network, for normalised ``(B, C, *S)``.
         card: What it is.
+        training: The configuration of its training, without paths and machine; empty where that is not known.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: nn.Module, card: Card) -> None:
+    def __init__(self, network: nn.Module, card: Card, training: dict[str, Any] | None = None) -> None:
         super().__init__()
         self.network = network
+        self.training_config = training or {}
         self.card = card
         view = (-1, *[1] * (len(card.input_shape) - 1))
         for name, values, neutral in (("mean", card.mean, 0.0), ("std", card.std, 1.0)):
@@ -132,41 +143,6 @@ class Portable(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """What the network says of raw ``(B, C, *S)``."""
         return self.network((x - self.mean) / self.std if self.card.mean else x)
-
-
-def model_card(card: Card, name: str) -> str:
-    """The README of a folder, in Markdown, with the hub's header."""
-    classes = ", ".join(card.classes[:20]) + (", …" if len(card.classes) > 20 else "")
-    rows = {
-        "task": card.task,
-        "input": f"float32 (B, {', '.join(map(str, card.input_shape))}), {card.takes}",
-        "mean, std": f"{list(card.mean)}, {list(card.std)}" if card.mean else "",
-        "output": card.output,
-        "classes": f"{card.num_classes}: {classes}" if classes else "",
-        "run": f"{card.run}, experiment {card.experiment}, seed {card.seed}" if card.run else "",
-    }
-    table = "\n".join(f"| {key} | {value.replace('|', ' ')} |" for key, value in rows.items() if value)
-    return f"""---
-library_name: blockyard
-tags:
-- blockyard
-- pytorch
----
-# {name}
-
-| | |
-| --- | --- |
-{table}
-
-```python
-from blockyard.hub import load_pretrained
-
-network = load_pretrained("this folder, or the name of this repository")
-output = network(x)  # network.card says what goes in and what comes out
-```
-
-`config.json` says how the network is built: a stock network and the blocks plugged into it.
-"""
 
 
 def _is_whole(value: Any, least: int = 1) -> bool:

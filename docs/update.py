@@ -5,9 +5,6 @@ from __future__ import annotations
 import csv
 import inspect
 import re
-import shutil
-import subprocess
-import tempfile
 from pathlib import Path
 
 from lightning.pytorch import Trainer
@@ -18,7 +15,6 @@ from blockyard.commands.catalogue import markdown as catalogue
 from blockyard.composing.resuming import on_resume
 from blockyard.leaderboard.columns import with_interval
 from blockyard.leaderboard.identity import IGNORED
-from blockyard.leaderboard.page import page
 from blockyard.leaderboard.record import read_all
 from blockyard.leaderboard.render import markdown
 from blockyard.leaderboard.statistics import Estimate
@@ -35,7 +31,6 @@ BLOCKS = ROOT / "docs" / "blocks.md"
 SHAPE = (256, 28, 28)
 RESULTS = ROOT / "benchmarks" / "results"
 PICTURE = ROOT / "docs" / "nonlocal.png"
-PAGE = ROOT / "docs" / "leaderboard.png"
 STUDY_TEXT = """\
 # Every block at one place
 
@@ -192,17 +187,6 @@ def draw(path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def photograph(path: Path, chromium: str) -> None:
-    """Picture of the leaderboard's page, made from the committed records, as a browser shows it."""
-    with tempfile.TemporaryDirectory() as name:
-        source = Path(name) / "leaderboard.html"
-        source.write_text(page(committed()), encoding="utf-8")
-        # our own page, from disk: the sandbox is off because it does not start in containers
-        flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={name}"]
-        flags += ["--window-size=1280,1180", f"--screenshot={path}", source.as_uri()]
-        subprocess.run([chromium, *flags], check=True, capture_output=True, timeout=60)
-
-
 def options() -> str:
     """One row a set of options that a resumed run may or may not have changed."""
     sections = {"trainer": list(inspect.signature(Trainer).parameters), "data": ["batch_size"]}
@@ -234,7 +218,3 @@ if __name__ == "__main__":
     TABLES.write_text(leaderboards())
     BLOCKS.write_text(blocks())
     draw(PICTURE)
-    if chromium := shutil.which("chromium"):
-        photograph(PAGE, chromium)
-    else:
-        print(f"{PAGE.relative_to(ROOT)} is left as it is: no Chromium")

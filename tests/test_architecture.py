@@ -49,7 +49,8 @@ ROOMS = {  # a room may import itself and the rooms named
         *("samples", "tasks", "objectives", "training", "runs", "backbones", "poolings", "plugging", "blocks"),
         *("datamodules", "leaderboard", "metrics", "files", "mistakes", "unfinished"),
     },
-    "hub": {"composing", "portable", "tasks", "leaderboard", "plugging", "files", "version", "mistakes"},
+    "model_card": {"leaderboard", "portable"},
+    "hub": {"composing", "portable", "model_card", "tasks", "leaderboard", "plugging", "files", "version", "mistakes"},
 }
 """``commands`` and ``cli`` stand above all of these."""
 

@@ -43,6 +43,15 @@ def test_the_profile_comes_from_committed_records():
     assert profiles.drawn() == profiles.PICTURE.read_text(), "run make docs"
 
 
+def test_the_pictures_of_the_page_are_there_small_and_shown():
+    page = _update("page")
+    said = (ROOT / "docs" / "page.md").read_text()
+    assert all(folder.is_dir() for folder in page.FOLDERS)
+    for name in page.PICTURES:
+        assert (ROOT / "docs" / name).stat().st_size <= page.LARGEST
+        assert f"({name})" in said
+
+
 def test_what_was_predicted_is_of_rows_and_columns_that_there_are():
     profiles = _update("profiles")
     rows = {name.partition("(")[0] for name in profiles.study().rows}

@@ -107,7 +107,8 @@ def test_every_task_exports_with_any_batch_and_size(card):
 def test_a_checkpoint_becomes_a_folder_without_pickles(tmp_path):
     whole = from_checkpoint(CHECKPOINT)
     folder = save_pretrained(whole, tmp_path / "net")
-    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    names = ["README.md", "config.json", "model.safetensors", "training.yaml"]
+    assert sorted(path.name for path in folder.iterdir()) == names
     again = load_pretrained(folder)
     assert again.card.classes == tuple("0123456789")
     assert again.card.run
@@ -243,4 +244,4 @@ class TestTheHub:
         monkeypatch.setattr("huggingface_hub.HfApi", Api)
         assert push_to_hub(saved, "someone/net") == "address"
         assert calls[0] == ("someone/net", {"private": True, "exist_ok": True})
-        assert calls[1]["allow_patterns"] == [hub.CONFIG, hub.WEIGHTS, hub.README]
+        assert calls[1]["allow_patterns"] == [hub.CONFIG, hub.WEIGHTS, hub.README, "training.yaml"]

@@ -5,22 +5,22 @@ from __future__ import annotations
 import inspect
 import json
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from rich.table import Table
 from torch import nn
 
 from blockyard import objectives, training
 from blockyard.blocks import Block, Wrapper, list_blocks, list_wrappers
-from blockyard.commands.describe import console, cost_cells
+from blockyard.commands.describe import cost_cells
 from blockyard.composing.composition import CONFIGS, config_names, read_config
 from blockyard.composing.preparing import allow_imports
 from blockyard.costs import Cost, count_macs, count_parameters
 from blockyard.leaderboard.labels import class_name
+from blockyard.leaderboard.terminal import Cells, console, left_out_line, print_fitting
 from blockyard.mistakes import nearest
 from blockyard.plugging import Wrapped, make_block
 from blockyard.poolings import Pooling, list_poolings
@@ -100,6 +100,20 @@ class Entry:
         return [f"{p.name}: {_type(hints[p.name], p.annotation)} = {_yaml(p.default)}" for p in chosen]
 
 
+COLUMNS: dict[str, Callable[[Entry], str]] = {
+    "block": lambda entry: entry.name,
+    "slot": lambda entry: str(entry.kind.slot),
+    "ranks": lambda entry: entry.ranks,
+    "parameters": lambda entry: entry.parameters,
+    "macs": lambda entry: entry.macs,
+    "year": lambda entry: entry.year,
+    "paper": lambda entry: entry.refusal or str(entry.kind.paper),
+}
+"""The columns of the table; where a block does not exist for a map, its paper makes room for why."""
+KEPT = ("block", "slot", "parameters", "macs", "paper")
+"""Those that stay longest where there is no room for all."""
+
+
 def main(options: Namespace, _: list[str]) -> int:
     """List what a glob matches, with what it costs on a map of a given shape.
 
@@ -110,9 +124,10 @@ def main(options: Namespace, _: list[str]) -> int:
         The exit code, 0.
 
     Raises:
-        ValueError: If no block matches, or the shape is none.
+        ValueError: If no block matches, or shape or a column is none.
     """
     allow_imports()
+    names = _column_names(options.columns)
     shape = _map_shape(options.shape)
     found = published(options.glob)
     if not found:
@@ -122,14 +137,27 @@ def main(options: Namespace, _: list[str]) -> int:
     if options.format == "markdown":
         print(markdown(listed, shape))
         return 0
-    table = Table("block", "slot", "ranks", "parameters", f"MACs at {options.shape}", "year", "paper")
-    for entry in listed:
-        numbers = entry.parameters, entry.macs, entry.year
-        table.add_row(entry.name, entry.kind.slot, entry.ranks, *numbers, entry.refusal or entry.kind.paper)
-    console().print(table)
+    terminal, chosen = console(), names or list(COLUMNS)
+    made = [_column(name, listed, options.shape) for name in dict.fromkeys(["block", *chosen])]
+    for line in left_out_line(print_fitting(made, chosen if names else KEPT, terminal)):
+        terminal.print(line)
     for slot in dict.fromkeys(entry.kind.slot for entry in listed):
-        print(f"{slot}: {', '.join(SLOTS[slot])}")
+        terminal.print(f"{slot}: {', '.join(SLOTS[slot])}", highlight=False)
     return 0
+
+
+def _column_names(text: str) -> list[str]:
+    names = [name for part in text.split(",") if (name := part.strip().lower())]
+    for name in names:
+        if name not in COLUMNS:
+            raise ValueError(f"blocks: no column {name}; {nearest(name, COLUMNS)} there are {', '.join(COLUMNS)}")
+    return names
+
+
+def _column(name: str, listed: Sequence[Entry], shape: str) -> Cells:
+    """A column of the table."""
+    header = f"MACs at {shape}" if name == "macs" else name
+    return Cells(name, [header, *map(COLUMNS[name], listed)], name not in ("parameters", "macs", "year"))
 
 
 def published(glob: str = "*") -> list[type[Any]]:

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import torch
 from jsonargparse import ArgumentParser, Namespace
-from rich.console import Console
 from rich.table import Table
 from torch import nn
 
@@ -22,6 +21,7 @@ from blockyard.composing.preparing import prepare
 from blockyard.composing.suite import SuiteCLI
 from blockyard.costs import Cost, added_cost, count_macs, count_parameters
 from blockyard.datamodules import DataError, DataModule
+from blockyard.leaderboard.terminal import console
 from blockyard.mistakes import nearest
 from blockyard.plugging import Mode, Plug, PlugError, Site, Span, apply_plugs, named_places, sites
 from blockyard.plugging.making import factory_name
@@ -190,9 +190,3 @@ def cost_cells(cost: Callable[[], Cost]) -> Cells:
 
 def _text(shape: Shape | None) -> str:
     return "×".join(map(str, shape or ()))
-
-
-def console() -> Console:
-    """Where tables are printed: the terminal, or a pipe, which has no width, so that rows stay on one line."""
-    terminal = Console(markup=False, emoji=False)
-    return terminal if terminal.is_terminal else Console(width=200, markup=False, emoji=False)

@@ -62,7 +62,8 @@ def main(known: Namespace, options: list[str]) -> int:
         _require(FORMATS[known.format])
     portable = from_checkpoint(known.ckpt_path, options)
     if known.format == "huggingface":
-        print(f"{save_pretrained(portable, output)}: config.json, model.safetensors, README.md")
+        folder = save_pretrained(portable, output, records=known.records)
+        print(f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
         return 0
     content, report = export(portable, known.format)
     files.write(output, content)

@@ -14,12 +14,13 @@ from rich.table import Table
 from blockyard import files
 from blockyard.analysis.probe import judge
 from blockyard.analysis.verdict import METHODS, Options, Verdict
-from blockyard.commands.describe import console
 from blockyard.composing.composition import compose
 from blockyard.composing.preparing import prepare
 from blockyard.composing.run_directories import find_checkpoint
 from blockyard.composing.suite import SuiteCLI
 from blockyard.leaderboard.record import described
+from blockyard.leaderboard.terminal import console
+from blockyard.metrics import counted
 from blockyard.mistakes import nearest
 from blockyard.runs.record import sha256_of
 
@@ -86,7 +87,7 @@ def _print(cli: SuiteCLI, checkpoint: str | None, verdict: Verdict) -> None:
     print(f"features: {verdict.features}; {verdict.dimensions} dimensions; {samples}")
     for name, count in verdict.left_out.items():
         if count:
-            print(f"{count} {name} samples could not be read and are left out")
+            print(f"{counted(count, f'{name} sample')} could not be read and left out")
 
 
 def _content(cli: SuiteCLI, checkpoint: str | None, verdict: Verdict) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from blockyard.analysis.verdict import METHODS
 from blockyard.commands.parser import OTHERS, SECTIONS, Parser, configured
 from blockyard.composing.run_directories import checkpoint_at
+from blockyard.leaderboard.record import RECORDS
 
 fit = configured(
     "fit",
@@ -136,6 +137,14 @@ def export() -> Parser:
         help="ONNX, a program of torch.export (.pt2), or a folder for the Hugging Face hub (default: %(default)s)",
     )
     parser.add_argument("--output", metavar="F", type=Path, help="file or folder (default: beside the checkpoint)")
+    parser.add_argument(
+        "--records",
+        metavar="DIR",
+        type=Path,
+        nargs="+",
+        default=[RECORDS],
+        help=f"folders of records, whose scores the README of --format huggingface has (default: {RECORDS})",
+    )
     return parser
 
 
@@ -237,4 +246,10 @@ def blocks() -> Parser:
         "--shape", default="256x28x28", help="CxS of the map, such as 256x8x14x14 (default: %(default)s)"
     )
     parser.add_argument("--format", choices=("table", "markdown"), default="table", help="markdown: with the options")
+    parser.add_argument(
+        "--columns",
+        metavar="NAME,…",
+        default="",
+        help="which columns, in which order: slot, ranks, parameters, macs, year, paper (default: all that fit)",
+    )
     return parser

@@ -8,9 +8,9 @@ from typing import Any
 
 from rich.table import Table
 
-from blockyard.commands.describe import console
 from blockyard.composing.processes import is_first_process
 from blockyard.composing.suite import SuiteCLI
+from blockyard.leaderboard.terminal import console
 from blockyard.metrics import metric_named, stated_by
 from blockyard.runs.keep_best import KeepBest
 from blockyard.runs.keep_last import KeepLast
@@ -31,10 +31,13 @@ def _table(cli: SuiteCLI, stage: str) -> Table:
     table = Table("metric", stage, box=None, pad_edge=False)
     table.columns[1].justify = "right"
     stated = stated_by(cli.model)
-    for name, value in sorted(cli.trainer.callback_metrics.items()):
-        if name.startswith(f"{stage}/"):
-            metric = metric_named(name.partition("/")[2], stated)
-            table.add_row(metric.heading, metric.text(float(value)))
+    scores = {
+        metric_named(name.partition("/")[2], stated): float(value)
+        for name, value in cli.trainer.callback_metrics.items()
+        if name.startswith(f"{stage}/")
+    }
+    for metric in sorted(scores, key=lambda metric: metric.order):
+        table.add_row(metric.heading, metric.text(scores[metric]))
     return table
 
 

@@ -15,7 +15,7 @@ import torch
 import yaml
 
 from blockyard import files
-from blockyard.commands.describe import Unplugged, console
+from blockyard.commands.describe import Unplugged
 from blockyard.commands.study import carry_out
 from blockyard.commands.study.file import read_study
 from blockyard.commands.study.plan import Run, plan, summary
@@ -28,7 +28,7 @@ from blockyard.leaderboard.command import records_in
 from blockyard.leaderboard.labels import NO_BLOCK
 from blockyard.leaderboard.profile import COLUMNS, LEGEND, Profile, profile
 from blockyard.leaderboard.profile_picture import picture
-from blockyard.leaderboard.render import print_grid
+from blockyard.leaderboard.terminal import console, print_in_parts
 from blockyard.plugging.making import innermost
 
 PLACES = {
@@ -144,7 +144,7 @@ def _show(found: Profile, svg: Path | None) -> int:
     if not found.rows:
         raise ValueError("no record of a diagnostic; blockyard profile BLOCK makes those of a block")
     terminal = console()
-    print_grid(found.texts(), 1, terminal)
+    print_in_parts(found.texts(), 1, terminal)
     terminal.print(LEGEND)
     for name, cells in found.rows.items():
         if name != NO_BLOCK and len(found.rows) == 2:  # of one block it can be said in words

@@ -5,21 +5,29 @@ from __future__ import annotations
 import argparse
 import difflib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from blockyard import files
 from blockyard.leaderboard.add import main as add
+from blockyard.leaderboard.columns import choices
+from blockyard.leaderboard.latex import latex
 from blockyard.leaderboard.page import page
 from blockyard.leaderboard.profile import profile
 from blockyard.leaderboard.record import RECORDS, Record, read_all
-from blockyard.leaderboard.render import comma_separated, markdown, print_tables
+from blockyard.leaderboard.render import comma_separated, markdown
 from blockyard.leaderboard.tables import Table, tables
-from blockyard.mistakes import mistake_in
+from blockyard.leaderboard.terminal import console, print_tables
+from blockyard.mistakes import mistake_in, printable
 
-PAGE = Path("leaderboard.html")
-"""Where the page goes by default."""
+PAGE, LATEX = Path("leaderboard.html"), Path("leaderboard.tex")
+"""Where the page and the LaTeX tables go by default."""
+
+COLUMNS = (
+    "which columns, in which order, of all but the page: rank, seeds, score, difference, items, p, parameters, macs, "
+    "throughput, memory, or any metric"
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -79,6 +87,15 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--markdown", metavar="FILE", type=Path, help="also write the tables as Markdown")
     parser.add_argument("--csv", metavar="FILE", type=Path, help="also write the tables as CSV, unrounded")
+    parser.add_argument(
+        "--latex",
+        metavar="FILE",
+        type=Path,
+        nargs="?",
+        const=LATEX,
+        help=f"also write the tables as LaTeX with booktabs (default: {LATEX})",
+    )
+    parser.add_argument("--columns", metavar="NAME,…", type=_listed, default=(), help=COLUMNS)
     options, unknown = parser.parse_known_args(argv)
     if unknown:
         known = (*parser._option_string_actions, "add", "verify")
@@ -88,24 +105,39 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from rich.console import Console  # --help and mistakes answer without it
-
     folders = options.records or [RECORDS]
     records = _of_task(records_in(folders), options.task)
-    made = tables(records, folders)
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=240)  # a file or pipe has no width: keep every row on one line
-    print_tables(made, console)
-
-    def whole(made: list[Table]) -> str:
-        return page(made, profile(records))
-
-    for path, render in ((options.html, whole), (options.markdown, markdown), (options.csv, comma_separated)):
+    made, names = tables(records, folders), options.columns
+    _refuse_unknown(names, made)
+    terminal = console()
+    print_tables(made, terminal, names)
+    written: list[tuple[Path | None, Callable[[], str]]] = [
+        (options.html, lambda: page(made, profile(records))),
+        (options.markdown, lambda: markdown(made, names)),
+        (options.csv, lambda: comma_separated(made, names)),
+        (options.latex, lambda: latex(made, names)),
+    ]
+    for path, render in written:
         if path:
-            files.write(path, render(made).encode())
-            console.print(f"wrote {path}", markup=False, highlight=False)
+            files.write(path, render().encode())
+            terminal.print(f"wrote {path}", highlight=False)
     return 0
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(name for part in text.split(",") if (name := part.strip()))
+
+
+def _refuse_unknown(names: Sequence[str], made: Sequence[Table]) -> None:
+    """See that each name is that of a column of some table."""
+    every = list({column.key: column for table in made for column in choices(table)}.values())
+    every += [column for table in made for column in choices(table) if column.also]
+    for name in names:
+        if not any(column.called(name) for column in every):
+            keys = list(dict.fromkeys(column.key for column in every))
+            near = difflib.get_close_matches(name.casefold(), keys, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise ValueError(f"--columns: no column {printable(name)}; {hint}there are {', '.join(keys)}")
 
 
 def records_in(directories: Sequence[Path], verb: str = "leaderboard") -> list[Record]:

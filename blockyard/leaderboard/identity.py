@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+SEED = "seed_everything"
 IGNORED = (
     # the seed tells runs of one experiment apart
-    "seed_everything",
+    SEED,
     # paths and the command line
     "config",
     "ckpt_path",

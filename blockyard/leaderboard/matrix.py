@@ -13,6 +13,8 @@ from blockyard.leaderboard.statistics import Estimate
 from blockyard.leaderboard.tables import Table
 
 Verdict = Literal["better", "worse", "unclear"]
+KEPT_TOGETHER = "\u00a0±\u00a0"
+"""No line ends between a number and its interval."""
 SIGNS: dict[Verdict, str] = {"better": "▲", "worse": "▼", "unclear": "≈"}
 
 
@@ -44,22 +46,39 @@ def comparisons(tables: Sequence[Table]) -> dict[str, list[list[Estimate]]]:
 
 def matrix(tables: Sequence[Table]) -> str:
     """The matrix as an HTML table; tables are linked as ``#table-1`` and so on."""
-    names = told_apart(table.primary for table in tables)
+    names, plain = told_apart(table.primary for table in tables), [table.data.partition(" (")[0] for table in tables]
+    found = comparisons(tables)
+    keep = _order(found, tables)
     head = "".join(
-        f'<th scope="col"><a href="#table-{number}">{escape(table.task)} on {escape(table.data)}</a>'
-        f"<small>{escape(names[table.primary])}</small></th>"
-        for number, table in enumerate(tables, 1)
+        f'<th scope="col" data-keep={keep[number - 1]}><a href="#table-{number}">'
+        f"{breakable(data if plain.count(data) == 1 else table.data)}</a>"
+        f"<small>{breakable(table.task)}, {escape(names[table.primary])}</small></th>"
+        for number, (table, data) in enumerate(zip(tables, plain, strict=True), 1)
     )
     lines = [
         f'<tr><th scope="row">{breakable(family)}</th>'
         + "".join(_cell(cell, table) for cell, table in zip(cells, tables, strict=True))
         + "</tr>"
-        for family, cells in comparisons(tables).items()
+        for family, cells in found.items()
     ]
-    head = f'<tr><th scope="col">Block</th>{head}</tr>'
+    head = f'<tr><th scope="col" data-keep=0>Block</th>{head}</tr>'
     return (
         f'<table class="matrix" aria-labelledby="matrix"><thead>{head}</thead><tbody>{"".join(lines)}</tbody></table>'
     )
+
+
+def _order(found: Mapping[str, Sequence[Sequence[Estimate]]], tables: Sequence[Table]) -> list[int]:
+    """For each table when it has to make room, from 1: the last where the most is clear."""
+    clear = [
+        sum(
+            verdict(one, table.primary.higher_is_better) != "unclear"
+            for cells in found.values()
+            for one in cells[index]
+        )
+        for index, table in enumerate(tables)
+    ]
+    last = sorted(range(len(tables)), key=lambda index: -clear[index])
+    return [1 + last.index(index) for index in range(len(tables))]
 
 
 def abilities(found: Profile) -> str:
@@ -82,7 +101,9 @@ def _ability(cell: Cell | None) -> str:
         return '<td class="empty">no data</td>'
     said = {BETTER: "better", WORSE: "worse"}.get(cell.sign, "unclear")
     sign = f'<span class="{said}"><span aria-hidden="true">{cell.sign}</span> {said}</span> ' if cell.sign else ""
-    return f'<td class="{said}">{sign}{percent(cell.score)}<small>{cell.words}</small></td>'
+    tiny = cell.p is not None and cell.p < 0.001
+    words = f"{cell.words.rpartition(', ')[0]}, p < 0.001" if tiny else cell.words
+    return f'<td class="{said}">{sign}{percent(cell.score)}<small>{escape(words)}</small></td>'
 
 
 def breakable(name: str) -> str:
@@ -100,7 +121,7 @@ def _cell(cell: Sequence[Estimate], table: Table) -> str:
         for said, n in counts.items()
     )
     if len(cell) == 1:
-        numbers = difference(cell[0], table.primary)
+        numbers = difference(cell[0], table.primary).replace(" ± ", KEPT_TOGETHER)
     else:
         ends = (min(d.mean for d in cell), max(d.mean for d in cell))
         numbers = " … ".join(signed(end, table.primary) for end in ends)

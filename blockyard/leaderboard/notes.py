@@ -129,8 +129,13 @@ def _length(records: Sequence[Record]) -> str:
     steps = _span([record.steps for record in records])
     samples = _span([record.test_samples for record in records])
     return (
-        f"Runs: {epochs} epoch{'' if epochs == '1' else 's'} ({steps} steps) of training, tested on {samples} samples."
+        f"Runs: {epochs} epoch{_s(epochs)} ({steps} step{_s(steps)}) of training, "
+        f"tested on {samples} sample{_s(samples)}."
     )
+
+
+def _s(number: str) -> str:
+    return "" if number == "1" else "s"
 
 
 def _span(values: Iterable[float | None]) -> str:

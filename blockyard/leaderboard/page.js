@@ -1,5 +1,86 @@
 "use strict";
 
+// Columns that have no room are left out, those first that tell least, and a list brings them back.
+function columns(table, rows) {
+  const box = table.parentElement;
+  const heads = Array.from(table.tHead.rows[0].cells);
+  const keep = heads.map((head, index) => Number(head.dataset.keep ?? index));
+  const last = heads.map((_, index) => index).filter((index) => keep[index] > 0);
+  last.sort((a, b) => keep[b] - keep[a] || b - a);
+  const off = new Set();
+  const details = document.createElement("details");
+  const summary = document.createElement("summary");
+  const list = document.createElement("fieldset");
+  const legend = document.createElement("legend");
+  const fitting = document.createElement("button");
+  let chosen = false;
+
+  function apply() {
+    for (const row of [table.tHead.rows[0], ...rows()])
+      for (const [index, cell] of Array.from(row.cells).entries()) cell.hidden = off.has(index);
+  }
+
+  function tell() {
+    const left = off.size ? `, ${off.size} left out${chosen ? "" : " for width"}` : "";
+    summary.textContent = `Columns: ${heads.length - off.size} of ${heads.length}${left}`;
+    for (const input of list.querySelectorAll("input")) input.checked = !off.has(Number(input.value));
+    details.hidden = !off.size && !chosen;
+  }
+
+  function fit() {
+    if (!chosen) {
+      off.clear();
+      apply();
+      const left = [...last];
+      for (let over = 1; left.length && (over = table.offsetWidth - box.clientWidth) > 0; apply())
+        while (over > 0 && left.length) {
+          over -= heads[left[0]].offsetWidth;
+          off.add(left.shift());
+        }
+    }
+    tell();
+  }
+
+  details.className = "columns";
+  legend.className = "unseen";
+  legend.textContent = "Columns shown";
+  fitting.type = "button";
+  fitting.textContent = "Those that fit";
+  fitting.addEventListener("click", () => {
+    chosen = false;
+    fit();
+  });
+  list.append(legend, fitting);
+  for (const index of last.toSorted((a, b) => a - b)) {
+    const label = document.createElement("label");
+    const input = document.createElement("input");
+    input.type = "checkbox";
+    input.value = index;
+    input.addEventListener("change", () => {
+      chosen = true;
+      off[input.checked ? "delete" : "add"](index);
+      apply();
+      tell();
+    });
+    label.append(input, ` ${heads[index].firstChild.textContent}`);
+    list.append(label);
+  }
+  details.append(summary, list);
+  box.before(details);
+  let width = 0;
+  new ResizeObserver(() => {
+    if (box.clientWidth === width) return;
+    width = box.clientWidth;
+    fit();
+  }).observe(box);
+  return { apply, fit };
+}
+
+for (const table of document.querySelectorAll(".matrix")) {
+  const rows = Array.from(table.tBodies[0].rows);
+  columns(table, () => rows).fit();
+}
+
 // Of each table only the rows of one page are in the document: ten thousand rows stay quick to sort and to scroll.
 for (const board of document.querySelectorAll(".board")) {
   const table = board.querySelector("table");
@@ -10,6 +91,7 @@ for (const board of document.querySelectorAll(".board")) {
   const form = board.querySelector(".controls");
   const pager = board.querySelector(".pager");
   const [back, ahead] = pager.querySelectorAll("button");
+  const shown = columns(table, () => Array.from(body.rows));
   let matching = rows;
   let start = 0;
 
@@ -20,6 +102,7 @@ for (const board of document.querySelectorAll(".board")) {
   function show(all = false) {
     const end = all ? matching.length : Math.min(start + size, matching.length);
     body.replaceChildren(...matching.slice(all ? 0 : start, end));
+    shown.apply();
     back.disabled = start === 0;
     ahead.disabled = end >= matching.length;
     const few = matching.length <= size;
@@ -51,7 +134,7 @@ for (const board of document.querySelectorAll(".board")) {
   function sort(header, index) {
     const numeric = header.classList.contains("number");
     const sorted = header.getAttribute("aria-sort");
-    const first = numeric && index > 0 && !("lowerFirst" in header.dataset) ? "descending" : "ascending";
+    const first = numeric && !("lowerFirst" in header.dataset) ? "descending" : "ascending";
     const direction = sorted === null ? first : sorted === "ascending" ? "descending" : "ascending";
     const keys = new Map(
       rows.map((row) => {
@@ -99,4 +182,5 @@ for (const board of document.querySelectorAll(".board")) {
   for (const rest of table.querySelectorAll(".rest")) rest.remove();
   form.hidden = pager.hidden = false;
   show();
+  shown.fit();
 }

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-from blockyard.leaderboard.columns import Column, columns, the_backbone
-from blockyard.leaderboard.matrix import abilities, breakable, matrix
-from blockyard.leaderboard.pareto import front, plot
-from blockyard.leaderboard.profile import LEGEND, Profile
-from blockyard.leaderboard.render import title
+from blockyard.leaderboard.columns import KEPT, MISSING, RANK, Column, choices, columns
+from blockyard.leaderboard.matrix import SIGNS, abilities, breakable, matrix
+from blockyard.leaderboard.networks import readable
+from blockyard.leaderboard.pareto import MANY, NARROW, WIDE, front, plot
+from blockyard.leaderboard.profile import LEGEND, LEVEL, Profile
+from blockyard.leaderboard.statistics import ALPHA
+from blockyard.leaderboard.story import story
 from blockyard.leaderboard.tables import Row, Table
+from blockyard.metrics import counted
 from blockyard.version import __version__
 
 PAGE = 50
@@ -41,7 +44,6 @@ def page(tables: Sequence[Table], found: Profile | None = None) -> str:
         "base-uri 'none'; form-action 'none'"
     )
     experiments, runs = sum(len(table.rows) for table in tables), sum(r.score.n for t in tables for r in t.rows)
-    links = "".join(f'<li><a href="#table-{n}">{escape(title(table))}</a></li>' for n, table in enumerate(tables, 1))
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -55,19 +57,13 @@ def page(tables: Sequence[Table], found: Profile | None = None) -> str:
 <body>
 <header>
 <h1>Leaderboard</h1>
-<p>Which block helped, and what it cost: {experiments:,} experiments, {runs:,} runs, from their records alone.</p>
-<nav aria-label="Tables"><ul>{links}</ul></nav>
+<p>Which block helped, where, by how much and at what cost: {counted(experiments, "experiment")},
+{counted(runs, "run")}, from their records alone.</p>
 </header>
 <main>
-<section aria-labelledby="matrix">
-<h2 id="matrix">Where blocks help</h2>
-<p>Difference to the same experiment with no block, paired by seed. <span class="better">▲ better</span> or
-<span class="worse">▼ worse</span>: the 95 % interval over at least 3 seeds excludes 0; otherwise ≈ unclear, as
-where all seeds differ alike, which leaves no interval. A cell counts all comparisons of a block, at any
-place and in any backbone, and is not corrected for their number.</p>
-{_scrolling(matrix(tables), "matrix")}
-</section>
+{_story(tables, found)}
 {_profile(found) if found and found.rows else ""}
+{_matrix(tables)}
 {"".join(_section(number, table) for number, table in enumerate(tables, 1))}
 </main>
 <footer><p>Made by blockyard {escape(__version__)}.</p></footer>
@@ -75,6 +71,34 @@ place and in any backbone, and is not corrected for their number.</p>
 </body>
 </html>
 """
+
+
+def _story(tables: Sequence[Table], found: Profile | None) -> str:
+    links = "".join(
+        f'<li><a href="#table-{n}">{escape(table.data)}</a> <small>{escape(table.task)}, {escape(table.primary.name)}'
+        f"</small></li>"
+        for n, table in enumerate(tables, 1)
+    )
+    return f"""<section aria-labelledby="story">
+<h2 id="story">What the records say</h2>
+{story(tables, found)}
+<p class="legend">Differences are to the same network without the block, paired by seed, ± half their 95 % interval;
+<span class="better">{SIGNS["better"]} better</span> and <span class="worse">{SIGNS["worse"]} worse</span> are
+significant after correction for all comparisons (Holm): p &lt; {LEVEL} over all abilities, p &lt; {ALPHA} in a table.
+Each dot is a block.</p>
+<details><summary>All {counted(len(tables), "table")}</summary><nav aria-label="Tables"><ul>{links}</ul></nav></details>
+</section>"""
+
+
+def _matrix(tables: Sequence[Table]) -> str:
+    return f"""<section aria-labelledby="matrix">
+<h2 id="matrix">Where blocks help</h2>
+<p>Difference to the same experiment with no block, paired by seed. <span class="better">▲ better</span> or
+<span class="worse">▼ worse</span>: the 95 % interval over at least 3 seeds excludes 0; otherwise ≈ unclear, as
+where all seeds differ alike, which leaves no interval. A cell counts all comparisons of a block, at any
+place and in any backbone, and is not corrected for their number.</p>
+{_scrolling(matrix(tables), "matrix")}
+</section>"""
 
 
 def _profile(found: Profile) -> str:
@@ -86,47 +110,64 @@ def _profile(found: Profile) -> str:
 
 
 def _section(number: int, table: Table) -> str:
-    name = f"table-{number}"
+    name, networks = f"table-{number}", readable(row.backbone for row in table.rows)
     return f"""<section aria-labelledby="{name}" class="board">
 <h2 id="{name}">{escape(table.task)} on {escape(table.data)}</h2>
-<p>Ranked by {escape(str(table.primary))}.{_backbone(table)}</p>
+<p>Ranked by {escape(str(table.primary))}.{_network(networks)}</p>
 <figure>
-{_scrolling(plot(table, name), name, "picture")}
+{_plots(table, name)}
 <figcaption>Score against MACs, with 95 % intervals over seeds. Squares are baselines; hollow points have fewer than 3
-seeds. The line joins the front: no other row has a score as good for as few MACs. Numbers are those of the
-table.</figcaption>
+seeds. The line joins the front: no other row has a score as good for as few MACs.</figcaption>
 </figure>
-{_controls(name, table)}
-{_scrolling(_grid(table, name), name)}
+{_controls(table, networks)}
+{_scrolling(_grid(table, name, networks), name)}
 <p class="pager" hidden><button type="button" data-step="-1">Previous</button>
 <button type="button" data-step="1">Next</button> <span role="status"></span></p>
 {_notes(table.notes)}
+{_in_full(networks)}
 </section>
 """
 
 
-def _backbone(table: Table) -> str:
-    backbone = the_backbone(table)
-    return f" Backbone: {escape(backbone)}." if backbone else ""
+def _network(networks: Mapping[str, str]) -> str:
+    """The network, where all rows have the same."""
+    names = [name for label, name in networks.items() if label]
+    return f" Network: {escape(names[0])}." if len(networks) == len(names) == 1 else ""
 
 
-def _controls(name: str, table: Table) -> str:
+def _in_full(networks: Mapping[str, str]) -> str:
+    """Networks with all their options, where their names do not say them."""
+    said = [f"<li>{escape(name)}: {escape(label)}</li>" for label, name in networks.items() if label != name]
+    return (
+        f'<details class="notes"><summary>Networks in full</summary><ul>{"".join(said)}</ul></details>' if said else ""
+    )
+
+
+def _plots(table: Table, name: str) -> str:
+    """The picture for wide windows, and one for telephones where it would not be too much."""
+    if len(table.rows) > MANY:
+        return _scrolling(plot(table, name, WIDE), name, "picture")
+    wide, narrow = plot(table, name, WIDE), plot(table, f"{name}-narrow", NARROW)
+    return f'<div class="wide">{wide}</div><div class="narrow">{narrow}</div>'
+
+
+def _controls(table: Table, networks: Mapping[str, str]) -> str:
     """Filters, hidden until the script is there to answer them."""
     return f"""<form class="controls" hidden>
-<label>Filter <input type="search" placeholder="words in block or backbone" autocomplete="off"></label>
+<label>Filter <input type="search" placeholder="words in block or network" autocomplete="off"></label>
 <label><input type="checkbox" data-only="sure"> 3 seeds or more</label>
 <label><input type="checkbox" data-only="front"> on the front</label>
-{_choices("Backbones", "backbone", [row.backbone for row in table.rows])}
-{_choices("Blocks", "family", [row.family for row in table.rows])}
+{_choices("Networks", "backbone", [row.backbone for row in table.rows], networks)}
+{_choices("Blocks", "family", [row.family for row in table.rows], {})}
 </form>"""
 
 
-def _choices(legend: str, key: str, values: Sequence[str]) -> str:
+def _choices(legend: str, key: str, values: Sequence[str], names: Mapping[str, str]) -> str:
     distinct = sorted(set(values))
     if len(distinct) < 2:
         return ""
     boxes = "".join(
-        f'<label><input type="checkbox" checked data-{key}="{index}"> {escape(value or "–")}</label>'
+        f'<label><input type="checkbox" checked data-{key}="{index}"> {escape(names.get(value, value) or "–")}</label>'
         for index, value in enumerate(distinct)
     )
     return (
@@ -136,36 +177,43 @@ def _choices(legend: str, key: str, values: Sequence[str]) -> str:
     )
 
 
-def _grid(table: Table, name: str) -> str:
+def _grid(table: Table, name: str, networks: Mapping[str, str]) -> str:
     """The table; rows beyond the first page stand in a body of their own, which the style hides from the start."""
-    shown = columns(table)
-    head = "".join(
-        f'<th scope="col"{"" if column.label else " class=number"}{" data-lower-first" if column.lower_first else ""}>'
-        f"{escape(column.header)}</th>"
-        for column in shown
-    )
+    (place,) = (column for column in choices(table) if column.key == RANK)
+    shown = [place, *columns(table)]
+    head = "".join(_head(column) for column in shown)
     ahead = front(table.rows, table.primary.higher_is_better)
     backbones, families = (sorted({getattr(row, key) for row in table.rows}) for key in ("backbone", "family"))
     backbone, family = ({value: index for index, value in enumerate(values)} for values in (backbones, families))
     lines = [
         f'<tr data-backbone="{backbone[row.backbone]}" data-family="{family[row.family]}"'
         f"{' class=baseline' if row.is_baseline else ''}{'' if row.score.few else ' data-sure'}"
-        f"{' data-front' if row.experiment in ahead else ''}><td class=number data-value={number}>{number}</td>"
-        f"{''.join(_cell(column, row) for column in shown)}</tr>"
-        for number, row in enumerate(table.rows, 1)
+        f"{' data-front' if row.experiment in ahead else ''}>"
+        f"{''.join(_cell(column, row, networks) for column in shown)}</tr>"
+        for row in table.rows
     ]
     rest = f'<tbody class="rest">{"".join(lines[PAGE:])}</tbody>' if lines[PAGE:] else ""
     return (
         f'<table aria-labelledby="{name}" data-page="{PAGE}">'
-        f'<thead><tr><th scope="col" class="number">#</th>{head}</tr></thead>'
+        f"<thead><tr>{head}</tr></thead>"
         f"<tbody>{''.join(lines[:PAGE])}</tbody>{rest}</table>"
     )
 
 
-def _cell(column: Column, row: Row) -> str:
+def _head(column: Column) -> str:
+    """The head of a column; ``data-keep`` is 0 where it always stays, and the larger the sooner it has to make room."""
+    keep = 0 if column.label else 1 + (KEPT.index(column.key) if column.key in KEPT else len(KEPT))
+    first = " data-lower-first" if column.lower_first else ""
+    return (
+        f'<th scope="col" data-keep={keep}{"" if column.label else " class=number"}{first}>{escape(column.header)}</th>'
+    )
+
+
+def _cell(column: Column, row: Row, networks: Mapping[str, str]) -> str:
+    if column.key == "block":
+        return f'<th scope="row">{breakable(row.block)}</th>'
     if column.label:
-        text = breakable(column.text(row))
-        return f'<th scope="row">{text}</th>' if column.header == "Block" else f"<td>{text}</td>"
+        return f"<td>{breakable(networks[row.backbone] or MISSING)}</td>"
     value = column.value(row)
     return f'<td class=number data-value="{"" if value is None else value}">{escape(column.text(row))}</td>'
 

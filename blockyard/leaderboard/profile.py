@@ -16,6 +16,7 @@ from blockyard.leaderboard.identity import canonical
 from blockyard.leaderboard.labels import NO_BLOCK, class_name, differences
 from blockyard.leaderboard.record import Record
 from blockyard.leaderboard.statistics import Estimate, estimate, holm, paired_difference, paired_p_value
+from blockyard.metrics import counted
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "diagnostics"
 ABILITIES = ("transport-beyond", "transport-across", "pairing", "conjunction", "product", "covariance", "order")
@@ -51,11 +52,13 @@ class Cell:
         score: Accuracy.
         difference: Accuracy − that of the network with no block, paired by seed; None for that network itself.
         p: Significance of the difference, corrected for all cells; None below five pairs.
+        costs: Parameters, and multiply–accumulates of one sample.
     """
 
     score: Estimate
     difference: Estimate | None
     p: float | None
+    costs: tuple[int, int] = (0, 0)
 
     @property
     def sign(self) -> str:
@@ -78,10 +81,10 @@ class Cell:
     def words(self) -> str:
         """The difference, for who asks for more."""
         if self.difference is None:
-            return f"{self.score.n} seeds"
+            return counted(self.score.n, "seed")
         known = "" if self.p is None else f", p = {self.p:.2g}"
         sign = "+" if self.difference.mean >= 0 else ""
-        return f"{sign}{percent(self.difference)}, {self.difference.n} pairs{known}"
+        return f"{sign}{percent(self.difference)}, {counted(self.difference.n, 'pair')}{known}"
 
 
 @dataclass(frozen=True)
@@ -91,10 +94,12 @@ class Profile:
     Attributes:
         columns: Those of :data:`COLUMNS` that there are records of.
         rows: What is plugged in to its cells by column; ``none`` first, then what brings the most abilities.
+        experiments: Those that it is made of.
     """
 
     columns: tuple[str, ...]
     rows: dict[str, dict[str, Cell]]
+    experiments: frozenset[str] = frozenset()
 
     def texts(self) -> list[list[str]]:
         """The matrix as text, its header first."""
@@ -126,7 +131,8 @@ def profile(records: Iterable[Record], asked: Mapping[str, Mapping[str, Any]] | 
         lifted = [cell.difference.mean for cell in rows[name].values() if cell.difference]
         return name != NO_BLOCK, -sum(cell.lifts for cell in rows[name].values()), -sum(lifted), name
 
-    return Profile(columns, {name: rows[name] for name in sorted(rows, key=rank)})
+    experiments = frozenset(runs[0].experiment for kinds in found.values() for runs in kinds.values())
+    return Profile(columns, {name: rows[name] for name in sorted(rows, key=rank)}, experiments)
 
 
 @cache
@@ -140,6 +146,13 @@ def packaged() -> dict[str, dict[str, Any]]:
                 config[section]["init_args"].pop(option, None)
         found[name] = config
     return found
+
+
+@cache
+def questions() -> dict[str, str]:
+    """What each column asks, in the words of its configuration's first line."""
+    first = {name: (CONFIGS / f"{name}.yaml").read_text(encoding="utf-8").partition("\n")[0] for name in COLUMNS}
+    return {name: line.removeprefix("# ").partition(" See ")[0] for name, line in first.items()}
 
 
 def says(given: Any, asked: Any) -> bool:
@@ -178,12 +191,13 @@ def _cells(rows: Mapping[Kind, list[Record]]) -> list[tuple[str, Cell]]:
     cells = []
     for name, runs in zip(_names(list(rows.values())), rows.values(), strict=True):
         scores, least = {run.seed: accuracy(run) for run in runs}, 1 / runs[0].test_samples
+        score, costs = estimate(list(scores.values()), least=least), (runs[0].parameters, runs[0].macs)
         if runs is none:
-            cells.append((name, Cell(estimate(list(scores.values()), least=least), None, None)))
+            cells.append((name, Cell(score, None, None, costs)))
             continue
         difference = paired_difference(scores, reference, least=least)
         p = paired_p_value(scores, reference, least=least)
-        cells.append((name, Cell(estimate(list(scores.values()), least=least), difference, p)))
+        cells.append((name, Cell(score, difference, p, costs)))
     return cells
 
 

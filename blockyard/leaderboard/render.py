@@ -1,74 +1,31 @@
-"""Tables for the terminal, Markdown and CSV."""
+"""Tables as Markdown and CSV."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
 
-from blockyard.leaderboard.columns import columns, the_backbone, told_apart
+from blockyard.leaderboard.columns import RANK, choices, columns, rank, the_backbone, told_apart
+from blockyard.leaderboard.statistics import Estimate
 from blockyard.leaderboard.tables import Row, Table
 from blockyard.leaderboard.validation import cell
 from blockyard.metrics import Metric
 
-if TYPE_CHECKING:
-    from rich.console import Console
 
+def markdown(tables: Sequence[Table], names: Sequence[str] = ()) -> str:
+    """Tables and their notes as GitHub-flavoured Markdown.
 
-SHOWN = 200
-"""Rows of a table that a terminal shows; files have them all."""
-
-
-def print_tables(tables: Sequence[Table], console: Console) -> None:
-    """Print tables and their notes; a table too wide for the console in parts that begin with the same columns."""
-    from rich.text import Text  # rich takes longer to import than Markdown and CSV take to write
-
-    for table in tables:
-        console.print(Text(title(table), style="bold"))
-        print_grid(cells(replace(table, rows=table.rows[:SHOWN])), _labels(table), console)
-        if len(table.rows) > SHOWN:
-            console.print(f"{len(table.rows) - SHOWN:,} more rows: --html, --csv and --markdown write them all")
-        for note in table.notes:
-            console.print(Text(note, style="dim"))
-        console.print()
-
-
-def print_grid(rows: list[list[str]], labels: int, console: Console) -> None:
-    """Print a table of text, its header first, in parts that fit and begin with the columns that name a row."""
-    from rich import box
-    from rich.table import Table as RichTable
-    from rich.text import Text
-
-    for part in _parts(rows, labels, console.width):
-        grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
-        for index in part:
-            label = index < labels
-            grid.add_column(Text(rows[0][index]), justify="left" if label else "right", no_wrap=not label)
-        for row in rows[1:]:
-            grid.add_row(*(Text(row[index]) for index in part))
-        console.print(grid)
-
-
-def _parts(rows: list[list[str]], labels: int, width: int) -> list[list[int]]:
-    """Columns to print side by side, the labels first each time."""
-    widths = [max(len(row[index]) for row in rows) + 3 for index in range(len(rows[0]))]
-    fixed = list(range(labels))
-    parts = [fixed.copy()]
-    for index in range(labels, len(widths)):
-        if len(parts[-1]) > labels and sum(widths[column] for column in [*parts[-1], index]) > width:
-            parts.append(fixed.copy())
-        parts[-1].append(index)
-    return parts
-
-
-def markdown(tables: Sequence[Table]) -> str:
-    """Tables and their notes as GitHub-flavoured Markdown."""
+    Args:
+        tables: The tables.
+        names: Columns, as :func:`~blockyard.leaderboard.columns.columns` takes them.
+    """
     sections = []
     for table in tables:
         notes = [f"- {_escaped(note)}" for note in table.notes]
-        grid = markdown_grid(cells(table), _labels(table))
+        grid = markdown_grid(cells(table, names), sum(column.label for column in columns(table, names)))
         sections.append("\n".join([f"### {_escaped(title(table))}", "", grid, "", *notes, ""]))
     return "\n".join(sections)
 
@@ -79,20 +36,30 @@ def markdown_grid(rows: list[list[str]], labels: int) -> str:
     return "\n".join("| " + " | ".join(map(_escaped, row)) + " |" for row in (rows[0], rule, *rows[1:]))
 
 
-def comma_separated(tables: Sequence[Table]) -> str:
-    """One line a row of any table, in plain units: fractions, counts, samples/s, bytes; empty where unknown."""
+def comma_separated(tables: Sequence[Table], names: Sequence[str] = ()) -> str:
+    """One line a row of any table, in plain units: fractions, counts, samples/s, bytes; empty where unknown.
+
+    Args:
+        tables: The tables.
+        names: Columns, as :func:`~blockyard.leaderboard.columns.columns` takes them; each stands with its interval.
+            What says which row of which table it is stands first in any case.
+    """
+    every = [column for table in tables for column in choices(table)]
+    keys = dict.fromkeys(column.key for name in names for column in every if column.called(name))
     metrics = told_apart((metric for table in tables for row in table.rows for metric in row.others), _plain_name)
     primaries = told_apart((table.primary for table in tables), _plain_name)
-    names = ["task", "data", "block", "backbone", "experiment", "baseline", "primary", "seeds"]
-    names += ["score", "score_ci95", "difference", "difference_ci95", "pairs", "items_low", "items_high", "p_holm"]
-    names += [name for metric in metrics.values() for name in (metric, f"{metric}_ci95")]
-    names += ["parameters", "macs", "throughput", "peak_memory"]
+    fields = [field for field in _fields(metrics) if (field.key in keys if names else field.key != RANK)]
+    fields.sort(key=lambda field: list(keys).index(field.key) if names else 0)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(map(cell, names))
+    header = ["task", "data", "block", "backbone", "experiment", "baseline", "primary"]
+    writer.writerow(map(cell, [*header, *(field.name for field in fields)]))
     for table in tables:
+        ranks, primary = rank(table), primaries[table.primary]
         for row in table.rows:
-            writer.writerow(map(cell, _plain(table, row, primaries[table.primary], metrics)))
+            who = [table.task, table.data, row.block, row.backbone, row.experiment, row.baseline, primary]
+            values = [ranks(row) if field.key == RANK else field.value(row) for field in fields]
+            writer.writerow(map(cell, [*who, *values]))
     return buffer.getvalue()
 
 
@@ -102,29 +69,49 @@ def title(table: Table) -> str:
     return f"{table.task} on {table.data}{f', {backbone}' if backbone else ''}: {table.primary}"
 
 
-def cells(table: Table) -> list[list[str]]:
+def cells(table: Table, names: Sequence[str] = ()) -> list[list[str]]:
     """The table as text, its header first."""
-    shown = columns(table)
+    shown = columns(table, names)
     return [[column.header for column in shown], *([column.text(row) for column in shown] for row in table.rows)]
 
 
-def _labels(table: Table) -> int:
-    """Columns that name a row."""
-    return sum(column.label for column in columns(table))
+class _Field(NamedTuple):
+    """A column of a CSV file: the key of the column that it is of, its name, and its value in a row."""
+
+    key: str
+    name: str
+    value: Callable[[Row], object]
 
 
-def _plain(table: Table, row: Row, primary: str, metrics: Iterable[Metric]) -> list[object]:
-    """Values for CSV; None becomes an empty cell."""
-    others = [row.others.get(metric) for metric in metrics]
-    difference, items = row.difference, row.items
+def _fields(metrics: Mapping[Metric, str]) -> list[_Field]:
+    """All columns of a CSV file but those that say which row it is; None becomes an empty cell."""
+    pairs = [_of_estimate(metric.name, name, partial(_other, metric)) for metric, name in metrics.items()]
     return [
-        *(table.task, table.data, row.block, row.backbone, row.experiment, row.baseline, primary, row.score.n),
-        *(row.score.mean, row.score.half_width),
-        *((difference.mean, difference.half_width, difference.n) if difference else (None, None, 0)),
-        *((items.low, items.high) if items else (None, None)),
-        row.p,
-        *(value for other in others for value in ((other.mean, other.half_width) if other else (None, None))),
-        *(row.parameters, row.macs, row.throughput, row.peak_memory),
+        _Field(RANK, RANK, lambda row: None),
+        _Field("seeds", "seeds", lambda row: row.score.n),
+        *_of_estimate("score", "score", lambda row: row.score),
+        *_of_estimate("difference", "difference", lambda row: row.difference),
+        _Field("difference", "pairs", lambda row: row.difference.n if row.difference else 0),
+        _Field("items", "items_low", lambda row: row.items.low if row.items else None),
+        _Field("items", "items_high", lambda row: row.items.high if row.items else None),
+        _Field("p", "p_holm", lambda row: row.p),
+        *(field for pair in pairs for field in pair),
+        _Field("parameters", "parameters", lambda row: row.parameters),
+        _Field("macs", "macs", lambda row: row.macs),
+        _Field("throughput", "throughput", lambda row: row.throughput),
+        _Field("memory", "peak_memory", lambda row: row.peak_memory),
+    ]
+
+
+def _other(metric: Metric, row: Row) -> Estimate | None:
+    return row.others.get(metric)
+
+
+def _of_estimate(key: str, name: str, of: Callable[[Row], Estimate | None]) -> list[_Field]:
+    """A mean and half its interval."""
+    return [
+        _Field(key, name, lambda row: found.mean if (found := of(row)) else None),
+        _Field(key, f"{name}_ci95", lambda row: found.half_width if (found := of(row)) else None),
     ]
 
 

@@ -15,6 +15,8 @@ FEW_SEEDS = 3
 """Below this number of seeds an interval says next to nothing, and rows are marked."""
 ENOUGH_PAIRS = 5
 """From this number of pairs on, significance is computed."""
+ALPHA = 0.05
+"""Below this p value, corrected for the comparisons of its table, a difference is called significant."""
 ROUNDING = 1e-9
 """Values that differ by less than this share of their size are the same: far above float64's rounding, far below one
 sample more or less of any test split."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -121,7 +122,7 @@ def _table(records: Sequence[Record], stored: StoredScores | None) -> Table:
         except ValueError as reason:
             rows.append(row)
             missing[names[key]] = str(reason)
-    rows = _corrected(rows)
+    rows = _without_certain(_corrected(rows))
     first = firsts[0]
     primary = first.metric(first.primary)
     sign = -1 if primary.higher_is_better else 1
@@ -165,6 +166,13 @@ def _corrected(rows: Sequence[Row]) -> list[Row]:
     """The rows with their p values corrected for the number of rows that are tested."""
     adjusted = iter(holm([row.p for row in rows if row.p is not None]))
     return [row if row.p is None else replace(row, p=next(adjusted)) for row in rows]
+
+
+def _without_certain(rows: Sequence[Row]) -> list[Row]:
+    """The rows without what no run could get wrong: the five most probable of at most five classes."""
+    known = {metric for row in rows for metric in row.others if re.fullmatch(r"top\d+", metric.name)}
+    certain = {metric for metric in known if all(row.others[metric].mean == 1 for row in rows if metric in row.others)}
+    return [replace(row, others={m: v for m, v in row.others.items() if m not in certain}) for row in rows]
 
 
 def _names(rows: dict[Kind, list[Record]]) -> dict[Kind, str]:

@@ -16,7 +16,7 @@ from blockyard.costs import count_parameters
 def test_the_table_has_slot_ranks_costs_year_and_paper(capsys: pytest.CaptureFixture[str]):
     assert main(["blocks", "SqueezeExcitation", "--shape", "64x8"]) == 0
     (row,) = (line for line in capsys.readouterr().out.splitlines() if "SqueezeExcitation" in line)
-    cells = [cell.strip() for cell in row.strip("│ ").split("│")]
+    cells = re.split(" {3,}", row.strip())
     paper = "Hu et al., Squeeze-and-Excitation Networks, CVPR 2018"
     weights = 2 * 64 * 64 // 16
     assert cells == ["SqueezeExcitation", "after", "1, 2, 3", f"{weights + 64 + 4}", f"{weights}", "2018", paper]

@@ -106,10 +106,10 @@ class Tab:
         sent = (event for event in self.events if event.get("method") == "Network.requestWillBeSent")
         return [event["params"]["request"]["url"] for event in sent]
 
-    def screenshot(self, path, height=None):
-        """Keep a PNG of the whole page, or of its top."""
+    def screenshot(self, path, height=None, top=0):
+        """Keep a PNG of the whole page, or of a part of it from some pixel down."""
         size = self.send("Page.getLayoutMetrics")["cssContentSize"]
-        clip = {"x": 0, "y": 0, "width": size["width"], "height": height or size["height"], "scale": 1}
+        clip = {"x": 0, "y": top, "width": size["width"], "height": height or size["height"] - top, "scale": 1}
         found = self.send("Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True)
         path.write_bytes(base64.b64decode(found["data"]))
 

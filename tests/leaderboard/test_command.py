@@ -49,6 +49,16 @@ def test_it_writes_markdown_and_csv(records, tmp_path, capsys):
     assert f"wrote {files[0]}" in capsys.readouterr().out
 
 
+def test_columns_hold_for_the_terminal_and_every_file(records, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    written = ["--markdown", "a.md", "--csv", "a.csv", "--latex"]
+    assert main(["--records", str(records), "--columns", "macs, score", *written]) == 0
+    assert capsys.readouterr().out.splitlines()[2].split() == ["Block", "MACs", "top1", "%"]
+    assert "| Block | MACs | top1 % |" in (tmp_path / "a.md").read_text()
+    assert (tmp_path / "a.csv").read_text().partition("\n")[0].endswith(",primary,macs,score,score_ci95")
+    assert r"Block & MACs & top1 \% \\" in (tmp_path / "leaderboard.tex").read_text()
+
+
 @pytest.mark.parametrize("task", ["ImageClassification", "image_classification"])
 def test_it_selects_a_task(records, task, capsys):
     assert main(["--records", str(records), "--task", task]) == 0
@@ -71,6 +81,11 @@ def test_damaged_files_are_named_and_the_rest_is_shown(records, capsys):
         (["--task", "ImageClasification"], "no record of task ImageClasification; did you mean ImageClassification?"),
         (["--task", "xyz"], "no record of task xyz; there are ImageClassification"),
         (["--csv"], "argument --csv: expected one argument"),
+        (
+            ["--columns", "scroe,macs"],
+            "--columns: no column scroe; did you mean score? there are block, backbone, rank",
+        ),
+        (["--columns", "score,xyz"], "--columns: no column xyz; there are block"),
         (["stray"], "unknown option stray"),
         (["--csv", "/proc/none/table.csv"], "/proc/none"),
     ],

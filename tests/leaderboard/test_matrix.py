@@ -53,7 +53,7 @@ def test_cells_say_it_in_words_and_signs(study):
     row = text[text.index(">Nonlocal</th>") :]
     assert 'class="better"><span class="better"><span aria-hidden="true">▲</span> 1 better</span>' in row
     assert '<span class="unclear"><span aria-hidden="true">≈</span> 1 unclear</span><small>+1.00 … +2.10</small>' in row
-    assert '<span aria-hidden="true">▼</span> worse</span><small>-2.10 ± 0.25 (3)</small>' in row
+    assert '<span aria-hidden="true">▼</span> worse</span><small>-2.10\u00a0±\u00a00.25 (3)</small>' in row
 
 
 @pytest.mark.parametrize(
@@ -98,5 +98,5 @@ def test_what_was_not_tried_has_no_data(study, make_record, config):
     other = [make_record(0.5, seed, block) for block in (None, "SpectralNonlocal") for seed in range(3)]
     text = matrix(tables([*study, *other]))
     assert text.count("no data") == 3
-    assert 'href="#table-1">ImageClassification on CIFAR10' in text
-    assert 'href="#table-2">ImageClassification on Digits' in text
+    assert 'href="#table-1">CIFAR10</a><small>Image<wbr>Classification, top1 %' in text
+    assert 'href="#table-2">Digits</a>' in text

@@ -105,10 +105,64 @@ def test_long_names_scroll_in_their_own_box(show, make_record, width):
     assert tab("document.documentElement.scrollWidth") <= width
 
 
-def test_a_wide_table_can_be_reached_by_keyboard_on_a_phone(show, study):
+@WIDTHS
+@pytest.mark.parametrize("scripts", [True, False])
+def test_what_has_no_room_is_left_out_and_offered(show, study, width, scripts):
+    tab = show(study, width, scripts=scripts)
+    wide = tab(
+        "Array.from(document.querySelectorAll('.scroll')).filter((b) => b.scrollWidth > b.clientWidth + 1).length"
+    )
+    assert (wide == 0) == scripts or width > 600
+    if not scripts:
+        return
+    cut = "document.querySelectorAll('.board .columns')[1]"
+    assert tab(f"{cut}.hidden") != ("left out for width" in tab(f"{cut}.textContent"))
+    assert width > 600 or not tab(f"{cut}.hidden")
+    heads = "document.querySelectorAll('.board')[1].querySelectorAll('thead th:not([hidden])')"
+    shown = f"Array.from({heads}, (head) => head.textContent)"
+    assert tab(shown)[:1] == ["Block"] or tab(shown)[:2] == ["Rank", "Block"]
+    assert "top1 %" in tab(shown)
+
+
+def test_a_column_that_was_left_out_comes_back_by_keyboard_and_its_box_scrolls(show, study):
     tab = show(study, 390)
-    box = "document.querySelectorAll('.board .scroll')[1]"
-    assert tab(f"{box}.scrollWidth > {box}.clientWidth && {box}.tabIndex === 0")
+    tab("document.querySelectorAll('.board .columns')[1].open = true")
+    box = "document.querySelectorAll('.board')[1].querySelector('.columns input[value=\"0\"]')"
+    assert not tab(f"{box}.checked")
+    for _ in range(8):
+        off = "document.querySelectorAll('.board')[1].querySelector('.columns input:not(:checked)')"
+        tab(f"{off} && {off}.click()")
+    assert tab(f"{box}.checked")
+    scroll = "document.querySelectorAll('.board')[1].querySelector('.scroll')"
+    assert tab(f"{scroll}.scrollWidth > {scroll}.clientWidth && {scroll}.tabIndex === 0")
+    assert tab("document.documentElement.scrollWidth") <= 390
+    tab("document.querySelectorAll('.board')[1].querySelector('.columns button').click()")
+    assert tab(f"{scroll}.scrollWidth <= {scroll}.clientWidth + 1")
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_names_in_a_plot_hide_neither_each_other_nor_its_edge(show, study, width):
+    tab = show(study, width)
+    over = tab(
+        """(() => {
+          const found = [];
+          for (const svg of document.querySelectorAll(".board figure svg")) {
+            if (!svg.getClientRects().length) continue;
+            const frame = svg.getBoundingClientRect();
+            const boxes = Array.from(svg.querySelectorAll(".name"), (text) => text.getBoundingClientRect());
+            boxes.forEach((a, i) => {
+              if (a.right > frame.right + 1 || a.left < frame.left - 1) found.push("edge");
+              for (const b of boxes.slice(i + 1)) {
+                const across = a.left < b.right && b.left < a.right;
+                if (across && a.top + 2 < b.bottom && b.top + 2 < a.bottom) found.push("hidden");
+              }
+            });
+            if (!boxes.length) found.push("nameless");
+          }
+          return found;
+        })()"""
+    )
+    assert over == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

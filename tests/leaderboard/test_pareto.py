@@ -105,7 +105,7 @@ def test_the_picture_is_described_in_words():
     words = {child.get("id"): child.text for child in svg if child.get("id") in named}
     assert svg.get("role") == "img"
     assert words["t-title"] == "top1 against MACs"
-    assert "2 rows. On the front: 1, none: 1 M MACs, top1 50.00 ± 2.48." in words["t-desc"]
+    assert "2 rows. On the front: none: 1 M MACs, top1 50.00 ± 2.48." in words["t-desc"]
 
 
 @pytest.mark.parametrize(

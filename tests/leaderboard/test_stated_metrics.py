@@ -85,7 +85,9 @@ def test_numbers_are_shown_in_their_unit(study):
     text = page([table])
     assert "Ranked by psnr in dB, at least 0, higher is better." in text
     assert "psnr dB</text>" in text
-    assert "%" not in text.partition("<main>")[2].partition("Score against MACs")[0].replace("95 %", "")
+    assert "%" not in text.partition("<main>")[2].partition("Score against MACs")[0].replace("95 %", "").replace(
+        "% MACs", ""
+    )
 
 
 def test_a_tiny_error_is_no_zero(study):
@@ -105,8 +107,9 @@ def test_a_click_on_what_is_better_lower_begins_with_the_least(study):
         heads = board.partition("<thead>")[2].partition("</thead>")[0].split("</th>")
         return [head.rpartition(">")[2] for head in heads if "data-lower-first" in head]
 
-    assert least_first(RMSE) == ["rmse mm", "Difference (pairs)"]
-    assert least_first(PSNR) == []
+    always = ["Rank", "p"]
+    assert [name for name in least_first(RMSE) if name not in always] == ["rmse mm", "Difference (pairs)"]
+    assert [name for name in least_first(PSNR) if name not in always] == []
 
 
 def test_what_is_stated_otherwise_has_a_table_of_its_own(scored, make_record):

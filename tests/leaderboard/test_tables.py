@@ -5,11 +5,11 @@ import io
 import random
 
 import pytest
-from rich.console import Console
 from scipy import stats
 
+from blockyard.leaderboard.columns import columns, rank
 from blockyard.leaderboard.counting import count
-from blockyard.leaderboard.render import SHOWN, cells, comma_separated, markdown, print_tables, title
+from blockyard.leaderboard.render import cells, comma_separated, markdown, title
 from blockyard.leaderboard.tables import tables
 from blockyard.metrics import metric_named
 
@@ -174,16 +174,6 @@ def test_backbones_have_a_column_if_there_are_several(study, make_record, config
     assert "PreResNet" not in title(table)
 
 
-@pytest.mark.parametrize("width", [60, 80, 120, 240])
-def test_every_number_is_printed_at_every_width(study, width):
-    console = Console(width=width, file=io.StringIO())
-    print_tables(tables(study), console)
-    printed = console.file.getvalue()
-    for row in cells(tables(study)[0])[1:]:
-        assert all(cell in printed for cell in row)
-    assert max(map(len, printed.splitlines())) <= width
-
-
 def test_markdown_is_a_table_with_its_notes(study):
     lines = markdown(tables(study)).splitlines()
     assert lines[0] == "### ImageClassification on Digits, PreResNet(depth=20): top1, higher is better"
@@ -244,17 +234,56 @@ def test_a_family_is_the_blocks_wherever_they_are(make_record):
     assert rows([make_record(0.9)])["none"].family == "none"
 
 
-def test_a_terminal_shows_the_first_rows_of_a_long_table_and_says_so(make_record):
-    table = tables([make_record(0.5, 0, "A", at=[f"stage{number}"]) for number in range(SHOWN + 3)])[0]
-    console = Console(width=240, file=io.StringIO())
-    print_tables([table], console)
-    printed = console.file.getvalue()
-    assert printed.count("A @ stage") == SHOWN
-    assert "3 more rows: --html, --csv and --markdown write them all" in printed
-    assert markdown([table]).count("A @ stage") == SHOWN + 3
-
-
 def test_a_metric_that_not_every_seed_has_is_left_out(make_record):
     older = make_record(0.9, 0, metrics={"top1": 0.9, "loss": 1.0})
     newer = make_record(0.9, 1, metrics={"top1": 0.9, "loss": 3.0, "ece": 0.05})
     assert rows([older, newer])["none"].others.keys() == {metric_named("loss")}
+
+
+def test_who_scores_the_same_shares_a_rank(make_record):
+    gains = {None: 0.90, "Nonlocal": 0.92, "SpectralNonlocal": 0.92, "GlobalContext": 0.91}
+    (table,) = tables(make_record(top1, 0, block) for block, top1 in gains.items())
+    place = rank(table)
+    assert {row.family: place(row) for row in table.rows} == {
+        "Nonlocal": 1,
+        "SpectralNonlocal": 1,
+        "GlobalContext": 3,
+        "none": 4,
+    }
+
+
+def test_columns_are_those_that_were_asked_for_in_their_order(study):
+    (table,) = tables(study)
+    header, *body = cells(table, ["macs", "Top1", "rank", "top99"])
+    assert header == ["Block", "MACs", "top1 %", "Rank"]
+    assert [row[3] for row in body] == ["2", "1", "2"]
+    assert cells(table)[0] == [column.header for column in columns(table)]
+    assert "Rank" not in cells(table)[0]
+    assert [column.key for column in columns(table, ["backbone"])] == ["block", "backbone"]
+
+
+def test_ranks_are_in_the_order_of_their_numbers(make_record):
+    metrics = {"mAP": 0.5, "rank20": 0.9, "rank5": 0.7, "rank1": 0.4, "rank10": 0.8}
+    (table,) = tables([make_record(0, primary="mAP", metrics=metrics)])
+    assert [column.key for column in columns(table) if column.key.startswith("rank")] == [
+        *("rank1", "rank5", "rank10", "rank20")
+    ]
+
+
+def test_what_no_run_can_get_wrong_is_no_column(make_record):
+    """Of at most five classes the five most probable are always right; older records say so all the same."""
+
+    def run(seed, top5):
+        return make_record(0.9, seed, metrics={"top1": 0.9, "top5": top5, "macro_f1": 1.0})
+
+    certain, told = ({metric.name for metric in rows([run(0, 1.0), run(1, top5)])["none"].others} for top5 in (1, 0.99))
+    assert certain == {"macro_f1"}
+    assert told == {"macro_f1", "top5"}
+
+
+def test_csv_has_the_columns_asked_for_with_their_intervals(study):
+    text = comma_separated(tables(study), ["macs", "top1", "rank"])
+    header, *body = csv.reader(io.StringIO(text))
+    assert header[:7] == ["task", "data", "block", "backbone", "experiment", "baseline", "primary"]
+    assert header[7:] == ["macs", "score", "score_ci95", "rank"]
+    assert [line[-1] for line in body] == ["2", "1", "2"]

@@ -17,7 +17,7 @@ from blockyard.commands.study.plan import Run, expected, plan, summary
 from blockyard.commands.study.progress import Progress
 from blockyard.composing.preparing import prepare
 from blockyard.leaderboard import main as leaderboard
-from blockyard.metrics import Metric
+from blockyard.metrics import Metric, counted
 
 __all__ = ["Study", "carry_out", "configurations", "main", "read_study"]
 
@@ -49,7 +49,7 @@ def main(options: Namespace, rest: list[str]) -> int:
     carry_out(planned, options.jobs)
     done = [run.record.run if isinstance(run, Run) and run.record else None for run in planned]
     failed = done.count(None)
-    print(f"{len(planned)} runs, {failed} failed, {time.monotonic() - start:.0f} s\n")
+    print(f"{counted(len(planned), 'run')}, {failed} failed, {time.monotonic() - start:.0f} s\n")
     if failed < len(planned):
         leaderboard([])
     if len(study.variants) > 1:
@@ -142,4 +142,4 @@ def mean_line(values: list[float], metric: Metric) -> str:
     spread = f" ± {metric.text(statistics.stdev(values))}" if len(values) > 1 else ""
     unit = f" {metric.shown_unit}" if metric.shown_unit else ""
     each = ", ".join(map(metric.text, values))
-    return f"{metric.text(statistics.fmean(values))}{spread}{unit} over {len(values)} runs ({each})"
+    return f"{metric.text(statistics.fmean(values))}{spread}{unit} over {counted(len(values), 'run')} ({each})"

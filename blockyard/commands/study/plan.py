@@ -22,6 +22,7 @@ from blockyard.composing.run_directories import RUNS, find_checkpoint, run_direc
 from blockyard.composing.suite import SuiteCLI
 from blockyard.leaderboard.identity import FINGERPRINTS, Identity, identity
 from blockyard.leaderboard.record import Record, described, read_all
+from blockyard.metrics import counted
 from blockyard.mistakes import DataError
 from blockyard.runs import machine
 
@@ -157,7 +158,7 @@ def summary(runs: Sequence[Run | ValueError], jobs: int, anywhere: bool = False)
     """How many runs there are, how many are left, and what they will cost."""
     possible = [run for run in runs if isinstance(run, Run)]
     left = [run for run in possible if not run.record]
-    counts = [f"{len(runs)} runs", f"{len(possible) - len(left)} with a record", f"{len(left)} to do"]
+    counts = [counted(len(runs), "run"), f"{len(possible) - len(left)} with a record", f"{len(left)} to do"]
     wrong = len(runs) - len(possible)
     counts += [f"{wrong} not possible"] if wrong else []
     if not left:
@@ -167,7 +168,9 @@ def summary(runs: Sequence[Run | ValueError], jobs: int, anywhere: bool = False)
     place = "" if here is None else f" on {here}"
     if seconds is None:
         return f"{', '.join(counts)}; expected cost unknown: too few records of such runs{place}"
-    return f"{', '.join(counts)}; about {duration(seconds / jobs)} of training, judged by {used} records{place}"
+    return (
+        f"{', '.join(counts)}; about {duration(seconds / jobs)} of training, judged by {counted(used, 'record')}{place}"
+    )
 
 
 def duration(seconds: float) -> str:

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 
 from blockyard.commands.study.plan import Run, duration
-from blockyard.metrics import digits
+from blockyard.metrics import counted, digits
 from blockyard.mistakes import printable
 
 
@@ -70,7 +70,7 @@ class Progress:
 
     def waiting(self, runs: list[Run]) -> None:
         """Only runs in other hands are left."""
-        print(f"waiting for {len(runs)} runs that other processes carry out", flush=True)
+        print(f"waiting for {counted(len(runs), 'run')} that other processes carry out", flush=True)
 
     def _left(self) -> str:
         each = sum(self._took) / len(self._took) if self._took else self._expected

@@ -81,9 +81,9 @@ def test_mean_and_deviation_of_ten_splits_by_hand():
     splits = [0.5, 0.6, 0.7, 0.8, 0.9] * 2
     each = "50.00, 60.00, 70.00, 80.00, 90.00, 50.00, 60.00, 70.00, 80.00, 90.00"
     assert mean_line(splits, metric_named("top1")) == f"70.00 ± 14.91 % over 10 runs ({each})"
-    assert mean_line([0.25], metric_named("top1")) == "25.00 % over 1 runs (25.00)"
+    assert mean_line([0.25], metric_named("top1")) == "25.00 % over 1 run (25.00)"
     assert mean_line([30.0, 32.0], Metric("psnr", "dB")) == "31.0000 ± 1.4142 dB over 2 runs (30.0000, 32.0000)"
-    assert mean_line([3e-5], Metric("mse")) == "3e-05 over 1 runs (3e-05)"
+    assert mean_line([3e-5], Metric("mse")) == "3e-05 over 1 run (3e-05)"
 
 
 def test_backbones_are_rows_of_their_own(here):
@@ -117,7 +117,7 @@ def test_a_dry_run_says_what_would_be_done(here, capsys):
     assert main(["study", study_file(here, plugs=[None], seeds=[0, 1, 2]), "--dry-run"]) == 0
     said = capsys.readouterr().out
     each = record["training_seconds"]
-    assert f"3 runs, 1 with a record, 2 to do; about {2 * each:.0f} s of training, judged by 1 records" in said
+    assert f"3 runs, 1 with a record, 2 to do; about {2 * each:.0f} s of training, judged by 1 record" in said
     assert f"({record['run']}): has a record" in said
     next((here / "runs" / "records").glob("*.json")).unlink()
     main(["study", study_file(here, plugs=[None], seeds=[0]), "--dry-run"])
@@ -140,7 +140,7 @@ def test_a_run_in_other_hands_is_waited_for_and_not_repeated(here, capsys, monke
     assert main(["study", name]) == 0
     said = capsys.readouterr().out
     assert [line[:5] for line in said.splitlines() if line.startswith("[")] == ["[2/2]", "[1/2]"]
-    assert "waiting for 1 runs that other processes carry out" in said
+    assert "waiting for 1 run that other processes carry out" in said
     assert len(list((here / "runs" / "records").glob("*.json"))) == 2
 
 
