@@ -24,6 +24,8 @@ from blockyard.datamodules.reid.ilids_vid import ILIDSVID
 from blockyard.datamodules.reid.market1501 import Market1501
 from blockyard.datamodules.reid.mars import MARS
 from blockyard.datamodules.reid.msmt17 import MSMT17
+from blockyard.datamodules.reid.person_csv import PersonCSV
+from blockyard.datamodules.reid.person_folder import PersonFolder
 from blockyard.datamodules.reid.prid2011 import PRID2011
 from blockyard.datamodules.segmentation.ade20k import ADE20K
 from blockyard.datamodules.segmentation.base import SegmentationDataModule
@@ -64,7 +66,9 @@ __all__ = [
     "ImageNet",
     "Market1501",
     "PascalVOC",
+    "PersonCSV",
     "PersonDataModule",
+    "PersonFolder",
     "SegmentationDataModule",
     "SpeechCommands",
     "UrbanSound8K",
