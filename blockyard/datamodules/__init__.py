@@ -18,6 +18,7 @@ from blockyard.datamodules.image.cifar import CIFAR10, CIFAR100
 from blockyard.datamodules.image.cub200 import CUB200
 from blockyard.datamodules.image.digits import Digits
 from blockyard.datamodules.image.image_folder import ImageFolder
+from blockyard.datamodules.image.image_list import ImageList
 from blockyard.datamodules.image.imagenet import ImageNet
 from blockyard.datamodules.reid.base import PersonDataModule
 from blockyard.datamodules.reid.ilids_vid import ILIDSVID
@@ -62,6 +63,7 @@ __all__ = [
     "Digits",
     "ImageDataModule",
     "ImageFolder",
+    "ImageList",
     "ImageMaskFolder",
     "ImageNet",
     "Market1501",

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, get_args
 
+from blockyard.datamodules.listing import check_files
 from blockyard.datamodules.reid.base import TrackletDataModule
 from blockyard.datamodules.reid.own_people import OwnPeople, Part, Row, held_out
-from blockyard.datamodules.reid.sightings import check_files, hold_out_identities
+from blockyard.datamodules.reid.sightings import hold_out_identities
 from blockyard.datamodules.tables import check_agreement, read_rows
 from blockyard.mistakes import DataError, nearest
 

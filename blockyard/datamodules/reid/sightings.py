@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -168,19 +167,3 @@ def hold_out_identities(
         raise DataError(f"{count} of {len(identities)} training identities {said}: two must stay ({use[0]})")
     held = np.isin(sightings.identities, usable[len(usable) - count :])
     return sightings.take(~held), sightings.take(held)
-
-
-def check_files(files: Sequence[str], listed_in: Path) -> None:
-    """Make sure that files are there, listing each of their folders once.
-
-    Raises:
-        DataError: If one is missing.
-    """
-
-    @cache
-    def content(folder: str) -> frozenset[str]:
-        return frozenset(os.listdir(folder) if os.path.isdir(folder) else ())  # noqa: PTH112, PTH208 - for a million
-
-    missing = [file for file in files if (parts := os.path.split(file))[1] not in content(parts[0])]
-    if missing:
-        raise DataError(f"{listed_in}: {len(missing)} of {len(files)} listed pictures are missing, as {missing[0]}")
