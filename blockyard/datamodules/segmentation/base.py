@@ -90,6 +90,10 @@ class SegmentationDataModule(PictureOptions):
             DataError: If something is missing or damaged.
         """
 
+    def list_new(self, folder: Path) -> Listing:
+        """List the pictures of a folder, at any depth, for ``predict``."""
+        return Listing.of_folder(folder)
+
     @property
     @abstractmethod
     def labels(self) -> Mapping[int, int]:
@@ -121,7 +125,7 @@ class SegmentationDataModule(PictureOptions):
     def load(self, split: str) -> WholePictures | Crops:
         """List a split; the pictures themselves are read when asked for."""
         if split == "predict":
-            files = Listing.of_folder(self.predict_folder) if self.predict_folder else self.list_files(split)
+            files = self.list_new(self.predict_folder) if self.predict_folder else self.list_files(split)
             masks = None
         else:
             files = self.list_files(split)

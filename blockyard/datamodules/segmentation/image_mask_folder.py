@@ -10,7 +10,7 @@ from typing import Any
 
 from blockyard.datamodules.segmentation.base import SegmentationDataModule
 from blockyard.datamodules.segmentation.listing import Listing
-from blockyard.datamodules.segmentation.mask_layouts import find_pairs, places
+from blockyard.datamodules.segmentation.mask_layouts import find_pairs, places, without_masks
 from blockyard.datamodules.segmentation.masks import IGNORE, Colour, class_labels, reduce_zero, voc_palette
 from blockyard.datamodules.vocabulary import Vocabulary
 from blockyard.mistakes import DataError
@@ -126,10 +126,15 @@ class ImageMaskFolder(SegmentationDataModule):
     def list_files(self, split: str) -> Listing:
         """The pictures of a split's folder, sorted by path, with their masks."""
         if split == "predict":
-            return Listing.of_folder(self.root / "predict")
+            return self.list_new(self.root / "predict")
         if split == "test" or places(self.root, "val", self.mask_suffix)[0].is_dir():
             return find_pairs(self.root, split, self.mask_suffix)
         return self.hold_out(find_pairs(self.root, "train", self.mask_suffix), split)
+
+    def list_new(self, folder: Path) -> Listing:
+        """List the pictures of a folder, without the masks that lie beside them."""
+        found = super().list_new(folder)
+        return without_masks(found, self.mask_suffix) if self.mask_suffix else found
 
     @cached_property
     def _described(self) -> list[tuple[str, Colour | None]]:

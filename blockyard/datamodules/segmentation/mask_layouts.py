@@ -78,6 +78,13 @@ def find_pairs(root: Path, split: str, suffix: str | None) -> Listing:
     return Listing(files.images, [mask_of[stem] for stem in stems], files.names)
 
 
+def without_masks(files: Listing, suffix: str) -> Listing:
+    """The pictures that are not the mask of another one among them."""
+    stems = [_stem(name) for name in files.names]
+    masks = {f"{stem}{suffix}" for stem in stems}
+    return files.take([row for row, stem in enumerate(stems) if stem not in masks])
+
+
 def _masks(root: Path, split: str, place: Path) -> Listing:
     """The pictures of a folder of masks; what is there in their place is named."""
     try:

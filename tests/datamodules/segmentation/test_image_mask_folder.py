@@ -236,3 +236,11 @@ def test_where_no_file_names_the_classes_those_of_the_checkpoint_are_taken(root)
     assert data.palette[2] == (3, 3, 3)
     assert (data.split("test").masks[0] == 2).all()
     assert folder(root, class_names=["x", "y", "z"]).tells_classes
+
+
+def test_masks_beside_new_pictures_are_not_predicted(root):
+    for path in sorted((root / "masks" / "test").rglob("*.png")):
+        path.rename(root / "images" / "test" / f"{path.stem}_mask.png")
+    (root / "images" / "test" / "b.jpg").unlink()
+    data = folder(root, mask_suffix="_mask", predict_folder=root / "images" / "test")
+    assert data.names("predict") == ["a.jpg", "b_mask.png"], "what is nobody's mask is a picture"
