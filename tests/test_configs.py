@@ -26,6 +26,7 @@ from blockyard.datamodules import (
     AudioCSV,
     AudioFolder,
     ImageFolder,
+    ImageList,
     ImageMaskFolder,
     ImageNet,
     PersonDataModule,
@@ -51,7 +52,7 @@ def _no_data_needed(monkeypatch, tmp_path):
     images = ((CIFAR10, 10), (CIFAR100, 100), (CUB200, 200), (ImageNet, 1000))
     videos = ((UCF101, 101), (HMDB51, 51), (VideoCSV, 400))
     published = (*images, *videos, (PersonDataModule, 751), (ESC50, 50), (SpeechCommands, 35))
-    own = (ImageFolder, VideoFolder, ImageMaskFolder, AudioFolder, AudioCSV, SignalFolder, SignalCSV)
+    own = (ImageFolder, ImageList, VideoFolder, ImageMaskFolder, AudioFolder, AudioCSV, SignalFolder, SignalCSV)
     folders = ((kind, 7) for kind in own)
     for kind, count in (*published, *folders):
         monkeypatch.setattr(kind, "classes", property(lambda self, count=count: [str(k) for k in range(count)]))

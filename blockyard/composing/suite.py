@@ -105,7 +105,7 @@ class SuiteCLI(LightningCLI):
             parser.link_arguments("data", f"model.init_args.{name}", known, apply_on="instantiate")
 
     def _num_classes(self, data: DataModule) -> int:
-        known = data.num_classes if self.needs_data or self.vocabulary is None else self.vocabulary.num_classes
+        known = data.num_classes if self._asks_data(data) or self.vocabulary is None else self.vocabulary.num_classes
         task: Any = locate(self._get(self.config, "model").class_path)
         if not known and _asks_for(task, "num_classes"):
             whose = type(data).__name__ if self.vocabulary is None else self.composed.checkpoint
@@ -115,6 +115,10 @@ class SuiteCLI(LightningCLI):
     def _input_shape(self, data: DataModule) -> tuple[int, ...]:
         data.known = self.vocabulary
         return data.input_shape
+
+    def _asks_data(self, data: DataModule) -> bool:
+        """Whether the data say the classes; those of a test, such as one folder ``test``, may not."""
+        return self.needs_data and (self.subcommand != "test" or data.tells_classes)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse, without the warning of the base class that ``args`` was given."""
@@ -162,13 +166,14 @@ class SuiteCLI(LightningCLI):
         if self.vocabulary is None:
             return
         self.datamodule.known = self.vocabulary
-        if not self.needs_data:
+        if not self._asks_data(self.datamodule):
             self.datamodule.trained = self.vocabulary
         elif problem := self.vocabulary.difference(self.datamodule.vocabulary):
             raise ValueError(f"{self.composed.checkpoint} was trained on other classes: {problem}")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer with the run's directory, loggers and callbacks, once data and model turned out possible."""
+        self._settle_classes()
         self._identify_data()
         self.run_directory = run_directory(self._place)
         options = self._get(self.config_init, "trainer")

@@ -18,12 +18,15 @@ from blockyard.datamodules.image.cifar import CIFAR10, CIFAR100
 from blockyard.datamodules.image.cub200 import CUB200
 from blockyard.datamodules.image.digits import Digits
 from blockyard.datamodules.image.image_folder import ImageFolder
+from blockyard.datamodules.image.image_list import ImageList
 from blockyard.datamodules.image.imagenet import ImageNet
 from blockyard.datamodules.reid.base import PersonDataModule
 from blockyard.datamodules.reid.ilids_vid import ILIDSVID
 from blockyard.datamodules.reid.market1501 import Market1501
 from blockyard.datamodules.reid.mars import MARS
 from blockyard.datamodules.reid.msmt17 import MSMT17
+from blockyard.datamodules.reid.person_csv import PersonCSV
+from blockyard.datamodules.reid.person_folder import PersonFolder
 from blockyard.datamodules.reid.prid2011 import PRID2011
 from blockyard.datamodules.segmentation.ade20k import ADE20K
 from blockyard.datamodules.segmentation.base import SegmentationDataModule
@@ -63,11 +66,14 @@ __all__ = [
     "Digits",
     "ImageDataModule",
     "ImageFolder",
+    "ImageList",
     "ImageMaskFolder",
     "ImageNet",
     "Market1501",
     "PascalVOC",
+    "PersonCSV",
     "PersonDataModule",
+    "PersonFolder",
     "SegmentationDataModule",
     "SignalCSV",
     "SignalDataModule",

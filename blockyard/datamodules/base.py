@@ -103,6 +103,11 @@ class DataModule(Fingerprinted, LightningDataModule, ABC):
         return []
 
     @property
+    def tells_classes(self) -> bool:
+        """Whether the data say which classes there are; a test of data that don't takes those of the checkpoint."""
+        return True
+
+    @property
     @abstractmethod
     def input_shape(self) -> tuple[int, ...]:
         """Shape ``(C, *S)`` of one input."""

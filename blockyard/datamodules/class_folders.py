@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from numpy.typing import NDArray
 
 from blockyard.datamodules.base import DataModule
 from blockyard.datamodules.folders import LeftOut, PathsBelow, folders_in
 from blockyard.datamodules.holding_out import hold_out
 from blockyard.datamodules.listing import FileKind, Listing
-from blockyard.mistakes import DataError
+from blockyard.mistakes import DataError, nearest
 
 
 class ClassFolders(DataModule):
@@ -23,7 +24,8 @@ class ClassFolders(DataModule):
     Classes are the sorted folder names of ``train``; the other splits must have the same ones. Files are those below a
     class folder, at any depth, sorted by path; links are followed. Hidden files and other kinds of file are passed
     over, of which a warning tells. Without a ``val`` folder, the last ``val_fraction`` of each class's training files
-    are for validation. What is predicted, unless it is named, is what lies below ``root/predict``.
+    are for validation. Where there is ``test`` alone, a test takes the classes of the checkpoint, of which some
+    may have no folder. What is predicted, unless it is named, is what lies below ``root/predict``.
 
     Args:
         root: Folder with ``train`` in it, and ``val`` and ``test`` as far as they are used.
@@ -44,9 +46,16 @@ class ClassFolders(DataModule):
         self.root = Path(root)
         self.val_fraction = val_fraction
 
+    @property
+    def tells_classes(self) -> bool:
+        """Whether there is more than a ``test`` folder, whose classes may not be all."""
+        return (self.root / "train").is_dir() or not (self.root / "test").is_dir()
+
     @cached_property
     def classes(self) -> list[str]:
-        """Sorted folder names of ``train``."""
+        """Sorted folder names of ``train``; where there is none, the checkpoint's classes."""
+        if self.trained is not None and not self.tells_classes:
+            return list(self.trained.classes)
         return training_classes(self.root, self.kind)
 
     def files_of(self, split: str) -> Listing:
@@ -58,7 +67,7 @@ class ClassFolders(DataModule):
         if split == "predict":
             return self.kind.find(self.root / "predict")
         if split == "test" or (self.root / "val").is_dir():
-            return labelled_files(self.root / split, self.classes, self.kind)
+            return labelled_files(self.root / split, self.classes, self.kind, whole=self.tells_classes)
         listing = labelled_files(self.root / "train", self.classes, self.kind)
         return listing.take(self.hold_out(listing)[split == "val"])
 
@@ -80,29 +89,56 @@ def training_classes(root: Path, kind: FileKind) -> list[str]:
     return classes
 
 
-def labelled_files(folder: Path, classes: Sequence[str], kind: FileKind) -> Listing:
+def labelled_files(folder: Path, classes: Sequence[str], kind: FileKind, whole: bool = True) -> Listing:
     """The files of ``folder/<class>/``, class by class, with names relative to ``folder``.
 
     Args:
         folder: Folder of a split.
         classes: Those of the training split, in the order of their labels.
         kind: What to look for.
+        whole: Whether every class must have a folder; of those that have none is told otherwise.
 
     Raises:
         DataError: If the folder has other classes, or one without files.
     """
     left = LeftOut()
-    if differing := sorted(set(_folders(folder, kind, left)) ^ set(classes)):
+    there = _folders(folder, kind, left)
+    if not whole:
+        classes, every = [title for title in classes if title in there], classes
+        check_known(folder, there, every)
+    if differing := sorted(set(there) ^ set(classes)):
         where = [f"{name} (only in {'train' if name in classes else folder.name})" for name in differing]
         raise DataError(f"{folder}: its classes are not those of train: {', '.join(where[:5])}")
     found = [kind.list_below(folder / title, left) for title in classes]
     left.tell(folder, kind.noun)
     names = [f"{title}/{name}" for title, part in zip(classes, found, strict=True) for name in part.names]
-    targets = np.repeat(np.arange(len(found)), [len(part.paths) for part in found])
+    labels = np.arange(len(found)) if whole else np.array([every.index(title) for title in classes])
+    targets = np.repeat(labels, [len(part.paths) for part in found])
     return Listing(PathsBelow(folder, names), names, targets)
+
+
+def check_known(place: object, labels: Iterable[str], classes: Sequence[str]) -> None:
+    """Make sure that a checkpoint knows the classes of a test, and tell which of its classes are not tested.
+
+    Args:
+        place: What a message names.
+        labels: The classes of the test.
+        classes: Those of the checkpoint.
+
+    Raises:
+        DataError: If it lacks one.
+    """
+    there = set(labels)
+    if unknown := sorted(there - set(classes)):
+        raise DataError(f"{place}: {unknown[0]} is no class of the checkpoint; {nearest(unknown[0], classes)}")
+    if missing := [title for title in classes if title not in there]:
+        told = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
+        rank_zero_warn(f"{place}: {len(there)} of the checkpoint's {len(classes)} classes are tested, without {told}")
 
 
 def _folders(folder: Path, kind: FileKind, left: LeftOut) -> list[str]:
     if not folder.is_dir():
-        raise DataError(f"{folder} is missing: {kind.noun}s are expected in {folder}/<class>/{kind.example}")
+        lists = kind.noun == "picture" and folder.with_name(f"{folder.name}.txt").is_file()
+        said = f"; {folder}.txt is a list, which image_classification/image_list.yaml reads" if lists else ""
+        raise DataError(f"{folder} is missing: {kind.noun}s are expected in {folder}/<class>/{kind.example}{said}")
     return folders_in(folder, left, "the class folders")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -77,3 +79,19 @@ class FileKind:
 
     def _is_one(self, name: str) -> bool:
         return name[name.rfind(".") :].lower() in self.suffixes  # a third of what pathlib and os.path take
+
+
+def check_files(files: Sequence[str], listed_in: Path) -> None:
+    """Make sure that files are there, listing each of their folders once.
+
+    Raises:
+        DataError: If one is missing.
+    """
+
+    @cache
+    def content(folder: str) -> frozenset[str]:
+        return frozenset(os.listdir(folder) if os.path.isdir(folder) else ())  # noqa: PTH112, PTH208 - for a million
+
+    missing = [file for file in files if (parts := os.path.split(file))[1] not in content(parts[0])]
+    if missing:
+        raise DataError(f"{listed_in}: {len(missing)} of {len(files)} listed pictures are missing, as {missing[0]}")

@@ -12,7 +12,7 @@ import random
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import albumentations as A
 import cv2
@@ -184,13 +184,15 @@ class TrainSampler(DistributedSampler[Key]):
 
     rows: NDArray[np.int64] | None = None
     """Which samples of the split there are ``(samples,)``, where these are not all."""
+    repeats: ClassVar[bool] = False
+    """Whether a batch may have a sample twice, so that few samples fill one."""
 
     def __init__(
         self, samples: int, batch_size: int, seed: int, rank: int = 0, world: int = 1, epoch: int = 0, start: int = 0
     ) -> None:
         super().__init__(range(samples), num_replicas=world, rank=rank, seed=seed, drop_last=True)  # type: ignore[arg-type]
         self.local_batch_size = divide_batch(batch_size, world)
-        if samples < batch_size:
+        if samples < batch_size and not self.repeats:
             raise ValueError(f"batch_size={batch_size} is larger than the training split of {samples} samples")
         self.batch_size = batch_size
         self.batches = samples // batch_size

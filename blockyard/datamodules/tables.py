@@ -51,8 +51,12 @@ def sorted_labels(labels: Iterable[str], file: Path) -> list[str]:
     return [spelt[number] for number in sorted(spelt)]
 
 
-def check_agreement(file: Path, samples: Sequence[Hashable], labels: Sequence[object]) -> None:
+def check_agreement(
+    file: Path, samples: Sequence[Hashable], labels: Sequence[object], numbers: Sequence[int] | None = None
+) -> None:
     """Make sure that no sample is listed under two labels; ``samples`` and ``labels`` are those of the rows.
+
+    ``numbers`` are those of their lines; None means that they follow a header.
 
     Raises:
         DataError: If one is.
@@ -61,7 +65,8 @@ def check_agreement(file: Path, samples: Sequence[Hashable], labels: Sequence[ob
     for row, sample in enumerate(samples):
         before = first.setdefault(sample, row)
         if labels[before] != labels[row]:
+            first_line, line = (place + 2 if numbers is None else numbers[place] for place in (before, row))
             raise DataError(
-                f"{file}, lines {before + 2} and {row + 2}: one file under two labels, {labels[before]!r} and "
+                f"{file}, lines {first_line} and {line}: one file under two labels, {labels[before]!r} and "
                 f"{labels[row]!r}"
             )

@@ -84,6 +84,15 @@ def test_test_reads_the_data_and_refuses_other_classes(alone, trained, capsys):
     assert "class 1 of the data is 'sort1', the checkpoint's is 'kind1'" in line
 
 
+def test_a_test_needs_nothing_but_the_test(alone, trained, capsys):
+    shutil.copytree(trained / "pictures" / "test" / "kind1", alone / "other" / "test" / "kind1")
+    assert main(["test", "--ckpt_path", CHECKPOINT, "--data.root", "other", QUIET]) == 0
+    assert "top1" in capsys.readouterr().out
+    (alone / "other" / "test" / "kind1").rename(alone / "other" / "test" / "kind2")
+    line = said(capsys, "test", "--data.root", "other")
+    assert "kind2 is no class of the checkpoint; did you mean" in line
+
+
 def test_a_checkpoint_from_before_that_asks_the_data(alone, capsys):
     older = torch.load(CHECKPOINT, weights_only=True)
     del older["blockyard_vocabulary"]

@@ -67,6 +67,17 @@ def test_classes_of_a_split_must_be_those_of_training(root, one_line):
     one_line(error, "train is missing: notes are expected in", "<class>/*.txt (or .md)")
 
 
+def test_a_test_alone_may_lack_classes_and_have_no_others(root, one_line):
+    (root / "train").rename(root / "test")
+    with pytest.warns(UserWarning, match="2 of the checkpoint's 3 classes are tested, without aa") as told:
+        listing = labelled_files(root / "test", ["a", "aa", "b"], NOTES, whole=False)
+    assert len([warning for warning in told if "tested" in str(warning.message)]) == 1
+    assert listing.targets.tolist() == [0, 2, 2]
+    with pytest.raises(DataError) as error:
+        labelled_files(root / "test", ["a", "bb"], NOTES, whole=False)
+    one_line(error, root / "test", "b is no class of the checkpoint; did you mean bb?")
+
+
 def test_what_a_split_passes_over_is_told_in_one_line(root):
     (root / "train" / "3.txt").touch()
     (root / "train" / "b" / "y.JPG").touch()

@@ -12,9 +12,9 @@ import numpy as np
 
 from blockyard.datamodules.loading import TrainSampler
 from blockyard.datamodules.picture_options import PictureOptions
+from blockyard.datamodules.reid.compared_folders import compare_folders, find_stills, find_tracklets
 from blockyard.datamodules.reid.identity_sampler import IdentitySampler
 from blockyard.datamodules.reid.pedestrians import Clips, Pedestrians, Pool, RandomClip, TrainingPedestrians
-from blockyard.datamodules.reid.person_folder import compare_folders, find_stills, find_tracklets
 from blockyard.datamodules.reid.sightings import (
     DISTRACTOR,
     JUNK,
@@ -68,7 +68,7 @@ class PersonDataModule(PictureOptions):
 
     evaluation_options: ClassVar[tuple[str, ...]] = ()
     """Options that change nothing but how a trained network is tested."""
-    tracklets: ClassVar[bool]
+    tracklets: bool
     """Whether a sighting has several frames."""
     numbered_apart: ClassVar[bool] = False
     """Whether training and test identities are numbered each from 0, so that equal numbers are different people."""

@@ -30,8 +30,10 @@ class IdentitySampler(TrainSampler):
         position: ``epoch`` and ``start``, as of :class:`~blockyard.datamodules.loading.TrainSampler`.
 
     Raises:
-        ValueError: If ``instances`` and the ranks do not divide the batch, or if the split does not fill one batch.
+        ValueError: If ``instances`` and the ranks do not divide the batch, or it takes more identities than there are.
     """
+
+    repeats = True
 
     def __init__(
         self,
@@ -55,7 +57,7 @@ class IdentitySampler(TrainSampler):
         if self.per_batch > len(self.members):
             raise ValueError(
                 f"batch_size={batch_size} with instances={instances} takes {self.per_batch} identities, "
-                f"but the training split has {len(self.members)}"
+                f"but the training split has {len(self.members)}: {len(self.members) * instances} is the largest batch"
             )
         self.batches = max(self.samples // batch_size, -(-len(self.members) // self.per_batch))
 

@@ -17,6 +17,7 @@ from blockyard.publishers.sets import SETS
 
 PAGE = SETS["market1501"].page
 FOLDER, ARCHIVE = "Market-1501-v15.09.15", "Market-1501-v15.09.15.zip"
+PARTS = ("bounding_box_train", "bounding_box_test")
 NAME = re.compile(r"(-1|\d{4})_c([1-6])s(\d)_(\d{6})_(\d{2})\.jpg")
 """Identity, camera, sequence, frame and box."""
 
@@ -24,11 +25,12 @@ NAME = re.compile(r"(-1|\d{4})_c([1-6])s(\d)_(\d{6})_(\d{2})\.jpg")
 class Market1501(PictureDataModule):
     """Market-1501 (Zheng et al., ICCV 2015): 32,668 pictures of 1,501 people by six cameras.
 
-    Read from ``root/Market-1501-v15.09.15/{bounding_box_train,query,bounding_box_test}/*.jpg``. Of the gallery, junk
-    (identity -1) is left out and distractors (identity 0) stay, which makes 15,913 pictures; neither is trained on.
+    Read from ``root/Market-1501-v15.09.15/{bounding_box_train,query,bounding_box_test}/*.jpg``, or from these three in
+    ``root`` itself or in another folder there. Of the gallery, junk (identity -1) is left out and distractors
+    (identity 0) stay, which makes 15,913 pictures; neither is trained on.
 
     Args:
-        root: Folder that contains ``Market-1501-v15.09.15``.
+        root: Folder that contains ``Market-1501-v15.09.15``, or is what that was unpacked to.
         verify: Whether there must be as many pictures and people as were published. False reads other data in the same
             layout.
         options: Those of :class:`~blockyard.datamodules.reid.base.PersonDataModule`.
@@ -57,7 +59,7 @@ class Market1501(PictureDataModule):
         found = self._read("bounding_box_train")
         found = found.take((found.identities != JUNK) & (found.identities != DISTRACTOR))
         counts = {"training pictures": len(found), "training people": len(np.unique(found.identities))}
-        check_counts(self.root / FOLDER, counts, self.published, self.verify)
+        check_counts(self.root, counts, self.published, self.verify)
         return found
 
     def testing(self) -> Retrieval:
@@ -71,10 +73,10 @@ class Market1501(PictureDataModule):
             "junk pictures": len(boxes) - len(gallery),
             "gallery pictures": len(gallery),
         }
-        check_counts(self.root / FOLDER, counts, self.published, self.verify)
+        check_counts(self.root, counts, self.published, self.verify)
         positions = np.arange(len(query) + len(gallery))
         retrieval = Retrieval(query + gallery, positions[: len(query)], positions[len(query) :], "market1501")
-        return retrieval.check(self.root / FOLDER)
+        return retrieval.check(self.root)
 
     def _read(self, part: str) -> Sightings:
         """The pictures of a folder; some copies have a Thumbs.db among them."""
@@ -95,4 +97,27 @@ class Market1501(PictureDataModule):
         return Sightings(found.frames, [f"{part}/{name}" for name in names], found.identities, found.cameras)
 
     def _folder(self) -> Path:
-        return self.root / FOLDER
+        return find_market(self.root) or self.root / FOLDER
+
+
+def find_market(root: Path) -> Path | None:
+    """Where Market-1501's folders lie: as published, in ``root`` itself, or one folder below either; None if nowhere.
+
+    Raises:
+        DataError: If several folders in ``root`` have them.
+    """
+
+    def below(folder: Path) -> list[Path]:
+        return [path for path in sorted(folder.iterdir()) if _is_market(path)] if folder.is_dir() else []
+
+    for place in (root / FOLDER, root):
+        if _is_market(place):
+            return place
+    found = below(root / FOLDER) or below(root)
+    if len(found) > 1:
+        raise DataError(f"{root}: {found[0].name} and {found[1].name} both have {PARTS[0]}: give one of them as root")
+    return found[0] if found else None
+
+
+def _is_market(folder: Path) -> bool:
+    return any((folder / part).is_dir() for part in PARTS)

@@ -9,10 +9,11 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from blockyard.datamodules.listing import check_files
 from blockyard.datamodules.matlab import read_table
 from blockyard.datamodules.published import check_counts
 from blockyard.datamodules.reid.base import TrackletDataModule
-from blockyard.datamodules.reid.sightings import DISTRACTOR, JUNK, Retrieval, Sightings, check_files
+from blockyard.datamodules.reid.sightings import DISTRACTOR, JUNK, Retrieval, Sightings
 from blockyard.mistakes import DataError
 from blockyard.publishers.sets import SETS
 

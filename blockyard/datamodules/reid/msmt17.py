@@ -8,9 +8,10 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from blockyard.datamodules.listing import check_files
 from blockyard.datamodules.published import check_counts
 from blockyard.datamodules.reid.base import PictureDataModule
-from blockyard.datamodules.reid.sightings import Retrieval, Sightings, check_files, pictures
+from blockyard.datamodules.reid.sightings import Retrieval, Sightings, pictures
 from blockyard.mistakes import DataError
 from blockyard.publishers.sets import SETS
 

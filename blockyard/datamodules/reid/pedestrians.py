@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from blockyard.datamodules.images import ImageFiles, Pixels, damaged_file
 from blockyard.datamodules.loading import Batch, Column, Split, empty_batch
-from blockyard.datamodules.reid.sightings import Retrieval, Sightings
+from blockyard.datamodules.reid.sightings import ONE_CAMERA, Retrieval, Sightings
 from blockyard.datamodules.reid.tracklet_sampling import Indices
 from blockyard.media.picture_checks import peculiarity
 
@@ -178,6 +178,10 @@ class Pool(Pedestrians):
         counts = np.array([len(self._clips[length]) for length in lengths.tolist()], dtype=np.int64)
         self.owner = np.repeat(np.arange(len(counts)), counts)
         self._first = np.cumsum(counts) - counts
+
+    def seen_by(self, position: int) -> str:
+        """Which camera a sighting is from, for people to read; nothing where there is one."""
+        return "" if self.protocol == ONE_CAMERA else f"camera {self.cameras[position] + 1}"
 
     def described(self) -> Iterator[Column]:
         """Also who is asked for, and who is searched."""

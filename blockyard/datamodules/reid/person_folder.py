@@ -1,74 +1,85 @@
-"""People in folders of the user's own, without labels: who of the gallery resembles the query?"""
+"""Crops of people with one folder a person."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from blockyard.datamodules.folders import LeftOut, folders_in
 from blockyard.datamodules.images import PICTURES
-from blockyard.datamodules.listing import Listing
-from blockyard.datamodules.reid.sightings import Retrieval, Sightings
+from blockyard.datamodules.reid.base import PictureDataModule
+from blockyard.datamodules.reid.market1501 import find_market
+from blockyard.datamodules.reid.own_people import OwnPeople, Part, Row
 from blockyard.mistakes import DataError
 
-Finder = Callable[[Path], dict[str, list[str]]]
-"""From a folder to the files of each sighting in it, by name."""
 
+class PersonFolder(OwnPeople, PictureDataModule):
+    """Pictures in ``root/{train,query,gallery}/<person>/``, of any size and of most kinds.
 
-def find_stills(folder: Path) -> dict[str, list[str]]:
-    """Each picture below a folder, at any depth, sorted by path; hidden files are passed over.
-
-    Raises:
-        DataError: If there are none.
-    """
-    found = PICTURES.find(folder)
-    return {name: [str(path)] for path, name in zip(found.paths, found.names, strict=True)}
-
-
-def find_tracklets(folder: Path) -> dict[str, list[str]]:
-    """Each sub-folder of a folder, sorted by name, and the pictures in it in order of the numbers in their names.
-
-    Raises:
-        DataError: If there are none, or one is empty.
-    """
-    if not folder.is_dir():
-        raise DataError(f"{folder} is missing: it is where tracklets are read from")
-    left = LeftOut()
-    places = folders_in(folder, left, "the tracklets")
-    if not places:
-        raise DataError(f"{folder} holds no tracklet: one sub-folder a tracklet is expected, with its frames")
-    found = {place: PICTURES.list_below(folder / place, left) for place in places}
-    left.tell(folder, "tracklet")
-    return {place: _in_order(listing) for place, listing in found.items()}
-
-
-def compare_folders(query: Path | None, gallery: Path | None, find: Finder) -> Retrieval:
-    """A query folder against a gallery folder; nobody is known, so each sighting counts as a person of its own.
+    Where there are neither ``query`` nor ``gallery``, ``root/test/<person>/`` is asked for and searched;
+    ``root/val`` is for validation if it is there. A person's sub-folders are cameras, ``<person>/<camera>/1.jpg``, or
+    ``camera`` says which one took a picture; without either one camera is assumed, see
+    :class:`~blockyard.datamodules.reid.own_people.OwnPeople`.
 
     Args:
-        query: What is asked for; seen by camera 0.
-        gallery: What is searched; seen by camera 1.
-        find: How either is listed.
+        root: Folder with ``train`` in it, and the others as far as they are used.
+        camera: Regular expression whose first group, or else whole match, names the camera in a file name, such as
+            ``_c([0-9]+)``.
+        options: Those of :class:`~blockyard.datamodules.reid.base.PersonDataModule`.
 
     Raises:
-        DataError: If a folder is not given, missing or empty.
+        ValueError: If a number is out of range, or the expression is none.
     """
-    if query is None or gallery is None:
-        raise DataError("prediction compares two folders: give both query_folder and gallery_folder")
-    sides = [find(query), find(gallery)]
-    found = [*sides[0].items(), *sides[1].items()]
-    cameras = np.repeat([0, 1], [len(side) for side in sides])
-    pool = Sightings([files for _, files in found], [name for name, _ in found], np.arange(len(found)), cameras)
-    return Retrieval(pool, np.flatnonzero(cameras == 0), np.flatnonzero(cameras == 1), "folders")
+
+    names_cameras = "a sub-folder a camera, or --data.camera"
+
+    def __init__(self, root: str, camera: str | None = None, **options: Any) -> None:
+        super().__init__(root, **options)
+        try:
+            self.camera = re.compile(camera) if camera else None
+        except re.error as error:
+            raise ValueError(f"PersonFolder: camera={camera!r} is no regular expression: {error}") from error
+
+    def list_rows(self, part: Part) -> list[Row]:
+        """The pictures of a part's folder, person by person."""
+        folder = self.root / part
+        if not folder.is_dir():
+            return []
+        left = LeftOut()
+        people = folders_in(folder, left, "the people's folders")
+        found = {person: PICTURES.list_below(folder / person, left) for person in people}
+        left.tell(folder, PICTURES.noun)
+        if not people:
+            raise DataError(f"{folder} holds no folder of a person: pictures are expected in {folder}/<person>/*.jpg")
+        return [
+            Row([str(path)], f"{part}/{person}/{name}", person, camera)
+            for person, listing in found.items()
+            for path, name, camera in zip(
+                listing.paths, listing.names, self._cameras(folder / person, listing.names), strict=True
+            )
+        ]
+
+    def expected(self) -> str:
+        """Where training is looked for, or what else the folder holds."""
+        if find_market(self.root) is not None:
+            return "this is Market-1501's layout, which --config person_reid/market1501.yaml --data.verify false reads"
+        return f"pictures are expected in {self.root / 'train'}/<person>/*.jpg (or .png, .webp, …)"
+
+    def _cameras(self, folder: Path, names: Sequence[str]) -> list[str]:
+        """Of a person's pictures, named relative to their folder, what took each; empty if nothing says."""
+        if self.camera is not None:
+            return [_match(self.camera, folder / name) for name in names]
+        cameras = [name.partition("/")[0] if "/" in name else "" for name in names]
+        if any(cameras) and not all(cameras):
+            raise DataError(f"{folder}: {names[cameras.index('')]} lies beside the cameras' folders: put it into one")
+        return cameras
 
 
-def _in_order(listing: Listing) -> list[str]:
-    return [str(path) for _, path in sorted(zip(listing.names, listing.paths, strict=True), key=_by_number)]
-
-
-def _by_number(item: tuple[str, Path]) -> list[tuple[str, int]]:
-    """Sorts 2.jpg before 10.jpg."""
-    return [(text, int(digits or 0)) for text, digits in re.findall(r"(\D*)(\d*)", item[0])]
+def _match(pattern: re.Pattern[str], path: Path) -> str:
+    found = pattern.search(path.name)
+    name = found[1] if found and pattern.groups else found[0] if found else ""
+    if not name:
+        raise DataError(f"camera={pattern.pattern!r} matches nothing in the name of {path}")
+    return name

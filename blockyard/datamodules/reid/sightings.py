@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,8 @@ JUNK = -1
 """Identity of what shows no person, or only a part of one."""
 DISTRACTOR = 0
 """Identity of people whom nobody asks for."""
+ONE_CAMERA = "one camera"
+"""Protocol of data that name no camera, or one: each sighting then has a number of its own in place of its camera."""
 
 
 @dataclass(frozen=True)
@@ -129,12 +130,26 @@ def camera_against_camera(pool: Sightings) -> tuple[Positions, Positions]:
     return np.flatnonzero(pool.cameras == 0), np.flatnonzero(pool.cameras != 0)
 
 
-def hold_out_identities(sightings: Sightings, count: int | None) -> tuple[Sightings, Sightings]:
+def seen_in_two(sightings: Sightings) -> NDArray[np.integer[Any]]:
+    """The identities that two cameras saw, ascending."""
+    pairs = np.unique(np.stack([sightings.identities, sightings.cameras], axis=1), axis=0)
+    identities, cameras = np.unique(pairs[:, 0], return_counts=True)
+    return identities[cameras > 1]
+
+
+def hold_out_identities(
+    sightings: Sightings,
+    count: int | None,
+    seen: str = "were seen by two cameras",
+    use: tuple[str, str] = ("val_identities", "validation; val_identities=0 trains without it"),
+) -> tuple[Sightings, Sightings]:
     """Divide people by a fixed rule: the *last* identities that two cameras saw, by their numbers, are held out.
 
     Args:
         sightings: Those of the training split.
         count: Identities to hold out; None takes a tenth of all, at least two, at most those that two cameras saw.
+        seen: What a message says of people who can be held out.
+        use: The option that ``count`` is, and what they are held out for.
 
     Returns:
         What stays and what is held out.
@@ -142,31 +157,13 @@ def hold_out_identities(sightings: Sightings, count: int | None) -> tuple[Sighti
     Raises:
         DataError: If two cameras saw too few, or fewer than two identities would stay.
     """
-    identities = np.unique(sightings.identities)
-    pairs = np.unique(np.stack([sightings.identities, sightings.cameras], axis=1), axis=0)
-    usable = identities[np.unique(pairs[:, 0], return_counts=True)[1] > 1]
+    identities, usable = np.unique(sightings.identities), seen_in_two(sightings)
     tenth = max(2, round(len(identities) / 10))
     count = max(2, min(tenth, len(usable))) if count is None else count
+    said = f"can't be held out for {use[1]}"
     if count > len(usable):
-        seen = f"{len(usable)} of {len(identities)} training identities were seen by two cameras"
-        raise DataError(f"{seen}: {count} can't be held out for validation; val_identities=0 trains without it")
+        raise DataError(f"{len(usable)} of {len(identities)} training identities {seen}: {count} {said}")
     if count > len(identities) - 2:
-        raise DataError(f"{count} of {len(identities)} training identities can't be held out: two must stay")
+        raise DataError(f"{count} of {len(identities)} training identities {said}: two must stay ({use[0]})")
     held = np.isin(sightings.identities, usable[len(usable) - count :])
     return sightings.take(~held), sightings.take(held)
-
-
-def check_files(files: Sequence[str], listed_in: Path) -> None:
-    """Make sure that files are there, listing each of their folders once.
-
-    Raises:
-        DataError: If one is missing.
-    """
-
-    @cache
-    def content(folder: str) -> frozenset[str]:
-        return frozenset(os.listdir(folder) if os.path.isdir(folder) else ())  # noqa: PTH112, PTH208 - for a million
-
-    missing = [file for file in files if (parts := os.path.split(file))[1] not in content(parts[0])]
-    if missing:
-        raise DataError(f"{listed_in}: {len(missing)} of {len(files)} listed pictures are missing, as {missing[0]}")

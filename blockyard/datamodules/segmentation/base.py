@@ -90,10 +90,23 @@ class SegmentationDataModule(PictureOptions):
             DataError: If something is missing or damaged.
         """
 
+    def list_new(self, folder: Path) -> Listing:
+        """List the pictures of a folder, at any depth, for ``predict``."""
+        return Listing.of_folder(folder)
+
     @property
     @abstractmethod
     def labels(self) -> Mapping[int, int]:
         """From the values that may occur in a mask file to labels, 0 to K - 1 and 255."""
+
+    def labels_in(self, split: str) -> Mapping[int, int]:
+        """The same for one split, where splits differ."""
+        return self.labels
+
+    @property
+    def colours(self) -> Mapping[Colour, int] | None:
+        """From the colours that may occur in a mask file to labels, where colours say the classes."""
+        return None
 
     @property
     def palette(self) -> list[Colour]:
@@ -112,11 +125,11 @@ class SegmentationDataModule(PictureOptions):
     def load(self, split: str) -> WholePictures | Crops:
         """List a split; the pictures themselves are read when asked for."""
         if split == "predict":
-            files = Listing.of_folder(self.predict_folder) if self.predict_folder else self.list_files(split)
+            files = self.list_new(self.predict_folder) if self.predict_folder else self.list_files(split)
             masks = None
         else:
             files = self.list_files(split)
-            masks = MaskFiles(files.masks, self.labels, self.hint)
+            masks = MaskFiles(files.masks, self.labels_in(split), self.hint, self.colours)
         kind, transform = (Crops if split == "train" else WholePictures), self._transform(split == "train")
         return kind(ImageFiles(files.images, self.bits), masks, files.names, transform, self.mean, self.std)
 
@@ -142,7 +155,7 @@ class SegmentationDataModule(PictureOptions):
         masks = self.split(split).masks  # type: ignore[attr-defined]
         if masks is None or not len(masks):
             return None
-        ignored = [value for value, label in self.labels.items() if label == IGNORE]
+        ignored = [value for value, label in self.labels_in(split).items() if label == IGNORE]
         return judge(survey(masks, self.num_classes, most), split, self.classes, ignored, self.remedy)
 
     def hold_out(self, files: Listing, split: str) -> Listing:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -48,11 +47,11 @@ class Cityscapes(SegmentationDataModule):
     """Cityscapes: street scenes of 2048×1024 from 50 cities, 19 classes; 2,975 training, 500 validation pictures.
 
     Read from ``root/leftImg8bit/<split>/<city>`` and ``root/gtFine/<split>/<city>``. Label ids (``labelIds``) become
-    train ids when they are read, those that are not evaluated 255; where there are only ``labelTrainIds`` files, those
-    are read. The truth of the published test split is kept by its server, so the published *validation* split is the
-    test split here, as in the literature, and ``val`` is held out from the training pictures: whole cities, the last
-    ones in alphabetical order that make up ``val_fraction``. ``val_fraction=0`` trains on all, without validation, as
-    published results did.
+    train ids when they are read, those that are not evaluated 255; where a split has only ``labelTrainIds`` files,
+    those are read. The truth of the published test split is kept by its server, so the published *validation* split is
+    the test split here, as in the literature, and ``val`` is held out from the training pictures: whole cities, the
+    last ones in alphabetical order that make up ``val_fraction``. ``val_fraction=0`` trains on all, without validation,
+    as published results did.
 
     ``predict`` without ``predict_folder`` is the published test split where it is there, otherwise the published
     validation split without its masks.
@@ -75,6 +74,7 @@ class Cityscapes(SegmentationDataModule):
         super().__init__(size, **options)
         self.root = Path(root)
         self.verify = verify
+        self._kinds: dict[str, str] = {}
 
     @property
     def classes(self) -> list[str]:
@@ -88,18 +88,23 @@ class Cityscapes(SegmentationDataModule):
 
     @property
     def labels(self) -> Mapping[int, int]:
-        """Label ids to train ids, or train ids as they are if that is what the files hold."""
-        if self._kind == "labelTrainIds":
+        """Those of the training split."""
+        return self.labels_in("train")
+
+    def labels_in(self, split: str) -> Mapping[int, int]:
+        """Label ids to train ids, or train ids as they are if that is what the files of the split hold."""
+        if self._kind("val" if split == "test" else "train") == "labelTrainIds":
             return class_labels(self.num_classes)
         ids = {label_id: train_id for train_id, (_, label_id, _) in enumerate(CLASSES)}
         # 255 is the licence plate's -1 in files that were made anew.
         return {value: ids.get(value, IGNORE) for value in (*range(LABEL_IDS), IGNORE)}
 
-    @cached_property
-    def _kind(self) -> str:
-        kinds = ("labelIds", "labelTrainIds")
-        found = (kind for kind in kinds if next((self.root / TRUTH).glob(f"*/*/*_{kind}.png"), None))
-        return next(found, "labelIds")
+    def _kind(self, part: str) -> str:
+        if part not in self._kinds:
+            kinds = ("labelIds", "labelTrainIds")
+            found = (kind for kind in kinds if next((self.root / TRUTH / part).glob(f"*/*_{kind}.png"), None))
+            self._kinds[part] = next(found, "labelIds")
+        return self._kinds[part]
 
     def list_files(self, split: str) -> Listing:
         """The pictures of a split, by city and name; of the training split those of the cities held out or kept."""
@@ -125,7 +130,7 @@ class Cityscapes(SegmentationDataModule):
         return require(Listing([folder / name for name in names], masks, names), self._how_to_get)
 
     def _mask(self, part: str, name: str) -> Path:
-        return self.root / TRUTH / part / f"{name.removesuffix(f'{PICTURES}.png')}{TRUTH}_{self._kind}.png"
+        return self.root / TRUTH / part / f"{name.removesuffix(f'{PICTURES}.png')}{TRUTH}_{self._kind(part)}.png"
 
     def _how_to_get(self) -> str:
         archives = f"{PICTURES}_trainvaltest.zip and {TRUTH}_trainvaltest.zip"

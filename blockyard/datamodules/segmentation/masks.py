@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -32,10 +33,18 @@ class MaskFiles(Sequence[Mask]):
         paths: The files.
         labels: From the values that may occur in the files to labels; see :func:`class_labels`.
         hint: What to say after a complaint of a value that may not occur, or of colours.
+        colours: From the colours of pictures without a palette to labels; None refuses such pictures.
     """
 
-    def __init__(self, paths: Sequence[Path], labels: Mapping[int, int], hint: str = "") -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        labels: Mapping[int, int],
+        hint: str = "",
+        colours: Mapping[Colour, int] | None = None,
+    ) -> None:
         self.paths = paths
+        self.colours = None if colours is None else ColourTable(colours)
         self.hint = hint
         self.allowed = sorted(labels)
         # Two tables of 256 bytes: OpenCV looks a mask of 2 megapixels up in a fraction of the time of NumPy's indexing.
@@ -62,6 +71,9 @@ class MaskFiles(Sequence[Mask]):
             DataError: If it is missing, damaged, colour-coded or holds a value that may not occur.
         """
         path = self.paths[index]
+        coloured = None if self.colours is None or path.suffix == ".mat" else read_colours(path)
+        if self.colours is not None and coloured is not None:
+            return self.colours.labels(path, coloured[0]), coloured[1]
         values, tag = (read_boundaries(path), UPRIGHT) if path.suffix == ".mat" else read_indices(path, self.hint)
         wrong = self._unexpected(values)
         if wrong.any():
@@ -74,6 +86,60 @@ class MaskFiles(Sequence[Mask]):
             return np.asarray(cv2.LUT(values, self._wrong), dtype=bool)
         inside = (values >= 0) & (values <= 255)
         return ~inside | (self._wrong[np.where(inside, values, 0)] == 1)
+
+
+class ColourTable:
+    """Which colour is which label.
+
+    Args:
+        colours: From colours to labels.
+    """
+
+    def __init__(self, colours: Mapping[Colour, int]) -> None:
+        packed = np.array([_packed(np.array(colour)) for colour in colours])
+        order = np.argsort(packed)
+        self.packed = packed[order]
+        self.values = np.array(list(colours.values()), dtype=np.uint8)[order]
+
+    def labels(self, path: Path, pixels: NDArray[np.uint8]) -> Mask:
+        """Labels ``(H, W)`` of pixels ``(H, W, 3)``.
+
+        Raises:
+            DataError: If there is a colour that is not in the table; ``path`` is what the message names.
+        """
+        packed = _packed(pixels)
+        places = np.searchsorted(self.packed, packed).clip(max=len(self.packed) - 1)
+        wrong = self.packed[places] != packed
+        if wrong.any():
+            colour = tuple(pixels[wrong][0].tolist())
+            count = int((packed == _packed(np.array(colour))).sum())
+            others = int(wrong.sum()) - count
+            found = f"colour {colour} of {count:,} pixels" + (f", with {others:,} in other colours," if others else "")
+            raise DataError(f"{path}: {found} is none of the {len(self.packed)} that may occur")
+        return self.values[places]
+
+
+def _packed(colour: NDArray[Any]) -> NDArray[np.int64]:
+    return np.asarray(colour.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1]))
+
+
+def read_colours(path: Path) -> tuple[NDArray[np.uint8], int] | None:
+    """Read the colours ``(H, W, 3)`` of a picture, upright, and its orientation tag.
+
+    None if it has one number a pixel, or transparent pixels, or is compressed with loss: that is for
+    :func:`read_indices` to read or to refuse.
+    """
+    try:
+        with opened(path) as image:
+            if image.mode not in ("RGB", "RGBA") or image.format == "JPEG":
+                return None
+            if image.mode == "RGBA" and image.getchannel("A").getextrema()[0] != 255:
+                return None
+            tag = orientation(image) if image.format == "TIFF" else None  # which Pillow turns as it is loaded
+            pixels = np.asarray(image.convert("RGB"))
+            return (turn(pixels, orientation(image)), orientation(image)) if tag is None else (pixels, tag)
+    except (OSError, SyntaxError, Image.DecompressionBombError):
+        return None
 
 
 def read_indices(path: Path, hint: str = "") -> tuple[NDArray[np.integer], int]:

@@ -127,7 +127,7 @@ def draw_cmc(ranking: Ranking) -> bytes:
 def _show(axes: Axes, split: Any, position: int, title: str, right: bool | None) -> None:
     axes.set_axis_on()
     axes.imshow(split.picture(position))
-    axes.set_title(title or f"camera {split.cameras[position] + 1}", size=7)
+    axes.set_title(title or split.seen_by(position), size=7)
     axes.set(xticks=[], yticks=[])
     # Not by colour alone: a wrong one is dashed.
     colour, style = ("black", "-") if right is None else (RIGHT, "-") if right else (WRONG, "--")

@@ -74,8 +74,13 @@ def test_what_can_not_be_dealt_out_is_refused():
         IdentitySampler(IDENTITIES, 4, 16, seed=0, world=3)
     with pytest.raises(ValueError, match="takes 12 identities, but the training split has 10"):
         IdentitySampler(IDENTITIES, 4, 48, seed=0)
-    with pytest.raises(ValueError, match="batch_size=64 is larger than the training split of 55 samples"):
-        IdentitySampler(IDENTITIES, 8, 64, seed=0)
+
+
+def test_few_pictures_of_enough_people_fill_a_batch():
+    batch = [index for _, index in IdentitySampler(np.repeat(np.arange(4), 2), 4, 16, seed=0)]
+    assert sorted(batch) == sorted([*range(8)] * 2)
+    (one,) = np.array([index for _, index in IdentitySampler(np.arange(4), 4, 16, seed=0)]).reshape(-1, 16)
+    assert np.bincount(one).tolist() == [4] * 4, "one picture a person is there as often as asked for"
 
 
 @given(

@@ -86,6 +86,22 @@ def test_what_is_missing_is_named(root, tmp_path, one_line):
     one_line(error, tmp_path / "elsewhere" / FOLDER / "query", "is missing", "unpack it")
 
 
+def test_the_folders_may_lie_straight_in_the_root_or_one_deeper(root, tmp_path, one_line):
+    names = market(root).split("test").names
+    assert market(root / FOLDER).split("test").names == names
+    (root / FOLDER).rename(root / "market")
+    assert market(root).split("test").names == names
+    (root / "market").rename(root / "away")
+    (root / FOLDER).mkdir()
+    (root / "away").rename(root / FOLDER / FOLDER)
+    assert market(root).split("test").names == names
+    for name in ("a", "b"):
+        (root / "two" / name / "bounding_box_train").mkdir(parents=True)
+    with pytest.raises(DataError) as error:
+        market(root / "two").split("train")
+    one_line(error, root / "two", "a and b both have bounding_box_train")
+
+
 def test_one_camera_is_not_enough(root, one_line):
     for path in [*root.rglob("*_c6s*.jpg")]:
         path.unlink()

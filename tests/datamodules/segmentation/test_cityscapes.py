@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -59,6 +61,18 @@ def test_train_id_files_are_read_where_there_are_no_others(root, tmp_path):
 def test_label_ids_win_over_train_ids(root, tmp_path):
     write_tiny_cityscapes(root, train_ids=True, seed=1)
     assert all("labelIds" in path.name for path in data_of(root).split("test").masks.paths)
+
+
+def test_each_split_has_its_own_kind(root, tmp_path):
+    other = write_tiny_cityscapes(tmp_path / "made", train_ids=True)
+    shutil.rmtree(root / "gtFine" / "val")
+    shutil.copytree(other / "gtFine" / "val", root / "gtFine" / "val")
+    data = data_of(root)
+    assert all("labelIds" in path.name for path in data.split("train").masks.paths)
+    assert all("labelTrainIds" in path.name for path in data.split("test").masks.paths)
+    for one, same in zip(data.test_dataloader(), data_of(other).test_dataloader(), strict=True):
+        assert all(torch.equal(*pair) for pair in zip(one["target"], same["target"], strict=True))
+    assert set(np.unique(data.split("train").masks[0]).tolist()) <= {*range(19), 255}
 
 
 def test_whole_cities_are_held_out(root):

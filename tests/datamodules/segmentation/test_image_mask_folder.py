@@ -1,9 +1,13 @@
+import shutil
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from blockyard.datamodules import DataError
 from blockyard.datamodules.folders import PassedOver
 from blockyard.datamodules.segmentation.image_mask_folder import ImageMaskFolder
+from blockyard.datamodules.vocabulary import Vocabulary
 from blockyard.samples.voc_layout import save_mask, save_picture
 
 
@@ -104,3 +108,139 @@ def test_masks_without_a_picture_and_other_files_are_told(root):
         f"{root / 'images' / 'val'}: 1 passed over in search of pictures: 1 .txt",
         f"{root / 'masks' / 'val'}: 1 passed over in search of masks: 1 masks without a picture (b)",
     ]
+
+
+def test_folders_by_split_hold_the_same(root):
+    expected = folder(root).split("train").masks.paths
+    for part in ("train", "test"):
+        (root / part).mkdir()
+        for kind in ("images", "masks"):
+            (root / kind / part).rename(root / part / kind)
+    (root / "images").rmdir()
+    data = folder(root)
+    assert [path.name for path in data.split("train").masks.paths] == [path.name for path in expected]
+    assert data.names("test") == ["a.jpg", "b.jpg"]
+    (root / "images" / "val").mkdir(parents=True)
+    with pytest.raises(DataError, match="one of the two layouts, not a mixture"):
+        folder(root).split("test")
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_masks_may_have_a_suffix_also_beside_their_pictures(root, apart):
+    for path in sorted((root / "masks").rglob("*.png")):
+        target = path.with_name(f"{path.stem}_mask.png")
+        path.rename(target if apart else root / "images" / target.relative_to(root / "masks"))
+    if not apart:
+        shutil.rmtree(root / "masks")
+    data = folder(root, mask_suffix="_mask")
+    assert data.names("test") == ["a.jpg", "b.jpg"]
+    assert [path.name for path in data.split("test").masks.paths] == ["a_mask.png", "b_mask.png"]
+    assert len(data.names("train")) + len(data.names("val")) == 4
+
+
+def test_everything_may_lie_in_one_folder_a_split(root):
+    for path in sorted((root / "masks" / "test").rglob("*.png")):
+        path.rename(root / "images" / "test" / f"{path.stem}-m.png")
+    (root / "images" / "test").rename(root / "test")
+    (root / "images").rename(root / "away")
+    assert folder(root, mask_suffix="-m").names("test") == ["a.jpg", "b.jpg"]
+
+
+def test_a_wrong_suffix_names_the_right_one(root, one_line):
+    for path in sorted((root / "masks" / "test").rglob("*.png")):
+        path.rename(path.with_name(f"{path.stem}_mask.png"))
+    for suffix in ("_maks", None):
+        with pytest.raises(DataError) as error:
+            folder(root, mask_suffix=suffix).split("test")
+        one_line(error, "2 of 2 pictures have no mask", "--data.mask_suffix _mask would take a_mask")
+
+
+@pytest.mark.parametrize(
+    ("file", "part"),
+    [
+        ("masks/test/a.npy", "is an array of numpy's: save each as a grey PNG"),
+        ("annotations/instances.json", "seems to be annotations as COCO's"),
+        ("labels/test/a.txt", "seems to be polygons as YOLO's"),
+    ],
+)
+def test_other_kinds_of_masks_say_what_to_make_of_them(root, one_line, file, part):
+    for path in sorted((root / "masks" / "test").rglob("*.png")):
+        path.unlink()
+    (root / file).parent.mkdir(parents=True, exist_ok=True)
+    (root / file).touch()
+    with pytest.raises(DataError) as error:
+        folder(root).split("test")
+    one_line(error, root / "masks" / "test", root / file, part)
+
+
+def paint(root, pixels):
+    Image.fromarray(np.array(pixels, np.uint8)).save(root / "masks" / "test" / "a.png")
+
+
+def test_colours_are_classes_by_a_table(root, one_line):
+    (root / "table.txt").write_text("1 2 3 sky\n4,5,6\tRed Square\n\n0 0 0\n")
+    data = folder(root, colours="table.txt")
+    assert data.classes == ["sky", "Red Square"]
+    assert data.palette == [(1, 2, 3), (4, 5, 6)]
+    paint(root, [[(4, 5, 6), (1, 2, 3), (0, 0, 0)]])
+    assert data.split("test").masks[0].tolist() == [[1, 0, 255]]
+    paint(root, [[(4, 5, 6), (9, 9, 9), (9, 9, 9), (8, 8, 8)]])
+    with pytest.raises(DataError) as error:
+        data.split("test").masks[0]
+    one_line(error, root / "masks/test/a.png", "(9, 9, 9) of 2 pixels, with 1 in other colours, is none of the 3")
+
+
+def test_or_by_the_list_of_classes_if_each_has_one(root, one_line):
+    paint(root, [[(70, 130, 180), (1, 1, 1)]])
+    with pytest.raises(DataError) as error:
+        folder(root).split("test").masks[0]
+    one_line(error, "of mode RGB", "--data.colours FILE")
+    (root / "classes.txt").write_text("sky #4682b4\nsea #010101\n")
+    assert folder(root).split("test").masks[0].tolist() == [[0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("r g b name\n", "line 1: '128 64 128 road' or the like expected, not 'r g b name'"),
+        ("1 2 3 a\n1 2 3 b\n", "line 2: colour (1, 2, 3) is there twice"),
+        ("1 2 3 a\n1 2 300 b\n", "line 2: '128 64 128 road'"),
+        ("1 2 3 a\n", "found 1"),
+    ],
+)
+def test_a_wrong_table_is_named(root, one_line, text, part):
+    (root / "table.txt").write_text(text)
+    with pytest.raises(DataError) as error:
+        folder(root, colours="table.txt").split("test")
+    one_line(error, root / "table.txt", part)
+
+
+def test_colours_and_values_exclude_each_other(root):
+    with pytest.raises(ValueError, match="colours=t names the classes"):
+        folder(root, colours="t", values=[0, 255])
+
+
+def test_a_value_that_is_none_is_named_with_its_pixels(root, one_line):
+    save_mask(root / "masks" / "test" / "a.png", np.array([[0, 128, 7, 7]], np.uint8))
+    with pytest.raises(DataError) as error:
+        folder(root, class_names=["x", "y"], values=[0, 128]).split("test").masks[0]
+    one_line(error, "a.png: value 7 is wrong, as are 2 of 4 pixels", "0, 128, 255 may occur", "--data.values")
+
+
+def test_where_no_file_names_the_classes_those_of_the_checkpoint_are_taken(root):
+    (root / "classes.txt").unlink()
+    data = folder(root)
+    assert not data.tells_classes
+    data.trained = Vocabulary(3, ("a", "b", "c"), ((1, 1, 1), (2, 2, 2), (3, 3, 3)), {0: 0, 1: 1, 2: 2, 255: 255})
+    assert data.classes == ["a", "b", "c"]
+    assert data.palette[2] == (3, 3, 3)
+    assert (data.split("test").masks[0] == 2).all()
+    assert folder(root, class_names=["x", "y", "z"]).tells_classes
+
+
+def test_masks_beside_new_pictures_are_not_predicted(root):
+    for path in sorted((root / "masks" / "test").rglob("*.png")):
+        path.rename(root / "images" / "test" / f"{path.stem}_mask.png")
+    (root / "images" / "test" / "b.jpg").unlink()
+    data = folder(root, mask_suffix="_mask", predict_folder=root / "images" / "test")
+    assert data.names("predict") == ["a.jpg", "b_mask.png"], "what is nobody's mask is a picture"
