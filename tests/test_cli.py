@@ -63,6 +63,33 @@ class TestWithoutTorch:
         code = f"import sys; from blockyard.cli import main; main([{arguments}]); sys.exit('torch' in sys.modules)"
         subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)
 
+    @pytest.mark.parametrize(
+        "line",
+        [
+            *(f"{verb} --help" for verb in VERBS),
+            "fitt",
+            "fit --confg x",
+            "configs",
+            "fit --config image_classification/digit.yaml",
+            "check-data --config no.yaml",
+            *(f"{verb} --ckpt_path no.ckpt" for verb in ("fit", "test", "export", "off-the-shelf", "inspect")),
+            "leaderboard verify no.json --ckpt_path no.ckpt",
+            "leaderboard add no.json",
+            "study no.yaml",
+            "samples no",
+        ],
+    )
+    def test_what_can_be_told_from_words_and_files_takes_none(self, line, tmp_path):
+        code = f"import sys; from blockyard.cli import main; main({line.split()}); sys.exit('torch' in sys.modules)"
+        subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)
+
+    def test_a_missing_file_is_answered_as_late_as_early(self, here, capsys):
+        """Those who compose from Python get the same line."""
+        for arguments in (["--config", "no.yaml"], ["--ckpt_path", "no.ckpt"]):
+            with pytest.raises(ValueError, match=r"no\.(yaml|ckpt)") as late:
+                compose(arguments, keep_trainer=True)
+            assert said(capsys, "test", *arguments) == f"blockyard: {late.value}"
+
     def test_help_names_every_verb(self, capsys):
         assert main([]) == 0
         bare = capsys.readouterr().out
@@ -70,6 +97,17 @@ class TestWithoutTorch:
         text = capsys.readouterr().out
         assert bare == text
         assert all(f"  {verb} " in text for verb in VERBS)
+
+
+def test_the_first_import_of_a_verb_is_not_searched_for_garbage(tmp_path):
+    """It is frozen, the collector goes on after it, and what a later call leaves is collected."""
+    code = (
+        "import gc, weakref; from blockyard.cli import main; main(['configs']); frozen = gc.get_freeze_count();"
+        "assert frozen > 1000 and gc.isenabled(), frozen;"
+        "Circle = type('Circle', (), {}); circle = Circle(); circle.itself = circle; seen = weakref.ref(circle);"
+        "del circle; main(['configs']); assert gc.get_freeze_count() <= frozen; gc.collect(); assert seen() is None"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)
 
 
 class TestRun:
