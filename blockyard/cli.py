@@ -85,7 +85,9 @@ VERBS = {
         options.profile,
         THE_SAME_LINE,
     ),
-    "leaderboard": Verb("compare the runs on record; leaderboard add takes in those of others", "leaderboard:main"),
+    "leaderboard": Verb(
+        "compare the runs on record; leaderboard add takes in those of others", "leaderboard.command:main"
+    ),
     "leaderboard verify": Verb(
         "test the checkpoint of a record again, and compare", "commands.verify:main", options.verify
     ),
@@ -175,9 +177,10 @@ def _carry_out(arguments: list[str]) -> int:
     verb = VERBS[name]
     given: tuple[Any, ...] = (arguments,)
     if verb.parser:
-        parser = verb.parser()
-        given = parser.read(arguments)
-        parser.look_for_files(*given)
+        given = verb.parser().read(arguments)
+        from blockyard.commands.named_files import look  # --help has ended, which takes no YAML
+
+        look(name, *given)
     module, _, function = verb.run.partition(":")
     code: int = getattr(_imported(f"blockyard.{module}"), function)(*given)
     return code

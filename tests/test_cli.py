@@ -110,6 +110,19 @@ def test_the_first_import_of_a_verb_is_not_searched_for_garbage(tmp_path):
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)
 
 
+def test_the_parsers_of_other_verbs_are_not_made(here):
+    made = []
+
+    class Counted(SuiteCLI):
+        def init_parser(self, **options):
+            made.append(super().init_parser(**options))
+            return made[-1]
+
+    prepare()
+    Counted("validate", compose(DEV, keep_trainer=False))
+    assert len(made) == 2  # that of the command line, and that of its verb
+
+
 class TestRun:
     def test_leaves_its_configuration_logs_and_checkpoints(self, trained):
         names = {path.relative_to(trained).as_posix() for path in trained.rglob("*")}

@@ -50,7 +50,6 @@ class Parser(ArgumentParser):
         sections: What options that are not its own may begin with.
         notes: Further lines of the help, as they are.
         long: Whether the parser of configurations has a longer help, which ``--help all`` asks for.
-        look: Looks for a file that an option of its own names.
     """
 
     def __init__(
@@ -62,12 +61,11 @@ class Parser(ArgumentParser):
         sections: Sequence[str] = (),
         notes: str = "",
         long: bool = False,
-        look: Callable[[argparse.Namespace, list[str]], object] | None = None,
     ) -> None:
         super().__init__(
             f"blockyard {verb}", description=description, epilog=epilog, add_help=False, allow_abbrev=False
         )
-        self.sections, self.notes, self.look = sections, notes, look
+        self.sections, self.notes = sections, notes
         if sections:
             self.usage = "%(prog)s [options]"
         more: dict[str, Any] = {"nargs": "?", "choices": ("all",), "metavar": "all"} if long else {"nargs": 0}
@@ -93,24 +91,6 @@ class Parser(ArgumentParser):
         if rest and not self.sections:
             self.error(f"too many arguments: {' '.join(rest)}")
         return options, (["--help"] if options.long else rest)
-
-    def look_for_files(self, options: argparse.Namespace, rest: list[str]) -> None:
-        """Look for the files that were named, before torch comes.
-
-        Args:
-            options: The verb's own options.
-            rest: The tokens that are not.
-
-        Raises:
-            ValueError: If one is not there or can't be read, one line.
-        """
-        if self.look:
-            self.look(options, rest)
-        if "config" in self.sections:
-            from blockyard.composing.composition import look_for_files  # --help answers without YAML
-
-            own = ["--ckpt_path", str(options.ckpt_path)] if "ckpt_path" in options else []
-            look_for_files([*own, *rest])
 
 
 class _Help(argparse.Action):
@@ -243,19 +223,6 @@ def export() -> Parser:
     return parser
 
 
-def _look_for_record(options: argparse.Namespace, _: list[str]) -> None:
-    from blockyard.leaderboard.record import read
-
-    read(options.record)
-
-
-def _look_for_study(options: argparse.Namespace, rest: list[str]) -> None:
-    from blockyard.composing.composition import read_config
-
-    if not rest or rest[0].startswith("--"):  # a second file is told of first
-        read_config(options.study)
-
-
 def verify() -> Parser:
     """The parser of ``leaderboard verify``."""
     parser = Parser(
@@ -264,7 +231,6 @@ def verify() -> Parser:
         "Further options say where the data lie and what to run on: --data.root DIR, --data.num_workers N, "
         "--trainer.accelerator cpu, --trust_config.",
         sections=SECTIONS,
-        look=_look_for_record,
     )
     parser.usage = "%(prog)s RECORD --ckpt_path X [options]"
     parser.add_argument("record", metavar="RECORD", type=Path, help="a record, .json")
@@ -279,7 +245,6 @@ def study() -> Parser:
         "A study: every plug of a list with every backbone and every seed over one base configuration. Runs that have a"
         " record are skipped; in the end the leaderboard of its runs is printed.",
         sections=("slurm",),
-        look=_look_for_study,
     )
     parser.usage = "%(prog)s STUDY.yaml [options]"
     parser.add_argument(

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-import timm
 from torch import Tensor, nn
 
 from blockyard.backbones.adapters.timm_head import TimmHead
@@ -127,6 +126,8 @@ class TimmBackbone(Backbone):
 
 
 def _create(name: str, pretrained: bool, **options: Any) -> nn.Module:
+    import timm  # which only its own networks need
+
     if not timm.is_model(name):
         near = difflib.get_close_matches(name.split(".")[0], timm.list_models(), n=4) or ["none"]
         raise ValueError(f"TimmBackbone: timm has no network {name!r}; near: {', '.join(near)}")
