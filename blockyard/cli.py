@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from typing import NamedTuple
+from types import ModuleType
+from typing import Any, NamedTuple
 
 from blockyard.commands import options
 from blockyard.commands.parser import Parser
@@ -32,6 +34,8 @@ class Verb(NamedTuple):
     again: str = ""
 
 
+UNHEARD = 141
+"""Exit code when nobody reads the output any more: 128 and the number of SIGPIPE, as shells have it."""
 THE_SAME_LINE = "go on: the same line again"
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 and the number of the signal, as shells have it."""
@@ -86,7 +90,9 @@ VERBS = {
         options.profile,
         THE_SAME_LINE,
     ),
-    "leaderboard": Verb("compare the runs on record; leaderboard add takes in those of others", "leaderboard:main"),
+    "leaderboard": Verb(
+        "compare the runs on record; leaderboard add takes in those of others", "leaderboard.command:main"
+    ),
     "leaderboard verify": Verb(
         "test the checkpoint of a record again, and compare", "commands.verify:main", options.verify
     ),
@@ -120,9 +126,9 @@ def main(argv: list[str] | None = None) -> int:
         argv: Arguments, by default those of the process.
 
     Returns:
-        The exit code: 0; 75 after a training that left early and can go on; 130 after Ctrl-C; 2 after a mistake in the
-        arguments or the data; 1 after a training that diverged, or if runs of a study failed, checked data are bad or
-        a record was not verified.
+        The exit code: 0; 75 after a training that left early and can go on; 130 after Ctrl-C; 141 where nobody reads
+        the output; 2 after a mistake in the arguments or the data; 1 after a training that diverged, or if runs of a
+        study failed, checked data are bad or a record was not verified.
     """
     arguments = sys.argv[1:] if argv is None else argv
     try:
@@ -138,6 +144,9 @@ def main(argv: list[str] | None = None) -> int:
         say_once(_stopped(arguments, stop))
         _drop_output()
         return INTERRUPTED
+    except BrokenPipeError:  # whoever read on, such as head, has enough
+        _drop_output()
+        return UNHEARD
     except Exception as error:
         mistake = mistake_in(error)
         if mistake is None:
@@ -174,7 +183,28 @@ def _carry_out(arguments: list[str]) -> int:
     if name not in VERBS:
         raise ValueError(f"no verb {name}; {nearest(name, VERBS)}")
     verb = VERBS[name]
-    given = verb.parser().read(arguments) if verb.parser else (arguments,)
+    given: tuple[Any, ...] = (arguments,)
+    if verb.parser:
+        given = verb.parser().read(arguments)
+        from blockyard.commands.named_files import look  # --help has ended, which takes no YAML
+
+        look(name, *given)
     module, _, function = verb.run.partition(":")
-    code: int = getattr(import_module(f"blockyard.{module}"), function)(*given)
+    code: int = getattr(_imported(f"blockyard.{module}"), function)(*given)
     return code
+
+
+def _imported(name: str) -> ModuleType:
+    """The module of a verb, imported without the collector of garbage.
+
+    What an import makes stays, a million objects with torch and Lightning: looking through them again and again for
+    what could go, while they come and once more at the end of the process, takes as long as half the imports.
+    """
+    if name in sys.modules or not gc.isenabled():
+        return import_module(name)
+    gc.disable()
+    try:
+        return import_module(name)
+    finally:
+        gc.freeze()  # none of it is looked at again
+        gc.enable()

@@ -27,6 +27,7 @@ RECORDS = ROOT / "leaderboard" / "records"
 STUDY = ROOT / "leaderboard" / "digits-blocks"
 TABLES = ROOT / "docs" / "leaderboards.md"
 RESUME = ROOT / "docs" / "resume.md"
+COSTS = ROOT / "docs" / "costs.md"
 BLOCKS = ROOT / "docs" / "blocks.md"
 SHAPE = (256, 28, 28)
 RESULTS = ROOT / "benchmarks" / "results"
@@ -172,6 +173,17 @@ def benchmark() -> str:
     return "\n".join([*lines, "", f"{what}; {hardware}. ×: how many times as long as SNL."])
 
 
+def startup() -> str:
+    """CPU time from the command line to the end of a trial of one batch, and of what needs no network."""
+    rows = rows_of("startup")
+    lines = ["| line | CPU s | × the import |", "| --- | --: | --: |"]
+    lines += [f"| `{row['line']}` | {row['cpu_seconds']} | {row['ratio']} |" for row in rows if row["kind"] != "answer"]
+    answers = [float(row["cpu_seconds"]) for row in rows if row["kind"] == "answer"]
+    where = f"{rows[0]['hardware']}, lightning {rows[0]['lightning']}, torch {rows[0]['torch']}"
+    said = f"Medians of user and system time; {where}. The {len(answers)} answers took {max(answers):.2f} s at most."
+    return "\n".join([*lines, "", said])
+
+
 def draw(path: Path) -> None:
     """Plot time and memory against N."""
     rows = [row for row in rows_of("nonlocal") if row["block"] != "SNL associative" and int(row["batch"]) == 2]
@@ -206,14 +218,21 @@ def options() -> str:
 
 def updated(text: str) -> str:
     """A page with its generated sections as they should be."""
-    for name, make in (("leaderboard", leaderboard), ("benchmark", benchmark), ("peers", peers), ("options", options)):
+    sections = {
+        "leaderboard": leaderboard,
+        "benchmark": benchmark,
+        "peers": peers,
+        "options": options,
+        "startup": startup,
+    }
+    for name, make in sections.items():
         section = f"<!-- {name}: written by make docs -->\n{make().strip()}\n<!-- end of {name} -->"
         text = re.sub(rf"<!-- {name}: .*?<!-- end of {name} -->", lambda _, s=section: s, text, flags=re.DOTALL)
     return text
 
 
 if __name__ == "__main__":
-    for page_of_text in (README, RESUME):
+    for page_of_text in (README, RESUME, COSTS):
         page_of_text.write_text(updated(page_of_text.read_text()))
     TABLES.write_text(leaderboards())
     BLOCKS.write_text(blocks())

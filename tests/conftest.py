@@ -45,6 +45,12 @@ def _seed() -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture(autouse=True)
+def _no_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables go into a pipe of no width, whatever terminal pytest-xdist says that its workers have."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 def _write_pictures(root, classes=("cat", "dog"), samples=(4, 2, 2), seed=0):
     """Pictures of 16×16 pixels in ``root/<split>/<class>``."""
     rng = np.random.default_rng(seed)

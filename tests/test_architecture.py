@@ -172,7 +172,7 @@ def test_no_six_lines_are_there_twice():
 def modules_after(statement: str) -> set[str]:
     code = f"import sys; {statement}; print(' '.join(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return set(result.stdout.split())
+    return set(result.stdout.splitlines()[-1].split())
 
 
 @pytest.mark.parametrize("package", ["blocks", "poolings", "plugging", "costs", "backbones"])
@@ -195,6 +195,41 @@ READERS = ", ".join(path.stem for path in SOURCES if path.parts[0] == "media" an
 )
 def test_what_answers_at_once_imports_no_torch(statement):
     assert "torch" not in modules_after(statement)
+
+
+PEERS = {"timm", "pytorchvideo", "mmseg", "mmengine", "mmcv", "pytorch_metric_learning", "transformers"}
+"""Libraries of networks, heads and losses, each for what some configurations name."""
+FOR_OTHERS = {
+    *("sklearn", "pybullet", "pandas", "onnx", "onnxscript", "torchcodec", "soundfile", "submitit", "tensorboard.main"),
+    *(f"blockyard.leaderboard.{name}" for name in ("command", "page", "render", "profile", "matrix", "tables")),
+    *(f"blockyard.commands.{name}" for name in ("study", "export", "inspect", "profile", "samples")),
+    *("blockyard.hub", "blockyard.analysis.graph_drawing"),
+}
+"""What other verbs take, other data, and drawing sample data."""
+
+
+@pytest.mark.parametrize("trial", ["image_classification/digits", "image_restoration/noisy_photographs"])
+def test_a_trial_imports_no_library_that_its_configuration_does_not_name(trial, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    line = f"fit --config {trial}.yaml --trainer.fast_dev_run true --trainer.enable_progress_bar false"
+    assert not (PEERS | FOR_OTHERS) & modules_after(f"from blockyard.cli import main; assert main({line.split()}) == 0")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "action_recognition/human_actions",
+        "audio_classification/spoken_commands",
+        "person_reid/walkers",
+        "semantic_segmentation/scenes",
+    ],
+)
+def test_a_configuration_is_read_without_libraries_of_networks(config, tmp_path, monkeypatch):
+    """Not even those that it names: they come with the network. Sample data of these tasks take minutes to write."""
+    monkeypatch.chdir(tmp_path)
+    line = f"fit --config {config}.yaml --print_config"
+    statement = f"from blockyard.cli import main; assert main({line.split()}) == 0"
+    assert not (PEERS | FOR_OTHERS) & modules_after(statement)
 
 
 def test_what_a_configuration_may_name_is_imported():

@@ -34,6 +34,8 @@ def test_the_tables_of_the_docs_come_from_committed_records():
     update = _update()
     assert update.updated(README) == README, "run make docs"
     assert update.leaderboards() == update.TABLES.read_text(), "run make docs"
+    costs = update.COSTS.read_text()
+    assert update.updated(costs) == costs, "run make docs"
 
 
 def test_the_profile_comes_from_committed_records():

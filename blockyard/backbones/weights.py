@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from timm.models import adapt_input_conv, clean_state_dict, load_state_dict
 from torch import Tensor, nn
 
 from blockyard.backbones.layouts import Layout, State, find_layout, plain
@@ -124,6 +123,8 @@ def load_blocks(found: Layout, name: str) -> None:
 def _read(path: Path) -> State:
     if not path.is_file():
         raise ValueError(f"there is no file of weights {path}")
+    from timm.models import clean_state_dict, load_state_dict  # which few runs need
+
     try:
         state = load_state_dict(str(path), weights_only=True)
         state = clean_state_dict(state.get("model_state", state))  # pytorchvideo's checkpoints
@@ -144,6 +145,8 @@ def _adapt(state: State, own: State, key: str, in_channels: int) -> None:
     if theirs != 3 and own[key].shape[1] == in_channels:  # timm's rule, which begins with colours, for any channels
         kernel = kernel.repeat(1, -(-in_channels // theirs), 1, 1)[:, :in_channels] * (theirs / in_channels)
     else:
+        from timm.models import adapt_input_conv
+
         kernel = adapt_input_conv(in_channels, kernel)
     state[key] = kernel.unflatten(2, state[key].shape[2:-1])
 

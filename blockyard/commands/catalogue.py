@@ -19,8 +19,9 @@ from blockyard.commands.describe import cost_cells
 from blockyard.composing.composition import CONFIGS, config_names, read_config
 from blockyard.composing.preparing import allow_imports
 from blockyard.costs import Cost, count_macs, count_parameters
+from blockyard.leaderboard.console import console
 from blockyard.leaderboard.labels import class_name
-from blockyard.leaderboard.terminal import Cells, console, left_out_line, print_fitting
+from blockyard.leaderboard.terminal import Cells, left_out_line, print_fitting
 from blockyard.mistakes import nearest
 from blockyard.plugging import Wrapped, make_block
 from blockyard.poolings import Pooling, list_poolings

@@ -21,7 +21,7 @@ from blockyard.composing.preparing import prepare
 from blockyard.composing.suite import SuiteCLI
 from blockyard.costs import Cost, added_cost, count_macs, count_parameters
 from blockyard.datamodules import DataError, DataModule
-from blockyard.leaderboard.terminal import console
+from blockyard.leaderboard.console import console
 from blockyard.mistakes import nearest
 from blockyard.plugging import Mode, Plug, PlugError, Site, Span, apply_plugs, named_places, sites
 from blockyard.plugging.making import factory_name
@@ -117,7 +117,7 @@ def main(options: Options, arguments: list[str]) -> int:
 
 def _asked(network: nn.Module, plugs: Iterable[Plug]) -> set[str]:
     """The paths of the places that plugs name; what names none has been refused before."""
-    patterns = [pattern for item in plugs for _, _, pattern in item.requests()]
+    patterns = [pattern for item in plugs if item.at for _, _, pattern in item.requests()]
     found: set[str] = set()
     for pattern in patterns:
         with suppress(PlugError):

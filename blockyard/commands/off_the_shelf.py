@@ -18,8 +18,8 @@ from blockyard.composing.composition import compose
 from blockyard.composing.preparing import prepare
 from blockyard.composing.run_directories import find_checkpoint
 from blockyard.composing.suite import SuiteCLI
+from blockyard.leaderboard.console import console
 from blockyard.leaderboard.record import described
-from blockyard.leaderboard.terminal import console
 from blockyard.metrics import counted
 from blockyard.mistakes import nearest
 from blockyard.runs.record import sha256_of

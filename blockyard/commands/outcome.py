@@ -10,7 +10,7 @@ from rich.table import Table
 
 from blockyard.composing.processes import is_first_process
 from blockyard.composing.suite import SuiteCLI
-from blockyard.leaderboard.terminal import console
+from blockyard.leaderboard.console import console
 from blockyard.metrics import metric_named, stated_by
 from blockyard.runs.keep_best import KeepBest
 from blockyard.runs.keep_last import KeepLast

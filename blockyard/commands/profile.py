@@ -25,10 +25,11 @@ from blockyard.composing.preparing import prepare
 from blockyard.composing.run_directories import RUNS
 from blockyard.composing.suite import short_names
 from blockyard.leaderboard.command import records_in
+from blockyard.leaderboard.console import console
 from blockyard.leaderboard.labels import NO_BLOCK
 from blockyard.leaderboard.profile import COLUMNS, LEGEND, Profile, profile
 from blockyard.leaderboard.profile_picture import picture
-from blockyard.leaderboard.terminal import console, print_in_parts
+from blockyard.leaderboard.terminal import print_in_parts
 from blockyard.plugging.making import innermost
 
 PLACES = {

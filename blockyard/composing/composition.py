@@ -82,7 +82,25 @@ def compose(arguments: list[str], *, keep_trainer: bool) -> Composed:
     return Composed(config, options, checkpoint, saved)
 
 
-def _split(arguments: list[str]) -> tuple[list[str], str | None, list[str]]:
+def look_for_files(arguments: Iterable[str]) -> None:
+    """Refuse a command line that names a file which is not there or holds no configuration, before torch comes.
+
+    Raises:
+        ValueError: What :func:`compose` would say.
+    """
+    files, checkpoint, _ = _split(arguments)
+    if checkpoint and checkpoint not in ("best", "last"):
+        _insist_on(checkpoint_at(Path(checkpoint), "last"))
+    for file in files:
+        read_config(file)
+
+
+def _insist_on(checkpoint: Path) -> None:
+    if not checkpoint.is_file():
+        raise no_checkpoint(checkpoint)
+
+
+def _split(arguments: Iterable[str]) -> tuple[list[str], str | None, list[str]]:
     """Configuration files, the checkpoint, and everything else."""
     files: list[str] = []
     checkpoint: str | None = None
@@ -231,8 +249,7 @@ def read_vocabulary(path: Path) -> Vocabulary | None:
 def _open(path: Path) -> dict[str, Any]:
     import torch
 
-    if not path.is_file():
-        raise no_checkpoint(path)
+    _insist_on(path)
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # torch raises many types for a truncated, foreign or malicious file

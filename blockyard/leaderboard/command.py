@@ -12,13 +12,14 @@ from typing import NoReturn
 from blockyard import files
 from blockyard.leaderboard.add import main as add
 from blockyard.leaderboard.columns import choices
+from blockyard.leaderboard.console import console
 from blockyard.leaderboard.latex import latex
 from blockyard.leaderboard.page import page
 from blockyard.leaderboard.profile import profile
 from blockyard.leaderboard.record import RECORDS, Record, read_all
 from blockyard.leaderboard.render import comma_separated, markdown
 from blockyard.leaderboard.tables import Table, tables
-from blockyard.leaderboard.terminal import console, print_tables
+from blockyard.leaderboard.terminal import print_tables
 from blockyard.mistakes import mistake_in, printable
 
 PAGE, LATEX = Path("leaderboard.html"), Path("leaderboard.tex")

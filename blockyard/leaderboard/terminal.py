@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from blockyard.leaderboard.columns import KEPT, Column, columns
+from blockyard.leaderboard.console import PIPE
 from blockyard.leaderboard.render import title
 from blockyard.leaderboard.tables import Table
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 SHOWN = 200
 """Rows of a table that a terminal shows; files have them all."""
-PIPE = 240
-"""Characters of a line where nothing says how wide it may be: every row stays on one."""
 GAP = 3
 """Characters between two columns."""
 NARROWEST = 24
@@ -49,15 +47,6 @@ class Cells:
     def least(self) -> int:
         """Characters that it needs at least."""
         return min(self.width, NARROWEST) if self.words else self.width
-
-
-def console() -> Console:
-    """What is printed to: as wide as the terminal, or as COLUMNS says; a file or pipe has no width."""
-    from rich.console import Console  # --help and mistakes answer without it
-
-    terminal = Console(markup=False, emoji=False)
-    told = terminal.is_terminal or os.environ.get("COLUMNS", "").isdigit()
-    return terminal if told else Console(width=PIPE, markup=False, emoji=False)
 
 
 def print_tables(tables: Sequence[Table], console: Console, names: Sequence[str] = ()) -> None:

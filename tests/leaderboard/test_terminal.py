@@ -10,10 +10,11 @@ from blockyard.commands import catalogue
 from blockyard.commands.options import blocks
 from blockyard.leaderboard import main
 from blockyard.leaderboard.columns import columns
+from blockyard.leaderboard.console import PIPE
 from blockyard.leaderboard.record import write
 from blockyard.leaderboard.render import cells, markdown
 from blockyard.leaderboard.tables import tables
-from blockyard.leaderboard.terminal import PIPE, SHOWN, print_in_parts, print_tables
+from blockyard.leaderboard.terminal import SHOWN, print_in_parts, print_tables
 
 
 @pytest.fixture

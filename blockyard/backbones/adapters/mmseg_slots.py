@@ -13,8 +13,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import timm
-
 from blockyard.blocks import list_blocks
 from blockyard.mistakes import nearest
 
@@ -170,6 +168,8 @@ def _refuse_type(name: Any, kind: str, path: str) -> None:
 
 def _text(value: str, kind: str, key: str, path: str) -> None:
     if key == "model_name":
+        import timm  # which few configs name
+
         if not timm.is_model(value):
             raise ValueError(f"{path}: timm has no network {value!r}; {nearest(value, timm.list_models())}")
     elif key in _NAMED and value not in _NATIVE_PADDING:

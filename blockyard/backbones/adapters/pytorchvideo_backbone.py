@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pytorchvideo.models import hub
 from torch import Tensor, nn
 
 from blockyard.backbones.base import Backbone, Stage
@@ -177,6 +176,8 @@ def pathways(clip: Tensor) -> list[Tensor]:
 
 def _create(name: str, num_classes: int, in_channels: int, clip_size: tuple[int, ...] | None) -> nn.Module:
     """The stock network with random weights and a head that gives logits; families name their options differently."""
+    from pytorchvideo.models import hub  # which only its own networks need
+
     build: Callable[..., nn.Module] = getattr(hub, name)
     if clip_size is not None:
         frames, *space = clip_size

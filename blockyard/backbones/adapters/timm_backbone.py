@@ -11,8 +11,6 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-import timm
-from huggingface_hub import constants, try_to_load_from_cache
 from torch import Tensor, nn
 
 from blockyard.backbones.adapters.timm_head import TimmHead
@@ -134,6 +132,8 @@ class TimmBackbone(Backbone):
 
 
 def _create(name: str, pretrained: bool, **options: Any) -> nn.Module:
+    import timm  # which only its own networks need
+
     if not timm.is_model(name):
         near = difflib.get_close_matches(name.split(".")[0], timm.list_models(), n=4) or ["none"]
         raise ValueError(f"TimmBackbone: timm has no network {name!r}; near: {', '.join(near)}")
@@ -155,6 +155,8 @@ def _create(name: str, pretrained: bool, **options: Any) -> nn.Module:
 
 def _hub_is_reached() -> bool:
     """Whether the Hugging Face hub has an address here; unknown behind a proxy, which looks it up itself."""
+    from huggingface_hub import constants  # comes with timm
+
     if getproxies() or constants.HF_HUB_OFFLINE:  # then nothing is tried
         return True
     host = urlsplit(constants.ENDPOINT)
@@ -173,6 +175,9 @@ def _cached(name: str) -> str:
     Raises:
         ValueError: If there is none.
     """
+    import timm
+    from huggingface_hub import constants, try_to_load_from_cache
+
     try:
         config: Any = timm.get_pretrained_cfg(name, allow_unregistered=False)
     except RuntimeError as error:

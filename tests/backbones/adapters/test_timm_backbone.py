@@ -145,7 +145,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch):
 
 @pytest.mark.usefixtures("no_network")
 def test_pretrained_without_a_network_is_one_line_at_once(monkeypatch):
-    monkeypatch.setattr(timm_backbone, "try_to_load_from_cache", lambda *_: None)
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
     with pytest.raises(ValueError, match=r"pretrained weights of resnet10t, can't be reached from here; give weights="):
         TimmBackbone(10, name="resnet10t", pretrained=True)
 
@@ -155,6 +155,6 @@ def test_what_was_fetched_before_needs_no_network(monkeypatch, tmp_path: Path):
     fetched = timm.create_model("resnet10t")
     torch.save(fetched.state_dict(), tmp_path / "pytorch_model.bin")
     there = {"pytorch_model.bin": str(tmp_path / "pytorch_model.bin")}
-    monkeypatch.setattr(timm_backbone, "try_to_load_from_cache", lambda _, file: there.get(file))
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda _, file: there.get(file))
     backbone = TimmBackbone(10, name="resnet10t", pretrained=True)
     assert torch.equal(backbone.net.layer1[0].conv1.weight, fetched.layer1[0].conv1.weight)

@@ -1,0 +1,28 @@
+"""The files that a command line names, looked for before torch comes, which takes seconds; no torch."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from blockyard.composing.composition import look_for_files, read_config
+from blockyard.leaderboard.record import read
+
+
+def look(verb: str, options: Namespace, rest: list[str]) -> None:
+    """Refuse a command line that names a file which is not there or can't be read, as the verb itself would.
+
+    Args:
+        verb: Its name.
+        options: Its own options.
+        rest: The other command line tokens.
+
+    Raises:
+        ValueError: If a record, a study, a configuration or a checkpoint is missing; the first two and a configuration
+            are read too. One line.
+    """
+    if verb == "leaderboard verify":
+        read(options.record)
+    if verb == "study" and all(token.startswith("--") for token in rest[:1]):  # a second study is told of first
+        read_config(options.study)
+    own = ["--ckpt_path", str(options.ckpt_path)] if "ckpt_path" in options else []
+    look_for_files(own if verb == "leaderboard verify" else [*own, *rest])  # which takes no configuration
