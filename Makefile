@@ -19,6 +19,8 @@ $(READY): requirements.txt pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -r requirements.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $(READY)
+	@echo "ready: '. $(BIN)/activate' puts blockyard on this shell's path, or type $(BIN)/blockyard"
+	@echo "elsewhere: pip install '.[samples]', with the extras samples, cluster, video, parquet, export as needed"
 
 # TASK=image_classification for a task's.
 demo: $(READY)

@@ -86,6 +86,7 @@ def _card(task: Task, data: Any, config: dict[str, Any]) -> Card:
         num_classes=data.vocabulary.num_classes,
         input_shape=tuple(data.input_shape),
         output=task.output,
+        pipeline=task.pipeline,
         model=_portable_model(config["model"]),
         classes=data.vocabulary.classes if task.named else (),
         mean=tuple(data.mean) if normalised else (),

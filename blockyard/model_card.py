@@ -17,16 +17,6 @@ from blockyard.portable import Card
 
 TRAINING = "training.yaml"
 """The file that holds the configuration of the training."""
-TAGS = {
-    "ImageClassification": "image-classification",
-    "ActionRecognition": "video-classification",
-    "SemanticSegmentation": "image-segmentation",
-    "PersonReID": "image-feature-extraction",
-    "AudioClassification": "audio-classification",
-    "AudioTagging": "audio-classification",
-    "ImageRestoration": "image-to-image",
-}
-"""What the hub calls what a task does."""
 UNKNOWN = (
     "There is no record of this run: `blockyard test --ckpt_path …` makes one, and `export --records DIR` reads it."
 )
@@ -99,7 +89,7 @@ def model_card(card: Card, name: str, found: Evidence | None = None, training: s
 
 
 def _header(card: Card, name: str, found: Evidence | None) -> dict[str, Any]:
-    tag = TAGS.get(card.task)
+    tag = card.pipeline
     header: dict[str, Any] = {"library_name": "blockyard", "tags": ["blockyard", "pytorch"]}
     if tag:
         header["pipeline_tag"] = tag

@@ -28,6 +28,7 @@ class Card:
         mean: Mean of each channel, of pixels from 0 to 1; empty if nothing is subtracted.
         std: Standard deviation of each channel, likewise.
         sample_rate: Samples a second of a waveform or series.
+        pipeline: What the hub calls what the task does, ``image-classification``; empty where it has no word.
         values: What the values of an input are, in words; empty for pixels and waveforms.
         seed: Seed of the run that trained it.
         experiment: Identity of its experiment.
@@ -51,6 +52,7 @@ class Card:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     sample_rate: float | None = None
+    pipeline: str = ""
     values: str = ""
     seed: int | None = None
     experiment: str = ""
@@ -72,6 +74,7 @@ class Card:
             "model": isinstance(self.model, dict) and isinstance(self.model.get("class_path"), str),
             "sample_rate": self.sample_rate is None or (_is_number(self.sample_rate) and self.sample_rate > 0),
             "values": isinstance(self.values, str),
+            "pipeline": isinstance(self.pipeline, str),
             "fingerprints": isinstance(self.fingerprints, dict),
         }
         for name, right in expected.items():

@@ -10,6 +10,7 @@ import pytest
 import timm
 import torch
 
+from blockyard.backbones.adapters import timm_backbone
 from blockyard.blocks import list_blocks
 from blockyard.commands.study import configurations, read_study
 from blockyard.composing.composition import CONFIGS, compose, config_names, read_config
@@ -57,6 +58,7 @@ def _no_data_needed(monkeypatch, tmp_path):
     for kind, count in (*published, *folders):
         monkeypatch.setattr(kind, "classes", property(lambda self, count=count: [str(k) for k in range(count)]))
     monkeypatch.setattr(SignalDataModule, "layout", Channels(("ax", "ay", "az"), "user"))
+    monkeypatch.setattr(timm_backbone, "_hub_is_reached", lambda: True)
     create = timm.create_model
     monkeypatch.setattr(timm, "create_model", lambda *args, **options: create(*args, **options | {"pretrained": False}))
 

@@ -83,6 +83,8 @@ class Task(LightningModule):
     loss, called ``loss`` or ``…_loss``, and a count, ``missing_…``, need not be stated."""
     output: ClassVar[str] = "what the network gives"
     """What an exported network gives, and how it is read, for whoever runs it elsewhere."""
+    pipeline: ClassVar[str] = ""
+    """What the Hugging Face hub calls what the task does; empty where it has no word."""
     named: ClassVar[bool] = False
     """Whether the outputs are classes, so that an exported network carries their names."""
     reports: ClassVar[tuple[Callable[[Path], Callback], ...]] = ()

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -246,7 +247,8 @@ sys.exit(main(["fetch", "birds", *arguments]))
 
 def start(archive, root, **options):
     arguments = [archive.address, str(archive.size), archive.digest[1], "--root", str(root)]
-    return subprocess.Popen([sys.executable, "-c", CHILD, *arguments], **options)
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # which a shell has what it runs behind ignore
+    return subprocess.Popen([sys.executable, "-c", CHILD, *arguments], preexec_fn=heard, **options)
 
 
 def test_ctrl_c_keeps_what_has_arrived(publish, run, publisher, tmp_path):

@@ -40,6 +40,7 @@ class AudioClassification(ViewClassification):
     """
 
     called: ClassVar[str] = "files"
+    pipeline: ClassVar[str] = "audio-classification"
 
     def __init__(
         self,

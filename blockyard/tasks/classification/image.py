@@ -32,6 +32,8 @@ class ImageClassification(Classification):
 
     evaluation_options: ClassVar[tuple[str, ...]] = ("flip_test",)
 
+    pipeline: ClassVar[str] = "image-classification"
+
     def __init__(
         self,
         backbone: Callable[[int, int], Backbone],

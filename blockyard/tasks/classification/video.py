@@ -16,3 +16,4 @@ class ActionRecognition(ViewClassification):
     """
 
     called: ClassVar[str] = "videos"
+    pipeline: ClassVar[str] = "video-classification"

@@ -60,6 +60,7 @@ class PersonReID(Task):
     """
 
     primary_metric: ClassVar[str] = "mAP"
+    pipeline: ClassVar[str] = "image-feature-extraction"
     output: ClassVar[str] = "vectors (B, D), to be compared by the cosine of their angle"
     reports: ClassVar[tuple[Callable[[Path], Callback], ...]] = (RankedGallery, RetrievalWriter)
     evaluation_options: ClassVar[tuple[str, ...]] = ("distance", "rerank")

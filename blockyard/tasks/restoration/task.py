@@ -52,6 +52,7 @@ class ImageRestoration(Task):
 
     network: Restorer
     primary_metric: ClassVar[str] = "psnr"
+    pipeline: ClassVar[str] = "image-to-image"
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("psnr", unit="dB", low=0, high=BEST_PSNR),
         Metric("psnr_input", unit="dB", low=0, high=BEST_PSNR),
