@@ -56,6 +56,7 @@ TRIALS = tuple(
         "semantic_segmentation/scenes",
         "person_reid/walkers",
         "audio_classification/spoken_commands",
+        "signal_classification/motions",
         "image_restoration/noisy_photographs",
     )
 )

@@ -34,11 +34,10 @@ class Verb(NamedTuple):
     again: str = ""
 
 
-UNHEARD = 141
-"""Exit code when nobody reads the output any more: 128 and the number of SIGPIPE, as shells have it."""
 THE_SAME_LINE = "go on: the same line again"
-INTERRUPTED = 130
-"""Exit code after Ctrl-C: 128 and the number of the signal, as shells have it."""
+INTERRUPTED, UNHEARD = 130, 141
+"""Exit codes after Ctrl-C and when nobody reads the output any more: 128 and the number of SIGINT or SIGPIPE, as shells
+have it."""
 
 
 VERBS = {

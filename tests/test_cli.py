@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,7 +13,7 @@ import yaml
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from blockyard.cli import UNHEARD, VERBS, main
+from blockyard.cli import main
 from blockyard.composing.composition import compose
 from blockyard.composing.preparing import prepare
 from blockyard.composing.suite import SuiteCLI
@@ -56,72 +54,6 @@ def said(capsys, *arguments: str) -> str:
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1, lines
     return lines[0]
-
-
-class TestWithoutTorch:
-    @pytest.mark.parametrize("arguments", ["'--version'", "'--help'", "'leaderboard', '--help'", "'leaderboard'"])
-    def test_answers(self, arguments, tmp_path):
-        code = f"import sys; from blockyard.cli import main; main([{arguments}]); sys.exit('torch' in sys.modules)"
-        subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)
-
-    @pytest.mark.parametrize(
-        "line",
-        [
-            *(f"{verb} --help" for verb in VERBS),
-            "fitt",
-            "fit --confg x",
-            "configs",
-            "fit --config image_classification/digit.yaml",
-            "check-data --config no.yaml",
-            *(f"{verb} --ckpt_path no.ckpt" for verb in ("fit", "test", "export", "off-the-shelf", "inspect")),
-            "leaderboard verify no.json --ckpt_path no.ckpt",
-            "leaderboard add no.json",
-            "study no.yaml",
-            "samples no",
-        ],
-    )
-    def test_what_can_be_told_from_words_and_files_takes_none(self, line, tmp_path):
-        code = f"import sys; from blockyard.cli import main; main({line.split()}); sys.exit('torch' in sys.modules)"
-        subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)
-
-    def test_a_missing_file_is_answered_as_late_as_early(self, here, capsys):
-        """Those who compose from Python get the same line."""
-        for arguments in (["--config", "no.yaml"], ["--ckpt_path", "no.ckpt"]):
-            with pytest.raises(ValueError, match=r"no\.(yaml|ckpt)") as late:
-                compose(arguments, keep_trainer=True)
-            assert said(capsys, "test", *arguments) == f"blockyard: {late.value}"
-
-    def test_help_names_every_verb(self, capsys):
-        assert main([]) == 0
-        bare = capsys.readouterr().out
-        assert main(["--help"]) == 0
-        text = capsys.readouterr().out
-        assert bare == text
-        assert all(f"  {verb} " in text for verb in VERBS)
-
-
-def test_the_first_import_of_a_verb_is_not_searched_for_garbage(tmp_path):
-    """It is frozen, the collector goes on after it, and what a later call leaves is collected."""
-    code = (
-        "import gc, weakref; from blockyard.cli import main; main(['configs']); frozen = gc.get_freeze_count();"
-        "assert frozen > 1000 and gc.isenabled(), frozen;"
-        "Circle = type('Circle', (), {}); circle = Circle(); circle.itself = circle; seen = weakref.ref(circle);"
-        "del circle; main(['configs']); assert gc.get_freeze_count() <= frozen; gc.collect(); assert seen() is None"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)
-
-
-def test_the_parsers_of_other_verbs_are_not_made(here):
-    made = []
-
-    class Counted(SuiteCLI):
-        def init_parser(self, **options):
-            made.append(super().init_parser(**options))
-            return made[-1]
-
-    prepare()
-    Counted("validate", compose(DEV, keep_trainer=False))
-    assert len(made) == 2  # that of the command line, and that of its verb
 
 
 class TestRun:
@@ -387,37 +319,3 @@ class TestMistakes:
         monkeypatch.setattr("blockyard.commands.training.fit", broken)
         with pytest.raises(ValueError, match="a bug"):
             main(["fit"])
-
-
-class TestLooking:
-    def test_blocks(self, capsys):
-        assert main(["blocks", "Spectral*", "--shape", "1024x14x14"]) == 0
-        text = capsys.readouterr().out
-        assert "SpectralNonlocal" in text
-        assert "ICCV 2021" in text
-        assert "GlobalContext" not in text
-
-    def test_describe_says_costs_and_refusals(self, capsys, here):
-        assert main(["describe", *DIGITS, *SNL]) == 0
-        text = capsys.readouterr().out
-        assert "276,410 parameters" in text
-        assert "with its plugs: +2,624 parameters" in text
-        (row,) = (line for line in text.splitlines() if " layer3.2 " in line)
-        assert "10,368" in row
-        (refused,) = (line for line in text.splitlines() if " fc " in line)
-        assert "not a map" in refused
-
-    def test_describe_a_block_that_has_no_place_yet(self, capsys, here):
-        assert main(["describe", *DIGITS, "--model.block", "Nonlocal", "--model.block.reduction", "32"]) == 0
-        text = capsys.readouterr().out
-        assert "16 channels are not divisible by reduction=32" in text
-        assert "with its plugs" not in text
-
-
-def test_a_reader_that_has_enough_is_no_mistake():
-    read, write = os.pipe()
-    os.close(read)
-    command = [sys.executable, "-m", "blockyard", "configs"]
-    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
-    os.close(write)
-    assert (done.returncode, done.stderr) == (UNHEARD, "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from blockyard.composing.processes import is_first_process
 from blockyard.leaderboard.identity import canonical, identity
@@ -28,7 +28,7 @@ def run_directory(config: dict[str, Any]) -> Path:
     return RUNS / f"{name}-seed{config['seed_everything']}-{identity(config).run[:8]}".lower()
 
 
-def checkpoint_at(path: Path, kind: str = "best") -> Path:
+def checkpoint_at(path: Path, kind: Literal["best", "last"] = "best") -> Path:
     """A checkpoint by its own path, or by that of the folder of its run.
 
     Args:

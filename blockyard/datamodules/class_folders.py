@@ -103,17 +103,17 @@ def labelled_files(folder: Path, classes: Sequence[str], kind: FileKind, whole: 
     """
     left = LeftOut()
     there = _folders(folder, kind, left)
+    every = classes
     if not whole:
-        classes, every = [title for title in classes if title in there], classes
         check_known(folder, there, every)
+        classes = [title for title in every if title in there]
     if differing := sorted(set(there) ^ set(classes)):
         where = [f"{name} (only in {'train' if name in classes else folder.name})" for name in differing]
         raise DataError(f"{folder}: its classes are not those of train: {', '.join(where[:5])}")
     found = [kind.list_below(folder / title, left) for title in classes]
     left.tell(folder, kind.noun)
     names = [f"{title}/{name}" for title, part in zip(classes, found, strict=True) for name in part.names]
-    labels = np.arange(len(found)) if whole else np.array([every.index(title) for title in classes])
-    targets = np.repeat(labels, [len(part.paths) for part in found])
+    targets = np.repeat([every.index(title) for title in classes], [len(part.paths) for part in found])
     return Listing(PathsBelow(folder, names), names, targets)
 
 

@@ -18,7 +18,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
-from blockyard.runs.position import position_of
+from blockyard.runs.position import epoch_is_over, position_of
 
 PREEMPTED = 75
 """Exit code of a run that left early and is to be continued; EX_TEMPFAIL of sysexits.h."""
@@ -88,7 +88,7 @@ class KeepLast(Checkpoint):
         self._steps += 1
         if self._steps % self.every_n_steps == 0:
             self._agreed = self._agree(trainer)
-        if not _validation_follows(trainer) and not _epoch_is_over(trainer) and (self._agreed or _run_ends(trainer)):
+        if not _validation_follows(trainer) and not epoch_is_over(trainer) and (self._agreed or _run_ends(trainer)):
             # Lightning logs this step after its callbacks only, and a run that goes on takes it for done
             trainer._logger_connector.update_train_step_metrics()
             self._save_and_leave(trainer)
@@ -103,7 +103,7 @@ class KeepLast(Checkpoint):
         """Write the checkpoint of a step that this validation was owed to, in the middle of an epoch."""
         if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking or _leaves_nothing(trainer):
             return
-        if _epoch_is_over(trainer):
+        if epoch_is_over(trainer):
             return
         self._agreed = max(self._agreed, self._agree(trainer))
         accumulating = position_of(trainer).batch % trainer.accumulate_grad_batches
@@ -112,7 +112,7 @@ class KeepLast(Checkpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the checkpoint of a whole epoch, and leave if a rank wants to."""
-        if _epoch_is_over(trainer) and not _leaves_nothing(trainer):
+        if epoch_is_over(trainer) and not _leaves_nothing(trainer):
             self._agreed = max(SAVE, self._agree(trainer))
             self._save_and_leave(trainer)
 
@@ -205,11 +205,6 @@ def _job_state(job: str) -> str:
 
 def _leaves_nothing(trainer: Any) -> bool:
     return bool(trainer.fast_dev_run)
-
-
-def _epoch_is_over(trainer: Any) -> bool:
-    batches = trainer.fit_loop.epoch_loop.batch_progress
-    return bool(batches.is_last_batch or batches.current.ready >= trainer.num_training_batches)
 
 
 def _run_ends(trainer: Any) -> bool:

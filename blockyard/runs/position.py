@@ -38,18 +38,21 @@ def position_of(trainer: Any) -> Position:
     """Where a training is, in whatever hook it is asked, once a batch is done."""
     epochs, batches = trainer.fit_loop.epoch_progress.current, trainer.fit_loop.epoch_loop.batch_progress
     begun, over = epochs.ready, epochs.ready == epochs.processed
-    batch = batches.current.ready
-    if over or batches.is_last_batch or batch >= trainer.num_training_batches:
+    if over or epoch_is_over(trainer):
         return Position(begun, 0, trainer.global_step)
-    return Position(max(0, begun - 1), batch, trainer.global_step)
+    return Position(max(0, begun - 1), batches.current.ready, trainer.global_step)
+
+
+def epoch_is_over(trainer: Any) -> bool:
+    """Whether the batch that is done is the last of its epoch."""
+    batches = trainer.fit_loop.epoch_loop.batch_progress
+    return bool(batches.is_last_batch or batches.current.ready >= trainer.num_training_batches)
 
 
 def ends_training(trainer: Any) -> bool:
     """Whether the batch that is done is the last of the training: of its last epoch, or the one of its last step."""
-    batches = trainer.fit_loop.epoch_loop.batch_progress
-    epoch_is_over = batches.is_last_batch or batches.current.ready >= trainer.num_training_batches
     last_epoch = trainer.max_epochs is not None and 0 <= trainer.max_epochs <= trainer.current_epoch + 1
-    return bool((epoch_is_over and last_epoch) or 0 <= trainer.max_steps <= trainer.global_step)
+    return bool((last_epoch and epoch_is_over(trainer)) or 0 <= trainer.max_steps <= trainer.global_step)
 
 
 def epochs_done(trainer: Any) -> float:

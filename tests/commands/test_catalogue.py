@@ -88,3 +88,11 @@ def test_mistakes_are_answered_in_one_line(arguments: list[str], answer: str, ca
     assert main(["blocks", *arguments]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert answer in line
+
+
+def test_a_glob_on_the_command_line(capsys):
+    assert main(["blocks", "Spectral*", "--shape", "1024x14x14"]) == 0
+    text = capsys.readouterr().out
+    assert "SpectralNonlocal" in text
+    assert "ICCV 2021" in text
+    assert "GlobalContext" not in text

@@ -92,3 +92,30 @@ def test_a_glob_that_matches_nothing_is_one_line(capsys):
     assert main(["describe", "--config", "image_classification/digits.yaml", "--places", "layr2"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("blockyard: describe: no place matches layr2; did you mean layer2")
+
+
+DIGITS = ["describe", "--config", "image_classification/digits.yaml", "--data.variant", "8x8", "--model.block"]
+
+
+def test_it_says_costs_and_refusals(capsys):
+    assert main([*DIGITS, "SpectralNonlocal", "--model.at", "stage2.1"]) == 0
+    text = capsys.readouterr().out
+    assert "276,410 parameters" in text
+    assert "with its plugs: +2,624 parameters" in text
+    (row,) = (line for line in text.splitlines() if " layer3.2 " in line)
+    assert "10,368" in row
+    (refused,) = (line for line in text.splitlines() if " fc " in line)
+    assert "not a map" in refused
+
+
+def test_a_block_that_has_no_place_yet(capsys):
+    assert main([*DIGITS, "Nonlocal", "--model.block.reduction", "32"]) == 0
+    text = capsys.readouterr().out
+    assert "16 channels are not divisible by reduction=32" in text
+    assert "with its plugs" not in text
+
+
+def test_data_of_another_kind_are_no_missing_ones(capsys):
+    """Classes stand in where files are missing, not where a task learns what data do not have."""
+    assert main(["describe", "--config", "image_classification/digits.yaml", "--data", "NoisyPhotographs"]) == 2
+    assert "has no classes, which ImageClassification learns" in capsys.readouterr().err
