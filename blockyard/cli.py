@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from blockyard.commands import options
-from blockyard.commands.importing import imported
 from blockyard.commands.parser import Parser
+from blockyard.composing.importing import imported
 from blockyard.composing.processes import say_once
 from blockyard.mistakes import mistake_in, nearest, printable_lines
 from blockyard.version import __version__

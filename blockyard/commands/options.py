@@ -53,7 +53,9 @@ def check_data() -> Parser:
         " are damaged or missing: split, name, problem; and, as notes, what may surprise: pictures turned upright by a"
         " tag, files of several pictures, classes that no mask shows. What lies in the folders but is not read is"
         " counted, by suffix. --data.num_workers N reads in N processes.",
-        f"Exit code: 0 if all is well, 1 if something is bad. {OTHERS.format('fit')}",
+        "Exit code: 0 if all is well, 1 if something is bad or missing. A test without data to train on is checked as"
+        " such: --ckpt_path FILE says its classes, otherwise its folders or labels do."
+        f" {OTHERS.format('fit')}",
         sections=SECTIONS,
     )
     parser.add_argument(

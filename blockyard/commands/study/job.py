@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from blockyard.commands.importing import imported
+from blockyard.composing.importing import imported
 
 PATIENCE = 60.0
 """Seconds that a SLURM job waits for the process that submitted it to pass the claim on."""
