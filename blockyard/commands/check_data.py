@@ -124,6 +124,8 @@ def _read_all(data: DataModule, digest: bool) -> tuple[Manifest, list[str]]:
         except DataError as refusal:
             unlisted[split] = refusal
     if not found:
+        if data.is_test_alone and data.known is None:
+            raise DataError(f"{unlisted['test']}; for a test alone, --ckpt_path FILE says what it takes")
         raise unlisted["test" if data.is_test_alone else "train"]
     for (split, note), names in notes.items():
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""

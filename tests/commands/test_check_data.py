@@ -155,6 +155,17 @@ def test_a_list_to_test_on_is_checked_alone(pictures, capsys):
     assert capsys.readouterr().out.endswith("2 samples of ImageList read, 0 bad\n")
 
 
+def test_what_a_test_alone_does_not_say_is_asked_for(tmp_path, capsys):
+    for kind, shape in (("images", (8, 8, 3)), ("masks", (8, 8))):
+        (tmp_path / kind / "test").mkdir(parents=True)
+        Image.fromarray(np.zeros(shape, np.uint8)).save(tmp_path / kind / "test" / "a.png")
+    options = ["--config", "semantic_segmentation/image_mask_folder.yaml", "--data.root", str(tmp_path)]
+    assert check(*options, "--data.num_workers", "0") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{tmp_path}/classes.txt is missing" in line
+    assert line.endswith("; for a test alone, --ckpt_path FILE says what it takes")
+
+
 def test_a_checkpoint_says_which_classes_there_are(pictures, capsys):
     """A class that it has none of is no class of the test."""
     line = ["--config", "image_classification/image_folder.yaml", "--data.root", str(pictures), "--data.size", "32"]
