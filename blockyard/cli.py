@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from collections.abc import Callable
-from importlib import import_module
-from types import ModuleType
 from typing import Any, NamedTuple
 
 from blockyard.commands import options
 from blockyard.commands.parser import Parser
+from blockyard.composing.importing import imported
 from blockyard.composing.processes import say_once
 from blockyard.mistakes import mistake_in, nearest, printable_lines
 from blockyard.version import __version__
@@ -79,7 +77,7 @@ VERBS = {
     "samples": Verb("write sample data in the published layout of a data set", "commands.samples:main"),
     "study": Verb(
         "train and test a grid of plugs, backbones and seeds, here or on SLURM, then print the leaderboard",
-        "commands.study:main",
+        "commands.study.main:main",
         options.study,
         THE_SAME_LINE,
     ),
@@ -189,21 +187,5 @@ def _carry_out(arguments: list[str]) -> int:
 
         look(name, *given)
     module, _, function = verb.run.partition(":")
-    code: int = getattr(_imported(f"blockyard.{module}"), function)(*given)
+    code: int = getattr(imported(f"blockyard.{module}"), function)(*given)
     return code
-
-
-def _imported(name: str) -> ModuleType:
-    """The module of a verb, imported without the collector of garbage.
-
-    What an import makes stays, a million objects with torch and Lightning: looking through them again and again for
-    what could go, while they come and once more at the end of the process, takes as long as half the imports.
-    """
-    if name in sys.modules or not gc.isenabled():
-        return import_module(name)
-    gc.disable()
-    try:
-        return import_module(name)
-    finally:
-        gc.freeze()  # none of it is looked at again
-        gc.enable()

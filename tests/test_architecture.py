@@ -190,6 +190,7 @@ READERS = ", ".join(path.stem for path in SOURCES if path.parts[0] == "media" an
         "import blockyard.leaderboard",
         "import blockyard.cli",
         "import blockyard.commands.fetch",
+        "import blockyard.commands.study.job",
         f"from blockyard.media import {READERS}",
     ],
 )

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import io
+import math
 import re
 from collections.abc import Iterator
+from contextlib import redirect_stdout
+from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
+import yaml
 
 import blockyard
 from blockyard import blocks
-from blockyard.cli import VERBS
+from blockyard.cli import VERBS, main
+from blockyard.commands.study.file import Study
 from blockyard.composing.resuming import Verdict
 from blockyard.plugging import Mode
 
@@ -148,6 +154,51 @@ def test_nine_of_ten_docstrings_that_touch_tensors_say_their_shapes():
 )
 def test_what_counts_as_a_shape(text, said):
     assert _says_shape(text) == said
+
+
+STUDIES = (ROOT / "docs" / "studies.md").read_text()
+EXAMPLES = [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", STUDIES, re.DOTALL)]
+LINES = [line.partition("#")[0].split()[1:] for line in re.findall(r"^blockyard study .*", STUDIES, re.MULTILINE)]
+
+
+def _planned(study: dict[str, Any], *line: str) -> list[str]:
+    """The hashes of the runs of a study, which is planned by the verb itself."""
+    Path("mine.yaml").write_text(yaml.safe_dump(study))
+    said = io.StringIO()
+    with redirect_stdout(said):
+        assert main([*(line or ("study", "mine.yaml")), "--dry-run"]) == 0
+    assert not Path("runs").exists()
+    return re.findall(r"^\[\d+/\d+\] .*\(([0-9a-f]{12})\): new$", said.getvalue(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("number", range(len(EXAMPLES)))
+def test_each_example_of_a_study_can_be_planned(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    study = EXAMPLES[0] | EXAMPLES[number]
+    study["seeds"] = study["seeds"][:1]
+    keys = [study[key] for key in ("config", "plugs", "backbones", "variants") if key in study]
+    assert len(_planned(study)) == math.prod(len(value) for value in keys if isinstance(value, list))
+
+
+def test_each_key_of_a_study_has_an_example():
+    keys = re.findall(r"^\*\*`(\w+)`\*\*.*?```yaml\n(.*?)```", STUDIES, re.MULTILINE | re.DOTALL)
+    assert sorted(key for key, _ in keys) == sorted(field.name for field in fields(Study))
+    assert all(key in yaml.safe_load(example) for key, example in keys)
+
+
+def test_options_nested_and_flat_are_the_same_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    *_, flat, nested, whole, short = [EXAMPLES[0] | example | {"seeds": [0]} for example in EXAMPLES]
+    assert _planned(flat) == _planned(nested) != _planned(EXAMPLES[0] | {"seeds": [0]})
+    assert _planned(whole) == _planned(short)
+
+
+@pytest.mark.parametrize("line", LINES, ids=" ".join)
+def test_each_line_about_a_study_is_understood(line: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    if "slurm" in line:
+        pytest.importorskip("submitit")
+    monkeypatch.chdir(tmp_path)
+    assert len(_planned(EXAMPLES[0] | {"seeds": [0]}, *line)) == 2
 
 
 def test_the_wrapper_on_the_page_about_plugging_goes_around_a_stage(capsys):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from blockyard.blocks.nonlocals.released import KINDS
-from blockyard.commands.study import read_study
+from blockyard.commands.study.file import read_study
 
 PAGE = (Path(__file__).parents[1] / "docs" / "papers.md").read_text()
 STUDIES = re.findall(r"^\| `(studies/[\w-]+\.yaml)` \| .* \| (\d+) \| (\d+) \|", PAGE, re.MULTILINE)

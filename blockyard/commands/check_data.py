@@ -8,18 +8,21 @@ import warnings
 from argparse import Namespace
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from blockyard import files
-from blockyard.composing.composition import compose
+from blockyard.composing.composition import Composed, compose, pairs, read_vocabulary
 from blockyard.composing.data import build_data
 from blockyard.composing.preparing import prepare
 from blockyard.datamodules import DataError, DataModule
 from blockyard.datamodules.checking import Finding
 from blockyard.datamodules.fingerprints import COLUMNS, Manifest, read_manifest
 from blockyard.datamodules.folders import PassedOver
+from blockyard.datamodules.vocabulary import Vocabulary
 from blockyard.mistakes import printable
 
-SPLITS = ("train", "val", "test")
+NEEDED = {"train": ("fit",), "val": ("fit", "validate"), "test": ("test",)}
+"""The splits, and the verbs that need them."""
 
 
 def main(options: Namespace, arguments: list[str]) -> int:
@@ -27,10 +30,10 @@ def main(options: Namespace, arguments: list[str]) -> int:
 
     Args:
         options: What :func:`~blockyard.commands.options.check_data` reads.
-        arguments: The other command line tokens, as for ``fit``; what is not about data is not looked at.
+        arguments: The other command line tokens, as for ``fit`` or ``test``.
 
     Returns:
-        0 if everything could be read and is as it was, 1 otherwise.
+        0 if everything could be read and is as it was, 1 otherwise. A test that lies alone is everything.
 
     Raises:
         ValueError: If the configuration or the manifest is wrong, or no split can be listed.
@@ -43,7 +46,10 @@ def main(options: Namespace, arguments: list[str]) -> int:
     changes = [] if before is None else compare(before, found)
     print("".join(f"{line}\n" for line in changes), end="")
     counts = [f"{len(found)} samples of {type(data).__name__} read", f"{bad} bad"]
-    useless = _useless(data, [split for split in SPLITS if split not in unlisted])
+    useless = _useless(data, [split for split in NEEDED if split not in unlisted])
+    if data.is_test_alone and "test" not in unlisted:
+        print("note: this is a test alone: enough for blockyard test --ckpt_path FILE, not for blockyard fit")
+        unlisted = []
     counts += [f"{split} not listed" for split in unlisted] + [f"{split} of no use" for split in useless]
     if file and before is None:
         files.write(file, _manifest_text(found).encode())
@@ -55,16 +61,36 @@ def main(options: Namespace, arguments: list[str]) -> int:
 
 
 def build(arguments: list[str]) -> DataModule:
-    """The data module of a configuration, without the model.
+    """The data module of a configuration, without the model, whose options are looked at nevertheless.
+
+    Classes are those of the checkpoint, if there is one; of a test alone without it, those that it shows.
 
     Raises:
-        ValueError: If there is none, or its options are wrong.
+        ValueError: If there is none, or an option is wrong.
     """
     prepare()
     composed = compose(arguments, keep_trainer=True)
     if "data" not in composed.config and not any(option.startswith("--data") for option in composed.options):
         raise ValueError("nothing says which data to check: --config FILE, or --data CLASS")
-    return build_data(composed.config, composed.options)
+    of_data = all(option.partition(".")[0].partition("=")[0] == "data" for option, _ in pairs(composed.options))
+    data = build_data(composed.config, composed.options) if of_data else build_data(_resolved(composed))
+    if composed.checkpoint and composed.saved:
+        data.known = read_vocabulary(Path(composed.checkpoint))
+    if not data.tells_classes:
+        data.trained = data.known or _shown(data)
+    return data
+
+
+def _resolved(composed: Composed) -> dict[str, Any]:
+    """A whole configuration, for the line is that of a training."""
+    from blockyard.composing.resolving import resolve  # what the data alone don't take
+
+    return resolve(composed, trains=False)
+
+
+def _shown(data: DataModule) -> Vocabulary | None:
+    shown = data.shown_classes
+    return Vocabulary(len(shown), tuple(shown)) if shown else None
 
 
 def compare(before: Manifest, now: Manifest) -> list[str]:
@@ -86,7 +112,7 @@ def _read_all(data: DataModule, digest: bool) -> tuple[Manifest, list[str]]:
     unlisted: dict[str, DataError] = {}
     notes: dict[tuple[str, str], list[str]] = {}
     told: set[str] = set()
-    for split in SPLITS:
+    for split in NEEDED:
         try:
             told |= _tell_passed_over(data, split, told)
             for finding in data.findings(split, digest):
@@ -98,12 +124,16 @@ def _read_all(data: DataModule, digest: bool) -> tuple[Manifest, list[str]]:
         except DataError as refusal:
             unlisted[split] = refusal
     if not found:
-        raise next(iter(unlisted.values()))
+        if data.is_test_alone and data.known is None:
+            raise DataError(f"{unlisted['test']}; for a test alone, --ckpt_path FILE says what it takes")
+        raise unlisted["test" if data.is_test_alone else "train"]
     for (split, note), names in notes.items():
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         print(printable(f"{split}  {names[0]}{more}: note: {note}"), flush=True)
-    for split, why in unlisted.items():
-        print(printable(f"{split}: {why}"), flush=True)
+    for why in dict.fromkeys(map(str, unlisted.values())):
+        splits = [split for split, refusal in unlisted.items() if str(refusal) == why]
+        verbs = dict.fromkeys(verb for split in splits for verb in NEEDED[split])
+        print(printable(f"{', '.join(splits)}: {why}; needed by blockyard {' and '.join(verbs)}"), flush=True)
     return found, list(unlisted)
 
 

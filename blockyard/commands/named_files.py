@@ -22,7 +22,9 @@ def look(verb: str, options: Namespace, rest: list[str]) -> None:
     """
     if verb == "leaderboard verify":
         read(options.record)
-    if verb == "study" and all(token.startswith("--") for token in rest[:1]):  # a second study is told of first
-        read_config(options.study)
+    if verb == "study":
+        if all(token.startswith("--") for token in rest[:1]):  # a second study is told of first
+            read_config(options.study)
+        return  # which names the configurations
     own = ["--ckpt_path", str(options.ckpt_path)] if "ckpt_path" in options else []
     look_for_files(own if verb == "leaderboard verify" else [*own, *rest])  # which takes no configuration

@@ -10,6 +10,9 @@ from blockyard.commands.parser import OTHERS, SECTIONS, Parser, configured
 from blockyard.composing.run_directories import checkpoint_at
 from blockyard.leaderboard.record import RECORDS
 
+UNSAID = ("config", "seed_everything", "trust_config")
+"""What belongs to a configuration and can't be said for all runs of a study: it says why."""
+
 fit = configured(
     "fit",
     "Train a network. Everything that the run writes goes into a folder of its own below runs/.",
@@ -50,7 +53,9 @@ def check_data() -> Parser:
         " are damaged or missing: split, name, problem; and, as notes, what may surprise: pictures turned upright by a"
         " tag, files of several pictures, classes that no mask shows. What lies in the folders but is not read is"
         " counted, by suffix. --data.num_workers N reads in N processes.",
-        f"Exit code: 0 if all is well, 1 if something is bad. {OTHERS.format('fit')}",
+        "Exit code: 0 if all is well, 1 if something is bad or missing. A test without data to train on is checked as"
+        " such: --ckpt_path FILE says its classes, otherwise its folders or labels do."
+        f" {OTHERS.format('fit')}",
         sections=SECTIONS,
     )
     parser.add_argument(
@@ -166,12 +171,14 @@ def verify() -> Parser:
 
 
 def study() -> Parser:
-    """The parser of ``study``; options of SLURM are left to it."""
+    """The parser of ``study``; options of SLURM and of the configuration are left to it."""
     parser = Parser(
         "study",
         "A study: every plug of a list with every backbone and every seed over one base configuration. Runs that have a"
         " record are skipped; in the end the leaderboard of its runs is printed.",
-        sections=("slurm",),
+        "Options of the configuration go to every run and win over what the study file says, but for what it varies:"
+        " --data.root DIR, --trainer.max_epochs 3, --model.optimizer.lr 0.05. docs/studies.md has the file's format.",
+        sections=("slurm", "trainer", "model", "data", *UNSAID),
     )
     parser.usage = "%(prog)s STUDY.yaml [options]"
     parser.add_argument(
@@ -183,6 +190,8 @@ def study() -> Parser:
     parser.add_argument("--slurm", metavar="FILE.yaml", help="what a SLURM job asks for, such as cluster/submit.yaml")
     text = "one such option, such as --slurm.partition gpu --slurm.time 240"
     parser.add_argument("--slurm.OPTION", metavar="VALUE", dest="_", help=text)
+    text = "an option of the configuration, a section trainer, model or data"
+    parser.add_argument("--SECTION.OPTION", metavar="VALUE", dest="_", help=text)
     return parser
 
 

@@ -16,8 +16,8 @@ import yaml
 
 from blockyard import files
 from blockyard.commands.describe import Unplugged
-from blockyard.commands.study import carry_out
 from blockyard.commands.study.file import read_study
+from blockyard.commands.study.main import carry_out
 from blockyard.commands.study.plan import Run, plan, summary
 from blockyard.commands.study.run import RECORDS
 from blockyard.composing.composition import compose

@@ -77,9 +77,14 @@ def compose(arguments: list[str], *, keep_trainer: bool) -> Composed:
     for file in files:
         config = merge(config, read_config(file))
     config.get("model", {}).get("init_args", {}).pop(TRUST[2:], None)
-    for key, value in _pairs(options):
-        _start_clean(config, key.split("."), value)
+    make_room(config, options)
     return Composed(config, options, checkpoint, saved)
+
+
+def make_room(config: dict[str, Any], options: Iterable[str]) -> None:
+    """Take the options of a class out of a configuration where command line tokens name another class."""
+    for key, value in pairs(options):
+        _start_clean(config, key.split("."), value)
 
 
 def look_for_files(arguments: Iterable[str]) -> None:
@@ -125,7 +130,7 @@ def _split(arguments: Iterable[str]) -> tuple[list[str], str | None, list[str]]:
     return files, checkpoint, options
 
 
-def _pairs(options: Iterable[str]) -> list[tuple[str, Any]]:
+def pairs(options: Iterable[str]) -> list[tuple[str, Any]]:
     """``--a.b value`` and ``--a.b=value`` as (key, value); a flag without a value has None."""
     pairs: list[tuple[str, Any]] = []
     for token in options:

@@ -68,12 +68,19 @@ def _owner(before: str, after: str) -> str | None:
 def _wrong_option(before: str, after: str, match: re.Match[str]) -> str:
     owner = _owner(before, after)
     if owner is None:
-        return f"no option {match[1]}"
+        return f"no option {match[1]}; {nearest(match[1].split('.')[0], SECTIONS)}"
     return f"{owner.split('.')[-1]} has no option {match[1]}; {nearest(match[1], _options(_find(owner)))}"
 
 
 def _wrong_key(before: str, after: str, match: re.Match[str]) -> str:
-    key = match[1].lstrip("-").split("=")[0]
+    return _no_key(match[1].lstrip("-").split("=")[0])
+
+
+def _wrong_member(before: str, after: str, match: re.Match[str]) -> str:
+    return _no_key(f"trainer.{match[2]}" if match[1] else match[2])
+
+
+def _no_key(key: str) -> str:
     section, _, option = key.rpartition(".")
     if section == "trainer":
         return f"no option --{key}; {nearest(option, _options(Trainer))}"
@@ -143,7 +150,7 @@ EXPLANATIONS = (
     # First, for it means that its class was allowed: what else the parser tried to import for it is nobody's wish.
     (r"Option '([^']+)' is not accepted", _wrong_option),
     (r"Importing '([\w.]+)' is not allowed", _denied),
-    (r"does not accept option '([^']+)'", _wrong_key),
+    (r"(?:Group '(?:\w+\.)?(trainer)' )?does not accept option '([^']+)'", _wrong_member),
     (r"[Uu]nrecognized arguments: (\S+)", _wrong_key),
     (r"Expected a dot import path string: (\S+)", _wrong_class),
     (r"arguments? (?:is|are) required: ([\w, .]+)", _missing),

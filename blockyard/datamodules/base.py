@@ -108,6 +108,16 @@ class DataModule(Fingerprinted, LightningDataModule, ABC):
         return True
 
     @property
+    def is_test_alone(self) -> bool:
+        """Whether there is a test and nothing to train on, as a checkpoint needs no more."""
+        return not self.tells_classes
+
+    @property
+    def shown_classes(self) -> list[str]:
+        """Classes that a test alone shows, by names of folders or by labels; none where it can't."""
+        return []
+
+    @property
     @abstractmethod
     def input_shape(self) -> tuple[int, ...]:
         """Shape ``(C, *S)`` of one input."""

@@ -58,6 +58,11 @@ class ClassFolders(DataModule):
             return list(self.trained.classes)
         return training_classes(self.root, self.kind)
 
+    @property
+    def shown_classes(self) -> list[str]:
+        """Sorted folder names of ``test``."""
+        return _folders(self.root / "test", self.kind, LeftOut())
+
     def files_of(self, split: str) -> Listing:
         """The files of a split's folder, class by class.
 

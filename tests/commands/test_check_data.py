@@ -114,10 +114,74 @@ def test_a_truncated_video(tmp_path, monkeypatch, capsys):
     assert total == "40 samples of UCF101 read, 1 bad"
 
 
-def test_of_a_model_it_knows_nothing(pictures, capsys):
-    assert of_pictures(pictures, "--data.num_workers", "0", "--data.flip", "false") == 0
-    assert of_pictures(pictures, "--model.block", "SpectralNonlocal") == 2
-    assert "no option" in capsys.readouterr().err
+def test_it_takes_the_line_of_a_training(pictures, capsys):
+    data = ("--data.num_workers", "0", "--data.flip", "false")
+    model = ("--model.block", "SpectralNonlocal", "--model.at", "stage2.1")
+    assert of_pictures(pictures, *data) == 0
+    assert of_pictures(pictures, *data, *model, "--trainer.max_epochs", "3", "--seed_everything", "1") == 0
+    assert capsys.readouterr().out == 2 * "10 samples of ImageFolder read, 0 bad\n"
+    for wrong in ("--model.blok", "--trainer.max_epoch", "--data.sice"):
+        assert of_pictures(pictures, *data, wrong, "3", "--model.flip_test", "true") == 2
+        assert "no option" in capsys.readouterr().err
+
+
+def test_a_test_alone_is_checked_as_such(pictures, capsys):
+    shutil.rmtree(pictures / "train")
+    shutil.rmtree(pictures / "val")
+    assert of_pictures(pictures, "--data.num_workers", "0") == 0
+    missing, note, total = capsys.readouterr().out.splitlines()
+    assert missing.startswith(f"train, val: {pictures}/train is missing: ")
+    assert missing.endswith("; needed by blockyard fit and validate")
+    assert note == "note: this is a test alone: enough for blockyard test --ckpt_path FILE, not for blockyard fit"
+    assert total == "2 samples of ImageFolder read, 0 bad"
+    (pictures / "test" / "cat" / "0.png").write_bytes(b"no picture")
+    assert of_pictures(pictures, "--data.num_workers", "0") == 1
+    assert "test  cat/0.png: " in capsys.readouterr().out
+
+
+def test_what_is_there_is_checked_where_no_test_is(pictures, capsys):
+    shutil.rmtree(pictures / "test")
+    assert of_pictures(pictures, "--data.num_workers", "0") == 1
+    missing, total = capsys.readouterr().out.splitlines()
+    assert missing.startswith(f"test: {pictures}/test is missing: ")
+    assert missing.endswith("; needed by blockyard test")
+    assert total == "8 samples of ImageFolder read, 0 bad, test not listed"
+
+
+def test_a_list_to_test_on_is_checked_alone(pictures, capsys):
+    (pictures / "test.txt").write_text("test/cat/0.png cat\ntest/dog/0.png dog\n")
+    options = ["--config", "image_classification/image_list.yaml", "--data.root", str(pictures)]
+    assert check(*options, "--data.num_workers", "0") == 0
+    assert capsys.readouterr().out.endswith("2 samples of ImageList read, 0 bad\n")
+
+
+def test_what_a_test_alone_does_not_say_is_asked_for(tmp_path, capsys):
+    for kind, shape in (("images", (8, 8, 3)), ("masks", (8, 8))):
+        (tmp_path / kind / "test").mkdir(parents=True)
+        Image.fromarray(np.zeros(shape, np.uint8)).save(tmp_path / kind / "test" / "a.png")
+    options = ["--config", "semantic_segmentation/image_mask_folder.yaml", "--data.root", str(tmp_path)]
+    assert check(*options, "--data.num_workers", "0") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{tmp_path}/classes.txt is missing" in line
+    assert line.endswith("; for a test alone, --ckpt_path FILE says what it takes")
+
+
+def test_a_checkpoint_says_which_classes_there_are(pictures, capsys):
+    """A class that it has none of is no class of the test."""
+    line = ["--config", "image_classification/image_folder.yaml", "--data.root", str(pictures), "--data.size", "32"]
+    small = ["--model.backbone", "PreResNet", "--model.backbone.depth", "8", "--data.num_workers", "0"]
+    short = ["--trainer.max_epochs", "1", "--trainer.enable_progress_bar", "false", "--data.batch_size", "4"]
+    assert main(["fit", *line, *small, *short, "--model.warmup_epochs", "0"]) == 0
+    (checkpoint,) = pictures.parent.glob("runs/*/checkpoints/last.ckpt")
+    other = pictures.parent / "other"
+    shutil.copytree(pictures / "test", other / "test")
+    asked = ["--ckpt_path", str(checkpoint), "--data.root", str(other)]
+    capsys.readouterr()
+    assert check(*asked) == 0
+    assert capsys.readouterr().out.endswith("2 samples of ImageFolder read, 0 bad\n")
+    (other / "test" / "dog").rename(other / "test" / "dgo")
+    assert check(*asked) == 2
+    assert "dgo is no class of the checkpoint; did you mean dog?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import torch
 import yaml
 
 from blockyard.cli import main
-from blockyard.commands.study import configurations, read_study
+from blockyard.commands.study.file import configurations, read_study
 from blockyard.composing.composition import Composed, compose, config_names, merge, read_config
 from blockyard.composing.preparing import prepare
 from blockyard.composing.suite import SuiteCLI

@@ -12,7 +12,7 @@ import yaml
 from blockyard.blocks import list_blocks
 from blockyard.cli import main
 from blockyard.commands import profile
-from blockyard.commands.study import read_study
+from blockyard.commands.study.file import read_study
 from blockyard.samples.diagnostics.conjunction import write_conjunction
 from blockyard.samples.modules.diagnostics import Conjunction
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
-from blockyard.commands.study.run import carry_out
-from blockyard.composing.preparing import prepare
+from blockyard.commands.study.job import carry_out_alone
 from blockyard.mistakes import mistake_in
 
 if __name__ == "__main__":
-    prepare()
     try:
-        sys.exit(carry_out(Path(sys.argv[1])))
+        sys.exit(carry_out_alone(sys.argv[1]))
     except Exception as error:
         mistake = mistake_in(error)
         if mistake is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -14,12 +15,14 @@ import yaml
 
 from blockyard import files
 from blockyard.commands.study.file import Study, configurations
+from blockyard.commands.study.names import names
 from blockyard.commands.study.run import RECORDS, record_of
 from blockyard.composing.claim import holder
-from blockyard.composing.composition import Composed, merge
+from blockyard.composing.composition import Composed, make_room, merge, pairs
 from blockyard.composing.data import build_data
+from blockyard.composing.flat_options import laid_over
+from blockyard.composing.resolving import resolve
 from blockyard.composing.run_directories import RUNS, find_checkpoint, run_directory
-from blockyard.composing.suite import SuiteCLI
 from blockyard.leaderboard.identity import FINGERPRINTS, Identity, identity
 from blockyard.leaderboard.record import Record, described, read_all
 from blockyard.metrics import counted
@@ -36,16 +39,18 @@ class Run:
         directory: Where it writes.
         identity: Its hashes.
         file: The configuration as a file, from which the run can be carried out alone.
+        label: What people call it: block @ place, backbone, seed.
     """
 
     config: dict[str, Any]
     directory: Path
     identity: Identity
     file: Path
+    label: str
 
     @property
     def name(self) -> str:
-        """What the run is called."""
+        """What the run is called among folders and jobs."""
         return self.directory.name
 
     @property
@@ -69,42 +74,88 @@ class Run:
         return f"goes on from {checkpoint}" if checkpoint else "new"
 
 
-class _Resolved(SuiteCLI):
-    """Settles what a configuration says, without reading data or building a network."""
+@dataclass(frozen=True)
+class Impossible:
+    """A run whose configuration is not possible.
 
-    def instantiate_classes(self) -> None:
-        """Nothing."""
+    Attributes:
+        label: As that of a :class:`Run`.
+        why: What is wrong with it, one line.
+    """
+
+    label: str
+    why: str
 
 
-def plan(study: Study, name: str, look_only: bool = False) -> list[Run | ValueError]:
+def plan(study: Study, name: str, look_only: bool = False, line: Sequence[str] = ()) -> list[Run | Impossible]:
     """The runs of a study, in order; in place of one whose configuration is not possible, what is wrong with it.
 
     Args:
         study: The study.
         name: What it is called.
         look_only: Whether data that are not there yet stay so: of those made on first use, some take minutes.
+        line: Command line tokens over every configuration.
+
+    Raises:
+        ValueError: If all runs are impossible for one reason, a run is because of ``line``, or runs would share a
+            folder; one line.
     """
-    runs: list[Run | ValueError] = []
+    runs: list[Run | Impossible] = []
     known: dict[str, dict[str, str]] = {}
-    for config in configurations(study):
+    configs = configurations(study)
+    said = dict(pairs(line))
+    for config, label in zip(configs, names(study, [laid_over(config, said) for config in configs]), strict=True):
         try:
-            runs.append(_run(config, name, known, look_only))
+            resolved = _resolved(deepcopy(config), line, known, look_only)
+            directory = run_directory(resolved)
         except ValueError as mistake:
-            runs.append(mistake)
+            if line and _is_possible(config):
+                raise
+            runs.append(Impossible(label, str(mistake)))
+            continue
+        file = RUNS / "studies" / name / f"{directory.name}.yaml"
+        runs.append(Run(resolved, directory, identity(resolved), file, label))
+    _refuse_whole(runs)
     return runs
 
 
-def _run(config: dict[str, Any], study: str, known: dict[str, dict[str, str]], look_only: bool) -> Run:
-    composed = Composed(merge(config, {"trainer": {"enable_progress_bar": False}}))
-    resolved = _Resolved(None, composed, trains=True).run_config
+def _refuse_whole(runs: Sequence[Run | Impossible]) -> None:
+    """Refuse a study of which nothing can come.
+
+    Raises:
+        ValueError: One line.
+    """
+    reasons = {run.why if isinstance(run, Impossible) else "" for run in runs}
+    if len(reasons) == 1 and (why := reasons.pop()):
+        raise ValueError(why)
+    possible = [run for run in runs if isinstance(run, Run)]
+    folders = {run.directory: run for run in possible}
+    if shared := [run for run in possible if folders[run.directory].identity != run.identity]:
+        raise ValueError(
+            f"trainer.default_root_dir: {shared[0].directory} would be the folder of several runs: leave it away, and "
+            "each has its own"
+        )
+
+
+def _is_possible(config: dict[str, Any]) -> bool:
+    try:
+        resolve(Composed(config))
+    except ValueError:
+        return False
+    return True
+
+
+def _resolved(
+    config: dict[str, Any], line: Sequence[str], known: dict[str, dict[str, str]], look_only: bool
+) -> dict[str, Any]:
+    """A configuration with everything that it leaves to defaults, and which data it is about."""
+    make_room(config, line)
+    composed = Composed(merge(config, {"trainer": {"enable_progress_bar": False}}), list(line))
+    resolved = resolve(composed)
     key = json.dumps(resolved["data"], sort_keys=True)
     if key not in known:
         known[key] = _fingerprints(resolved["data"], look_only)
-    if known[key]:
-        resolved = resolved | {FINGERPRINTS: known[key]}
-    directory = run_directory(resolved)
-    file = RUNS / "studies" / study / f"{directory.name}.yaml"
-    return Run(resolved, directory, identity(resolved), file)
+    return resolved | {FINGERPRINTS: known[key]} if known[key] else resolved
 
 
 def _fingerprints(data: dict[str, Any], look_only: bool) -> dict[str, str]:
@@ -154,7 +205,7 @@ def _expected(run: Run, records: list[Record]) -> tuple[float | None, list[Recor
     return None, []
 
 
-def summary(runs: Sequence[Run | ValueError], jobs: int, anywhere: bool = False) -> str:
+def summary(runs: Sequence[Run | Impossible], jobs: int, anywhere: bool = False) -> str:
     """How many runs there are, how many are left, and what they will cost."""
     possible = [run for run in runs if isinstance(run, Run)]
     left = [run for run in possible if not run.record]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterable
 from types import TracebackType
 
 from rich.console import Console
@@ -29,7 +30,8 @@ class Progress:
         self.total, self.left, self.jobs = total, left, jobs
         self._expected = seconds
         self._took: list[float] = []
-        self._running: dict[str, float] = {}
+        self._running: dict[str, tuple[str, float]] = {}
+        self._failed: dict[str, list[tuple[int, str]]] = {}
         self._live = Live(get_renderable=self._table, console=Console(stderr=True), refresh_per_second=1)
 
     def __enter__(self) -> Progress:
@@ -39,12 +41,15 @@ class Progress:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Hide the table."""
+        """Hide the table; say again what more than one run failed by."""
         self._live.stop()
+        repeated = [(label, why) for why, runs in self._failed.items() if len(runs) > 1 for _, label in runs]
+        for line in once("failed", repeated):
+            print(line, file=sys.stderr, flush=True)
 
     def started(self, run: Run) -> None:
         """A run has begun."""
-        self._running[run.name] = time.monotonic()
+        self._running[run.name] = run.label, time.monotonic()
 
     def put_off(self, run: Run) -> None:
         """A run turned out to be in other hands."""
@@ -52,21 +57,23 @@ class Progress:
 
     def skipped(self, number: int, run: Run) -> None:
         """A run has a record, from before or of another process."""
-        self._say(number, f"{run.name}: {_score(run)}, has a record, skipped")
+        self._say(number, f"{run.label}: {_score(run)}, has a record, skipped")
 
     def done(self, number: int, run: Run) -> None:
         """A run was carried out and has a record."""
-        took = time.monotonic() - self._running.pop(run.name)
+        took = time.monotonic() - self._running.pop(run.name)[1]
         self._took.append(took)
         self.left -= 1
-        self._say(number, f"{run.name}: {_score(run)}, {duration(took)}{self._left()}")
+        self._say(number, f"{run.label}: {_score(run)}, {duration(took)}{self._left()}")
 
-    def failed(self, number: int, why: str, run: Run | None = None) -> None:
+    def failed(self, number: int, why: str, run: Run) -> None:
         """A run ended without a record."""
-        if run:
-            self._running.pop(run.name, None)
-            self.left -= 1
-        self._say(number, f"failed: {why}" + (f"; log: {run.log}" if run else ""), error=True)
+        self._running.pop(run.name, None)
+        self.left -= 1
+        before = self._failed.setdefault(why, [])
+        said = f"failed as [{before[0][0]}/{self.total}] did" if before else f"failed: {why}"
+        before.append((number, run.label))
+        self._say(number, f"{run.label}: {said}; log: {run.log}", error=True)
 
     def waiting(self, runs: list[Run]) -> None:
         """Only runs in other hands are left."""
@@ -80,8 +87,8 @@ class Progress:
 
     def _table(self) -> Table:
         table = Table("run", "for", box=None, title_justify="left", caption_justify="left")
-        for name, start in self._running.items():
-            table.add_row(name, duration(time.monotonic() - start))
+        for label, start in self._running.values():
+            table.add_row(label, duration(time.monotonic() - start))
         table.caption = f"{self.total - self.left} of {self.total} done{self._left()}"
         return table
 
@@ -91,6 +98,23 @@ class Progress:
             self._live.console.print(line, markup=False, highlight=False)
         else:
             print(line, file=sys.stderr if error else sys.stdout, flush=True)
+
+
+def once(what: str, problems: Iterable[tuple[str, str]]) -> list[str]:
+    """A line for each problem: how many runs have it, what it is, and the first of them.
+
+    Args:
+        what: What became of the runs.
+        problems: Of each run its label and its problem.
+    """
+    alike: dict[str, list[str]] = {}
+    for label, why in problems:
+        alike.setdefault(why, []).append(label)
+    lines = []
+    for why, labels in alike.items():
+        more = f", and {len(labels) - 1} more" if len(labels) > 1 else ""
+        lines.append(printable(f"{counted(len(labels), 'run')} {what}: {why} ({labels[0]}{more})"))
+    return lines
 
 
 def _score(run: Run) -> str:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
 from blockyard.composing.claim import claimed
 from blockyard.composing.composition import Composed, read_config
-from blockyard.composing.preparing import prepare
 from blockyard.composing.processes import is_first_process
 from blockyard.composing.run_directories import RUNS, find_checkpoint, run_directory
 from blockyard.composing.suite import SuiteCLI
@@ -19,8 +17,6 @@ from blockyard.leaderboard.record import Record, RecordError, read
 RECORDS = RUNS / "records"
 BUSY = 76
 """Exit code: another process carries out the run."""
-PATIENCE = 60.0
-"""Seconds that a SLURM job waits for the process that submitted it to pass the claim on."""
 
 
 def carry_out(file: Path) -> int:
@@ -69,13 +65,3 @@ def record_of(run: str) -> Record | None:
         if is_complete(found):
             return found
     return None
-
-
-def carry_out_in_job(file: str) -> None:
-    """What a SLURM job does; its exit code tells SLURM how it went."""
-    prepare()
-    end = time.monotonic() + PATIENCE
-    while (code := carry_out(Path(file))) == BUSY and time.monotonic() < end:
-        time.sleep(0.5)
-    if code:
-        raise SystemExit(code)

@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from blockyard.commands.study.job import carry_out_in_job
 from blockyard.commands.study.plan import Run, write_configuration
-from blockyard.commands.study.run import carry_out_in_job
 from blockyard.composing.claim import claimed, holder, pass_on
 from blockyard.composing.composition import read_config
 from blockyard.mistakes import nearest
@@ -39,7 +39,7 @@ def resources(file: str | None, options: dict[str, Any]) -> dict[str, Any]:
 def submit(runs: Sequence[tuple[int, Run]], asked: dict[str, Any], total: int) -> None:
     """Submit runs, except those that have a record or are carried out; a job each."""
     for number, run in runs:
-        place = f"[{number}/{total}] {run.name}"
+        place = f"[{number}/{total}] {run.label}"
         with claimed(run.directory) as mine:
             if not mine:
                 print(f"{place}: is carried out by {holder(run.directory)}", flush=True)

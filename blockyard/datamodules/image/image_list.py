@@ -88,6 +88,11 @@ class ImageList(ImageDataModule):
             raise DataError(f"{self.lists['train']}: at least two classes expected, found {len(classes)}")
         return classes
 
+    @property
+    def shown_classes(self) -> list[str]:
+        """Sorted labels of the list to test on."""
+        return sorted_labels(self._read("test").labels, self.lists["test"])
+
     def pictures(self, split: str) -> Listing:
         """The pictures of a list, in its order."""
         if split == "predict":

@@ -79,6 +79,12 @@ class ImageMaskFolder(SegmentationDataModule):
         return self.class_names is not None or (self.table or self.root / "classes.txt").is_file()
 
     @property
+    def is_test_alone(self) -> bool:
+        """Whether there are pictures of ``test`` and none of ``train``, whoever names the classes."""
+        train, test = (places(self.root, split, self.mask_suffix)[0].is_dir() for split in ("train", "test"))
+        return test and not train
+
+    @property
     def _taken(self) -> Vocabulary | None:
         """What a checkpoint says where the data don't."""
         return None if self.tells_classes else self.trained

@@ -14,7 +14,9 @@ import pytest
 import yaml
 
 from blockyard.cli import main
-from blockyard.commands.study import configurations, local, mean_line, read_study
+from blockyard.commands.study import local
+from blockyard.commands.study.file import configurations, read_study
+from blockyard.commands.study.main import mean_line
 from blockyard.commands.study.plan import plan
 from blockyard.composing.claim import claimed
 from blockyard.composing.composition import compose
@@ -160,8 +162,9 @@ def test_jobs_of_their_own_isolate_failures_and_keep_logs(here, capsys):
     plugs = [None, {"block": "Nonlocal", "at": "stage9.1"}]
     assert main(["study", study_file(here, seeds=[0], plugs=plugs), "--jobs", "2"]) == 1
     said = capsys.readouterr()
-    assert "[1/2] digits-baseline-seed0" in said.out
-    (line,) = [line for line in said.err.splitlines() if line.startswith("[2/2] failed: at='stage9.1' matches nothing")]
+    assert "[1/2] no block, PreResNet-20, seed 0: test/top1 " in said.out
+    start = "[2/2] Nonlocal @ stage9.1, PreResNet-20, seed 0: failed: at='stage9.1' matches nothing"
+    (line,) = [line for line in said.err.splitlines() if line.startswith(start)]
     assert Path(line.rpartition("log: ")[2]).is_file()
     assert len(list((here / "runs" / "records").glob("*.json"))) == 1
 
@@ -240,10 +243,10 @@ def test_a_failing_run_stops_no_other(here, capsys):
     plugs = [{"block": "Nonlocal", "at": "stage9.1"}, {"block": "Nonlocal", "at": "stage2.1", "gate": True}]
     assert main(["study", study_file(here, seeds=[0], plugs=plugs)]) == 1
     said = capsys.readouterr()
-    assert "[1/2] failed: at='stage9.1' matches nothing" in said.err
+    assert "[1/2] Nonlocal @ stage9.1, PreResNet-20, seed 0: failed: at='stage9.1' matches nothing" in said.err
     log = here / said.err.splitlines()[0].rpartition("log: ")[2]
     assert "Traceback" in log.read_text()
-    assert "[2/2] digits-nonlocal-seed0" in said.out
+    assert "[2/2] gated Nonlocal @ stage2.1, PreResNet-20, seed 0: " in said.out
 
 
 def test_configurations_are_whole_and_free_of_shorthand(here):
@@ -263,6 +266,17 @@ def test_configurations_are_whole_and_free_of_shorthand(here):
         ({"plugs": []}, "plugs is missing"),
         ({"seeds": 3}, "seeds must be a list"),
         ({"variants": "a"}, "variants must be a list"),
+        ({"variants": ["a"]}, "variants: expected options such as {data.fold: 1}, got 'a'"),
+        ({"settings": [1]}, "settings: expected options such as {trainer.max_epochs: 5}"),
+        ({"settings": {"trainer.devices": 1, "trainer": {"devices": 2}}}, "settings: trainer.devices is said twice"),
+        ({"variants": [{"data.fold": 1, "data": {"init_args": {"fold": 2}}}]}, "variants: data.fold is said twice"),
+        ({"plugs": ["ECA"]}, "plugs: expected null, {block: SpectralNonlocal, at: stage2.1}"),
+        ({"plugs": [{"block": "ECA"}]}, "plugs: at is missing"),
+        ({"plugs": [{"block": "ECA", "att": "stage2.1"}]}, "plugs: no att; did you mean at"),
+        ({"plugs": [[{"blok.order": 2, "at": "a"}]]}, "plugs: no blok; did you mean block"),
+        ({"plugs": [{"block": {"class_path": "A", "init_args": {"b": 1}}, "block.b": 2}]}, "block.b is said twice"),
+        ({"backbones": [{"backbone.depth": 8}]}, "backbones: backbone is missing"),
+        ({"backbones": [{"name": "PreResNet"}]}, "backbones: no name; "),
         ({"config": ["a.yaml", 3]}, "config must be the name of a configuration, or a list of names"),
     ],
 )
