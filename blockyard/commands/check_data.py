@@ -13,6 +13,7 @@ from blockyard import files
 from blockyard.composing.composition import compose
 from blockyard.composing.data import build_data
 from blockyard.composing.preparing import prepare
+from blockyard.composing.spoken import as_options, spoken
 from blockyard.datamodules import DataError, DataModule
 from blockyard.datamodules.checking import Finding
 from blockyard.datamodules.fingerprints import COLUMNS, Manifest, read_manifest
@@ -38,7 +39,8 @@ def main(options: Namespace, arguments: list[str]) -> int:
     file: Path | None = options.manifest
     before = read_manifest(file) if file and file.exists() else None
     data = build(arguments)
-    found, unlisted = _read_all(data, digest=file is not None)
+    with spoken(lambda: {"data": dict(data.hparams)}):
+        found, unlisted = _read_all(data, digest=file is not None)
     bad = sum(bool(row[-1]) for row in found.values())
     changes = [] if before is None else compare(before, found)
     print("".join(f"{line}\n" for line in changes), end="")
@@ -103,7 +105,7 @@ def _read_all(data: DataModule, digest: bool) -> tuple[Manifest, list[str]]:
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         print(printable(f"{split}  {names[0]}{more}: note: {note}"), flush=True)
     for split, why in unlisted.items():
-        print(printable(f"{split}: {why}"), flush=True)
+        print(printable(f"{split}: {as_options(str(why), {'data': dict(data.hparams)})}"), flush=True)
     return found, list(unlisted)
 
 

@@ -70,12 +70,13 @@ def compose(arguments: list[str], *, keep_trainer: bool) -> Composed:
         ValueError: If a file or checkpoint is missing or damaged.
     """
     files, checkpoint, options = _split(arguments)
+    read, checkpoint = _read(files, checkpoint)
     if checkpoint and checkpoint not in ("best", "last"):
         checkpoint = str(checkpoint_at(Path(checkpoint), "last" if keep_trainer else "best"))
     saved = read_checkpoint(Path(checkpoint)) if checkpoint and checkpoint not in ("best", "last") else None
     config = inherited(saved, keep_trainer) if saved else {}
-    for file in files:
-        config = merge(config, read_config(file))
+    for part in read:
+        config = merge(config, part)
     config.get("model", {}).get("init_args", {}).pop(TRUST[2:], None)
     for key, value in _pairs(options):
         _start_clean(config, key.split("."), value)
@@ -89,10 +90,23 @@ def look_for_files(arguments: Iterable[str]) -> None:
         ValueError: What :func:`compose` would say.
     """
     files, checkpoint, _ = _split(arguments)
+    _, checkpoint = _read(files, checkpoint)
     if checkpoint and checkpoint not in ("best", "last"):
         _insist_on(checkpoint_at(Path(checkpoint), "last"))
-    for file in files:
-        read_config(file)
+
+
+def _read(files: Iterable[str], checkpoint: str | None) -> tuple[list[dict[str, Any]], str | None]:
+    """The configuration files without the checkpoint that one may name, and which counts: the command line's first.
+
+    Raises:
+        ValueError: If a file is missing or damaged, or what it calls a checkpoint is no path.
+    """
+    read = [read_config(file) for file in files]
+    named = [config.pop("ckpt_path") for config in read if "ckpt_path" in config]
+    if wrong := [name for name in named if not isinstance(name, str | None)]:
+        raise ValueError(f"ckpt_path: {wrong[0]!r:.80} is no path, nor best or last")
+    chosen = (named[-1] if named else None) if checkpoint is None else checkpoint
+    return read, None if chosen == "null" else chosen
 
 
 def _insist_on(checkpoint: Path) -> None:
@@ -119,7 +133,7 @@ def _split(arguments: Iterable[str]) -> tuple[list[str], str | None, list[str]]:
         if not value:
             raise ValueError(f"{name} needs a value")
         if name == "--ckpt_path":
-            checkpoint = None if value == "null" else value
+            checkpoint = value
         else:
             files.append(value)
     return files, checkpoint, options

@@ -25,11 +25,13 @@ from blockyard.composing.bar import Bar
 from blockyard.composing.claim import held
 from blockyard.composing.composition import TRUSTING, Composed, contradiction, read_vocabulary
 from blockyard.composing.evaluating import evaluated, evaluation_options, tested_on
+from blockyard.composing.matching import refuse_other_data
 from blockyard.composing.naming import refuse_calls
 from blockyard.composing.parser_messages import dumped, explain
 from blockyard.composing.processes import is_first_process
 from blockyard.composing.resuming import from_the_beginning, go_on, go_on_here, same_data
 from blockyard.composing.run_directories import RUNS, find_checkpoint, no_checkpoint, run_directory
+from blockyard.composing.spoken import spoken
 from blockyard.composing.startup import Startup
 from blockyard.composing.trainer_options import fit_to_machine, settle, settle_warm_up, try_out
 from blockyard.datamodules import DataError, DataModule
@@ -79,7 +81,7 @@ class SuiteCLI(LightningCLI):
         self._startup = Startup()
         if not is_first_process():
             self._startup.watch()
-        with ExitStack() as self._until_done:
+        with spoken(self._section), ExitStack() as self._until_done:
             self._until_done.push(self._startup.leave)
             super().__init__(
                 LightningModule,
@@ -98,6 +100,11 @@ class SuiteCLI(LightningCLI):
                 parser_kwargs={"prog": "blockyard", **PARSER, **verbs},
                 run=verb is not None,
             )
+
+    def _section(self) -> Any:
+        """What has been parsed, of the verb."""
+        config = getattr(self, "config", {})
+        return config.get(self.subcommand, {}) if self.verb else config
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
         """The verb that is called for: to make the parsers of all takes their time, and none of them is used."""
@@ -118,6 +125,9 @@ class SuiteCLI(LightningCLI):
 
     def _input_shape(self, data: DataModule) -> tuple[int, ...]:
         data.known = self.vocabulary
+        model = self._get(self.config, "model")
+        task: Any = locate(model.class_path)
+        refuse_other_data(task, data, labels=model.init_args.get("objective") is None)
         return data.input_shape
 
     def _asks_data(self, data: DataModule) -> bool:
