@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import difflib
 import errno
+import inspect
 import re
 import traceback
-from collections.abc import Iterable
-from typing import NoReturn
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn
 
 LISTED = 40
 """A message lists so many names at most."""
@@ -98,9 +99,15 @@ def _of_a_library(error: BaseException) -> str | None:
         return None
     if lacking:
         return f"{kind.__name__} {lacking}"
-    given = ", ".join(f"{name}={value!r:.40}" for name, value in (options or {}).items())
+    given = ", ".join(f"{name}={value!r:.40}" for name, value in _chosen(kind, options or {}).items())
     said = text or traceback.extract_tb(error.__traceback__)[-1].line or type(error).__name__
     return f"{kind.__name__}({given}): {said}"
+
+
+def _chosen(kind: type, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a class that are not at their defaults, which nobody has to be told of."""
+    usual = {name: parameter.default for name, parameter in inspect.signature(kind).parameters.items()}
+    return {name: value for name, value in options.items() if name not in usual or value != usual[name]}
 
 
 def _lacking(requirement: str) -> str:

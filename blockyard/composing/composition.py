@@ -15,7 +15,7 @@ import yaml
 
 from blockyard.composing.inherited import believed, inherited
 from blockyard.composing.run_directories import checkpoint_at, no_checkpoint
-from blockyard.leaderboard.identity import FINGERPRINTS, PARENT
+from blockyard.leaderboard.identity import FINGERPRINTS, FOUND, PARENT
 from blockyard.mistakes import nearest
 
 if TYPE_CHECKING:
@@ -52,8 +52,9 @@ class Composed:
 
     def arguments(self, verb: str | None) -> list[str]:
         """The command line that says the same to jsonargparse, with or without a verb in front."""
-        # which data a configuration was about when it was resolved, and what it went on from, is no option of a new run
-        said = {key: value for key, value in self.config.items() if key not in (FINGERPRINTS, PARENT)}
+        # which data a configuration was about when it was resolved, what it went on from and how its options were found
+        # is no option of a new run
+        said = {key: value for key, value in self.config.items() if key not in (FINGERPRINTS, PARENT, FOUND)}
         config = ["--config", yaml.safe_dump(said, sort_keys=False)] if said else []
         checkpoint = ["--ckpt_path", self.checkpoint] if self.checkpoint and verb else []
         return [*([verb] if verb else []), *config, *checkpoint, *self.options]

@@ -25,6 +25,7 @@ from blockyard.composing.bar import Bar
 from blockyard.composing.claim import held
 from blockyard.composing.composition import TRUSTING, Composed, contradiction, read_vocabulary
 from blockyard.composing.evaluating import evaluated, evaluation_options, tested_on
+from blockyard.composing.finding import enter, find, still_found, taken_out
 from blockyard.composing.matching import refuse_other_data
 from blockyard.composing.naming import refuse_calls
 from blockyard.composing.parser_messages import dumped, explain
@@ -35,7 +36,7 @@ from blockyard.composing.spoken import spoken
 from blockyard.composing.startup import Startup
 from blockyard.composing.trainer_options import fit_to_machine, settle, settle_warm_up, try_out
 from blockyard.datamodules import DataError, DataModule
-from blockyard.leaderboard.identity import FINGERPRINTS
+from blockyard.leaderboard.identity import FINGERPRINTS, FOUND
 from blockyard.metrics import Metric
 from blockyard.mistakes import printable
 from blockyard.runs.checkpoint_io import AtomicCheckpointIO
@@ -146,6 +147,9 @@ class SuiteCLI(LightningCLI):
         section = self.config[self.subcommand] if self.subcommand else self.config
         trusting = any(option.startswith(TRUSTING) for option in self.composed.options)
         refuse_calls(section, trusting)
+        self._finders = taken_out(section.trainer)
+        if self._finders and self.trains and not self.verb:
+            raise ValueError(f"{next(iter(self._finders))} is for blockyard fit: here all runs have the options said")
         settle(section.trainer, self.trains)
         if self.trains:
             settle_warm_up(section.trainer, section.model.init_args.get("warmup_epochs") or 0)
@@ -155,6 +159,7 @@ class SuiteCLI(LightningCLI):
         evaluation = evaluation_options(dump) if self.subcommand != "fit" else []
         if saved and self.subcommand == "fit":
             go_on(saved, resolved, Path(str(self.composed.checkpoint)), self.composed.asks("trainer.default_root_dir"))
+            resolved |= {FOUND: found} if (found := dict(still_found(saved, resolved))) else {}
         elif saved and (problem := contradiction(saved, resolved, [".".join(option) for option in evaluation])):
             raise ValueError(problem)
         self.run_config = evaluated(saved, resolved, evaluation) if saved and self.subcommand != "fit" else resolved
@@ -188,9 +193,10 @@ class SuiteCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer with the run's directory, loggers and callbacks, once data and model turned out possible."""
         self._settle_classes()
+        options = self._get(self.config_init, "trainer")
+        self._search(options)
         self._identify_data()
         self.run_directory = run_directory(self._place)
-        options = self._get(self.config_init, "trainer")
         if self.trains:
             try_out(options, self.model, self.datamodule)
         if options.logger in (None, True):
@@ -207,6 +213,12 @@ class SuiteCLI(LightningCLI):
         if trainer.world_size > 1 and is_first_process():
             self._startup.watch(trainer.strategy.launcher)
         return trainer
+
+    def _search(self, options: Any) -> None:
+        """Find what was asked to be found, unless the run is a trial or goes on: a checkpoint has it."""
+        if self._finders and self.verb == "fit" and not options.fast_dev_run and not self.composed.saved:
+            world = fit_to_machine(options, trains=True)
+            enter(self.run_config, find(self._finders, self.model, self.datamodule, options, world))
 
     def _settle_checkpoint(self, trial: bool) -> None:
         """Take the run's folder, which is made only now that everything else is right, and find the checkpoint."""
