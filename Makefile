@@ -21,7 +21,7 @@ $(READY): requirements.txt pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $(READY)
 	@echo "ready: '. $(BIN)/activate' puts blockyard on this shell's path, or type $(BIN)/blockyard"
-	@echo "elsewhere: pip install '.[samples]', with the extras samples, cluster, video, parquet, export as needed"
+	@echo "elsewhere: pip install '.[samples]', with the extras samples, cluster, video, parquet, export, wandb, mlflow as needed"
 
 # TASK=image_classification for a task's.
 demo: $(READY)
