@@ -17,7 +17,7 @@ KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "model.backbone": (("backbones",), ("Backbone",)),
     "model.backbone.pooling": (("poolings",), ("Pooling",)),
     "model.objective": (("objectives",), ("Objective",)),
-    "trainer.callbacks+": (("training",), ("Callback",)),
+    "trainer.callbacks+": (("training",), ("Callback", "EarlyStopping", "WeightAveraging")),
 }
 """Options that take a class: the folders that hold it, and what it derives from."""
 PASSED = ("self", "channels", "spatial_dims", "num_classes", "in_channels", "input_shape", "network")

@@ -27,7 +27,7 @@ from blockyard.composing.composition import TRUSTING, Composed, contradiction, r
 from blockyard.composing.evaluating import evaluated, evaluation_options, tested_on
 from blockyard.composing.finding import enter, find, still_found, taken_out
 from blockyard.composing.matching import refuse_other_data
-from blockyard.composing.naming import refuse_calls
+from blockyard.composing.naming import refuse_calls, short_names
 from blockyard.composing.parser_messages import dumped, explain
 from blockyard.composing.processes import is_first_process
 from blockyard.composing.resuming import from_the_beginning, go_on, go_on_here, same_data
@@ -36,6 +36,7 @@ from blockyard.composing.spoken import spoken
 from blockyard.composing.startup import Startup
 from blockyard.composing.trainer_options import fit_to_machine, settle, settle_warm_up, try_out
 from blockyard.datamodules import DataError, DataModule
+from blockyard.files import insist_on
 from blockyard.leaderboard.identity import FINGERPRINTS, FOUND
 from blockyard.metrics import Metric
 from blockyard.mistakes import printable
@@ -197,6 +198,8 @@ class SuiteCLI(LightningCLI):
         self._search(options)
         self._identify_data()
         self.run_directory = run_directory(self._place)
+        for folder in (self.run_directory, RUNS / "records") if self.subcommand in ("test", "predict") else ():
+            insist_on(folder)
         if self.trains:
             try_out(options, self.model, self.datamodule)
         if options.logger in (None, True):
@@ -310,15 +313,3 @@ def seconds(duration: Any) -> float | None:
 
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]
-
-
-def short_names(config: Any) -> Any:
-    """A configuration whose classes of this package go by name alone, so that moving one breaks no checkpoint."""
-    if isinstance(config, list):
-        return [short_names(item) for item in config]
-    if not isinstance(config, dict):
-        return config
-    short = {key: short_names(value) for key, value in config.items()}
-    if str(short.get("class_path", "")).startswith("blockyard."):
-        short["class_path"] = short["class_path"].rpartition(".")[2]
-    return short

@@ -187,6 +187,10 @@ MACHINE = (
 )
 """Options of the trainer that a trial has too."""
 
+SILENT: dict[str, Any] = dict.fromkeys(
+    ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False
+)
+
 
 def _train(task: Any, data: Any, options: Mapping[str, Any], steps: int, callbacks: list[Callback]) -> None:
     """A few steps of a copy, without schedule and validation; nothing is written, and no random number is drawn."""
@@ -203,7 +207,7 @@ def _train(task: Any, data: Any, options: Mapping[str, Any], steps: int, callbac
             use_distributed_sampler=False,
             callbacks=[*callbacks, *copy.deepcopy(changing)],
             default_root_dir=folder,
-            **dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False),
+            **SILENT,
         ).fit(tried, datamodule=_copy(data))
 
 
