@@ -31,20 +31,22 @@ class Source(NamedTuple):
         bases: Names of what it derives from.
         arguments: Those of its constructor, in order.
         open: Whether it hands further ones on to the next class.
-        abstract: Whether something is left for a subclass to say.
+        methods: What it says itself.
+        abstract: What it leaves for a subclass to say.
     """
 
     bases: tuple[str, ...]
     arguments: tuple[str, ...]
     open: bool
-    abstract: bool
+    methods: frozenset[str]
+    abstract: frozenset[str]
 
 
 def classes(option: str) -> list[str]:
     """Names of the classes that an option of :data:`KINDS` may name, in alphabetical order."""
     folders, roots = KINDS[option]
     known = _sources(folders)
-    return sorted(name for name in known if not known[name].abstract and _derives(name, roots, known))
+    return sorted(name for name in known if _derives(name, roots, known) and not _unsaid(name, known))
 
 
 def arguments(option: str, name: str | None) -> list[str]:
@@ -79,15 +81,28 @@ def _read(file: Path) -> Iterator[tuple[str, Source]]:
 def _source(node: ast.ClassDef) -> Source:
     bases = tuple(ast.unparse(base).rpartition(".")[2] for base in node.bases)
     methods = [part for part in node.body if isinstance(part, ast.FunctionDef)]
-    marks = {ast.unparse(mark).rpartition(".")[2] for method in methods for mark in method.decorator_list}
+    names = frozenset(method.name for method in methods)
+    abstract = frozenset(
+        method.name
+        for method in methods
+        if any("abstractmethod" in ast.unparse(mark) for mark in method.decorator_list)
+    )
     taken = next((method.args for method in methods if method.name == "__init__"), None)
-    names = tuple(one.arg for one in (*taken.args, *taken.kwonlyargs)) if taken else ()
-    return Source(bases, names, taken is None or taken.kwarg is not None, "ABC" in bases or "abstractmethod" in marks)
+    options = tuple(one.arg for one in (*taken.args, *taken.kwonlyargs)) if taken else ()
+    return Source(bases, options, taken is None or taken.kwarg is not None, names - abstract, abstract)
 
 
 def _derives(name: str, roots: tuple[str, ...], known: dict[str, Source]) -> bool:
     bases = known[name].bases if name in known else ()
     return any(base in roots or _derives(base, roots, known) for base in bases)
+
+
+def _unsaid(name: str, known: dict[str, Source]) -> frozenset[str]:
+    """Methods that a class has no body of."""
+    if name not in known:
+        return frozenset()
+    inherited = [_unsaid(base, known) for base in known[name].bases]
+    return frozenset().union(known[name].abstract, *inherited) - known[name].methods
 
 
 def _arguments(name: str, known: dict[str, Source]) -> Iterator[str]:

@@ -25,7 +25,7 @@ ELSEWHERE = ("update_attr", "attr_name", "batch_arg_name")
 
 def taken_out(trainer: Any) -> dict[str, dict[str, Any]]:
     """Take the finders out of a parsed ``trainer`` section: what they have been told, by name."""
-    callbacks = trainer.callbacks if isinstance(trainer.callbacks, list) else [trainer.callbacks or []]
+    callbacks: list[Any] = trainer.callbacks if isinstance(trainer.callbacks, list) else [trainer.callbacks]
     finders = {_name(one): one for one in callbacks if _name(one) in OPTIONS}
     if finders:
         trainer.callbacks = [one for one in callbacks if one and _name(one) not in OPTIONS] or None
@@ -66,15 +66,14 @@ def find(
     found: dict[str, Any] = {}
     for name in (name for name in OPTIONS if name in finders):
         if name == "BatchSizeFinder":
-            data.batch_size = value = find_batch_size(task, data, trainer, **finders[name])
-            data.hparams["batch_size"] = value
-            print(f"batch size found: {value}, the largest tried that fits into memory (BatchSizeFinder)")
+            size = find_batch_size(task, data, trainer, **finders[name])
+            data.batch_size = data.hparams["batch_size"] = found[OPTIONS[name]] = size
+            print(f"batch size found: {size}, the largest tried that fits into memory (BatchSizeFinder)")
         else:
             _insist_on_rate(task)
-            value = find_learning_rate(task, data, trainer, **finders[name])
-            task.optimizer = _with_rate(task.optimizer, value)
-            print(f"learning rate found: {value:g}, chosen with LearningRateFinder: there the loss falls fastest")
-        found[OPTIONS[name]] = value
+            rate = found[OPTIONS[name]] = find_learning_rate(task, data, trainer, **finders[name])
+            task.optimizer = _with_rate(task.optimizer, rate)
+            print(f"learning rate found: {rate:g}, chosen with LearningRateFinder: there the loss falls fastest")
     return found
 
 

@@ -42,11 +42,11 @@ def as_options(text: str, config: Any) -> str:
     for option in flatten(_plain(config)):
         places.setdefault(option.rpartition(".")[2], []).append(option)
 
-    def option(match: re.Match[str]) -> str:
+    def typed(match: re.Match[str]) -> str:
         found = places.get(match[1], [])
         return f"--{found[0]}{_WORDS[match[2]]}" if len(found) == 1 else match[0]
 
-    return _ARGUMENT.sub(option, text)
+    return _ARGUMENT.sub(typed, text)
 
 
 def _plain(config: Any) -> Any:

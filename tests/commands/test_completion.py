@@ -60,7 +60,6 @@ def test_the_source_says_what_the_classes_say():
     from blockyard import blocks
     from blockyard.backbones import Backbone
     from blockyard.composing.parser_messages import class_names
-    from blockyard.plugging.making import innermost  # noqa: F401 - blocks of other rooms
     from blockyard.tasks.base import Task
 
     found = [*blocks.list_blocks(), *blocks.list_wrappers()]
@@ -81,7 +80,7 @@ def test_the_source_says_what_the_classes_say():
 def test_it_takes_no_torch_and_little_time():
     code = (
         "import json, sys, time; from blockyard.cli import main; main(['completion', 'words', '2', 'blockyard', 'fit',"
-        "'--data.']); print(json.dumps([time.process_time(), sorted({'torch', 'numpy', 'rich'} & set(sys.modules))]))"
+        "'--data.']); print(json.dumps([time.process_time(), sorted({'torch', 'numpy', 'lightning'} & set(sys.modules))]))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     spent, imported = json.loads(done.stdout.splitlines()[-1])
