@@ -52,8 +52,7 @@ class Composed:
 
     def arguments(self, verb: str | None) -> list[str]:
         """The command line that says the same to jsonargparse, with or without a verb in front."""
-        # which data a configuration was about when it was resolved, what it went on from and how its options were found
-        # is no option of a new run
+        # what a resolved configuration says of data, of what it went on from and of options found is none of a new run
         said = {key: value for key, value in self.config.items() if key not in (FINGERPRINTS, PARENT, FOUND)}
         config = ["--config", yaml.safe_dump(said, sort_keys=False)] if said else []
         checkpoint = ["--ckpt_path", self.checkpoint] if self.checkpoint and verb else []
@@ -97,16 +96,12 @@ def look_for_files(arguments: Iterable[str]) -> None:
 
 
 def _read(files: Iterable[str], checkpoint: str | None) -> tuple[list[dict[str, Any]], str | None]:
-    """The configuration files without the checkpoint that one may name, and which counts: the command line's first.
-
-    Raises:
-        ValueError: If a file is missing or damaged, or what it calls a checkpoint is no path.
-    """
+    """The configuration files, and the checkpoint: the command line's, or else the last that a file names."""
     read = [read_config(file) for file in files]
-    named = [config.pop("ckpt_path") for config in read if "ckpt_path" in config]
-    if wrong := [name for name in named if not isinstance(name, str | None)]:
-        raise ValueError(f"ckpt_path: {wrong[0]!r:.80} is no path, nor best or last")
-    chosen = (named[-1] if named else None) if checkpoint is None else checkpoint
+    named = [config.pop("ckpt_path", None) for config in read]
+    chosen = next(filter(None, reversed(named)), None) if checkpoint is None else checkpoint
+    if not isinstance(chosen, str | None):
+        raise ValueError(f"ckpt_path: {chosen!r:.80} is no path, nor best or last")
     return read, None if chosen == "null" else chosen
 
 

@@ -57,6 +57,7 @@ def test_the_source_says_what_the_classes_say():
     """Read from the source, the names of classes and arguments are those that an import finds."""
     import inspect
 
+    import blockyard.composing.suite  # noqa: F401 - which imports all that a configuration may name
     from blockyard import blocks
     from blockyard.backbones import Backbone
     from blockyard.composing.parser_messages import class_names
@@ -79,8 +80,9 @@ def test_the_source_says_what_the_classes_say():
 
 def test_it_takes_no_torch_and_little_time():
     code = (
-        "import json, sys, time; from blockyard.cli import main; main(['completion', 'words', '2', 'blockyard', 'fit',"
-        "'--data.']); print(json.dumps([time.process_time(), sorted({'torch', 'numpy', 'lightning'} & set(sys.modules))]))"
+        "import json, sys, time; from blockyard.cli import main;"
+        "main(['completion', 'words', '2', 'blockyard', 'fit', '--data.']);"
+        "print(json.dumps([time.process_time(), sorted({'torch', 'numpy', 'lightning'} & set(sys.modules))]))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     spent, imported = json.loads(done.stdout.splitlines()[-1])
