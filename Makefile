@@ -3,6 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TASK ?= diagnostics
 READY := $(VENV)/.ready
+EXTRAS := cluster dev export parquet samples video
 
 .PHONY: setup demo test coverage lowest lint format docs requirements clean
 .DEFAULT_GOAL := setup
@@ -20,7 +21,7 @@ $(READY): requirements.txt pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $(READY)
 	@echo "ready: '. $(BIN)/activate' puts blockyard on this shell's path, or type $(BIN)/blockyard"
-	@echo "elsewhere: pip install '.[samples]', with the extras samples, cluster, video, parquet, export as needed"
+	@echo "elsewhere: pip install '.[samples]', with the extras samples, cluster, video, parquet, export, wandb, mlflow as needed"
 
 # TASK=image_classification for a task's.
 demo: $(READY)
@@ -57,9 +58,9 @@ docs: $(READY)
 	$(BIN)/python docs/profiles.py
 	$(BIN)/python docs/page.py
 
-# After a change of dependencies in pyproject.toml.
+# After a change of dependencies in pyproject.toml. Without mlflow and wandb: no test takes them, and they are large.
 requirements: $(READY)
-	$(BIN)/uv pip compile --quiet --universal --all-extras --no-header --no-annotate pyproject.toml -o requirements.txt
+	$(BIN)/uv pip compile --quiet --universal $(EXTRAS:%=--extra %) --no-header --no-annotate pyproject.toml -o requirements.txt
 
 clean:
 	rm -rf $(VENV) .venv-lowest build *.egg-info .mypy_cache .pytest_cache .ruff_cache

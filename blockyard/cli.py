@@ -98,6 +98,11 @@ VERBS = {
     "describe": Verb(
         "show where blocks can go in a network, and what they would add", "commands.describe:main", options.describe
     ),
+    "completion": Verb(
+        'let bash or zsh complete words by TAB: eval "$(blockyard completion bash)"',
+        "commands.completion:main",
+        options.completion,
+    ),
     "inspect": Verb(
         "draw what the nonlocal blocks of a checkpoint look at, and what they do to graph frequencies",
         "commands.inspect:main",

@@ -67,6 +67,19 @@ def _complete(path: Path, fill: Callable[[BinaryIO], object]) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def insist_on(folder: Path) -> None:
+    """See that a folder is there or can be made, before hours are computed for what is to go into it.
+
+    Raises:
+        OSError: If a file is in the way, or this process may not write there.
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+
+
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import difflib
 import errno
+import inspect
 import re
 import traceback
-from collections.abc import Iterable
-from typing import NoReturn
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn
 
 LISTED = 40
 """A message lists so many names at most."""
@@ -72,6 +73,8 @@ def _is_ours(error: BaseException) -> bool:
     return any(place.startswith("blockyard") for place in places)
 
 
+EXTRAS = ("mlflow", "wandb")
+"""Packages of others that an extra of this package's, of the same name, brings in a version that is known to work."""
 LIBRARIES = ("lightning.", "timm.", "torch.")
 """Modules whose classes a configuration may name, and which say themselves what they can't do."""
 
@@ -84,7 +87,7 @@ def _of_a_library(error: BaseException) -> str | None:
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     where = str(frames[-1].f_globals.get("__name__", "")) if frames else ""
     unmet = re.search(r"Requirement '([^']+)' not met", text) if isinstance(error, ImportError) else None
-    lacking = f"needs a package that is not installed: pip install '{unmet[1]}'" if unmet else ""
+    lacking = _lacking(unmet[1]) if unmet else ""
     if where.startswith("lightning.pytorch.callbacks.") and isinstance(error, RuntimeError | ValueError | ImportError):
         named = re.match(r"`(\w+)`", text)
         return f"{named[1]} {lacking}" if named and lacking else f"trainer.callbacks: {text}"
@@ -96,9 +99,22 @@ def _of_a_library(error: BaseException) -> str | None:
         return None
     if lacking:
         return f"{kind.__name__} {lacking}"
-    given = ", ".join(f"{name}={value!r:.40}" for name, value in (options or {}).items())
+    given = ", ".join(f"{name}={value!r:.40}" for name, value in _chosen(kind, options or {}).items())
     said = text or traceback.extract_tb(error.__traceback__)[-1].line or type(error).__name__
     return f"{kind.__name__}({given}): {said}"
+
+
+def _chosen(kind: type, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a class that are not at their defaults, which nobody has to be told of."""
+    usual = {name: parameter.default for name, parameter in inspect.signature(kind).parameters.items()}
+    return {name: value for name, value in options.items() if name not in usual or value != usual[name]}
+
+
+def _lacking(requirement: str) -> str:
+    """What a class lacks that needs a package, such as ``wandb>=0.12.10``."""
+    package = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
+    wanted = f"blockyard[{package}]" if package in EXTRAS else requirement
+    return f"needs {package}, which is not installed: pip install '{wanted}'"
 
 
 def _of_the_disk(error: OSError) -> str:

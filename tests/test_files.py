@@ -44,3 +44,15 @@ def test_creates_where_there_are_no_links(tmp_path, monkeypatch, number):
     with pytest.raises(FileExistsError):
         files.create(tmp_path / "a", b"second")
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("a", b"first")]
+
+
+def test_a_folder_that_can_t_be_made_is_known_before(tmp_path, monkeypatch):
+    files.insist_on(tmp_path / "a" / "b")
+    assert not (tmp_path / "a").exists()
+    (tmp_path / "file").write_text("")
+    for folder in ("file", "file/x/y"):
+        with pytest.raises(NotADirectoryError, match="file"):
+            files.insist_on(tmp_path / folder)
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    with pytest.raises(PermissionError, match="new"):
+        files.insist_on(tmp_path / "new")

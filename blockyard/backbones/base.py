@@ -55,6 +55,8 @@ class Backbone(nn.Module, ABC):
     """
 
     stages: tuple[Stage, ...]
+    rank: int | None = None
+    """Rank of S in the inputs that it was built for; None if it does not say."""
     stock_path: str = ""
     """Path of the stock network inside an adapter; paths of plugs begin there."""
     head_parts: tuple[str, ...] = ("pooling", "dropout", "fc")

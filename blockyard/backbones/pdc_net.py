@@ -74,6 +74,7 @@ class PDCNet(Backbone):
                 f"PDCNet: widths and units must be positive, one of each for every stage, got {list(widths)} and "
                 f"{list(units)}"
             )
+        self.rank = spatial_dims
         self.conv1 = CONV[spatial_dims](in_channels, widths[0], 3, padding=1, bias=False)
         self.bn1 = NORM[spatial_dims](widths[0])
         self.relu1 = nn.ReLU()

@@ -153,7 +153,7 @@ class PreResNet(Backbone):
         if frames_apart and spatial_dims != 3:
             raise ValueError(f"PreResNet: frames_apart is for video, spatial_dims 3, got {spatial_dims}")
         unit, count = _DEPTHS[depth]
-        conv, norm = CONV[spatial_dims], NORM[spatial_dims]
+        self.rank, conv, norm = spatial_dims, CONV[spatial_dims], NORM[spatial_dims]
         self.conv1 = _stem(in_channels, first, kernel, stem_stride, spatial_dims)
         self.layer1 = _stage(unit, first, first, count, 1, spatial_dims)
         self.layer2 = _stage(unit, first * unit.expansion, 2 * first, count, step, spatial_dims)

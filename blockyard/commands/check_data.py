@@ -14,6 +14,7 @@ from blockyard import files
 from blockyard.composing.composition import Composed, compose, pairs, read_vocabulary
 from blockyard.composing.data import build_data
 from blockyard.composing.preparing import prepare
+from blockyard.composing.spoken import as_options, spoken
 from blockyard.datamodules import DataError, DataModule
 from blockyard.datamodules.checking import Finding
 from blockyard.datamodules.fingerprints import COLUMNS, Manifest, read_manifest
@@ -41,7 +42,8 @@ def main(options: Namespace, arguments: list[str]) -> int:
     file: Path | None = options.manifest
     before = read_manifest(file) if file and file.exists() else None
     data = build(arguments)
-    found, unlisted = _read_all(data, digest=file is not None)
+    with spoken(lambda: {"data": dict(data.hparams)}):
+        found, unlisted = _read_all(data, digest=file is not None)
     bad = sum(bool(row[-1]) for row in found.values())
     changes = [] if before is None else compare(before, found)
     print("".join(f"{line}\n" for line in changes), end="")
@@ -133,7 +135,8 @@ def _read_all(data: DataModule, digest: bool) -> tuple[Manifest, list[str]]:
     for why in dict.fromkeys(map(str, unlisted.values())):
         splits = [split for split, refusal in unlisted.items() if str(refusal) == why]
         verbs = dict.fromkeys(verb for split in splits for verb in NEEDED[split])
-        print(printable(f"{', '.join(splits)}: {why}; needed by blockyard {' and '.join(verbs)}"), flush=True)
+        said = as_options(why, {"data": dict(data.hparams)})
+        print(printable(f"{', '.join(splits)}: {said}; needed by blockyard {' and '.join(verbs)}"), flush=True)
     return found, list(unlisted)
 
 

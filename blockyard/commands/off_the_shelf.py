@@ -49,6 +49,7 @@ def main(own: Namespace, rest: list[str]) -> int:
     cli = SuiteCLI(None, composed)
     if cli.trainer.world_size > 1:
         raise ValueError(f"off-the-shelf runs on one device, not on {cli.trainer.world_size}: --trainer.devices 1")
+    files.insist_on(cli.run_directory)
     checkpoint = find_checkpoint("test", composed.checkpoint, cli.run_directory)
     if checkpoint is not None:
         cli.load_weights(checkpoint)

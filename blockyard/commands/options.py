@@ -262,3 +262,16 @@ def blocks() -> Parser:
         help="which columns, in which order: slot, ranks, parameters, macs, year, paper (default: all that fit)",
     )
     return parser
+
+
+def completion() -> Parser:
+    """The parser of ``completion``."""
+    parser = Parser(
+        "completion",
+        "Let a shell complete verbs, options, classes, places and what --config takes by TAB:"
+        ' eval "$(blockyard completion bash)", or zsh, in the file that it reads at its start.',
+    )
+    parser.usage = "%(prog)s bash|zsh"
+    parser.add_argument("shell", choices=("bash", "zsh", "words"), help="words is what the shell asks then")
+    parser.add_argument("line", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    return parser

@@ -21,9 +21,9 @@ from blockyard.commands.study.main import carry_out
 from blockyard.commands.study.plan import Run, plan, summary
 from blockyard.commands.study.run import RECORDS
 from blockyard.composing.composition import compose
+from blockyard.composing.naming import short_names
 from blockyard.composing.preparing import prepare
 from blockyard.composing.run_directories import RUNS
-from blockyard.composing.suite import short_names
 from blockyard.leaderboard.command import records_in
 from blockyard.leaderboard.console import console
 from blockyard.leaderboard.labels import NO_BLOCK
@@ -66,6 +66,7 @@ def main(options: Namespace, rest: list[str]) -> int:
     for name in ("seeds", "jobs"):
         if (given := getattr(options, name)) is not None and given < 1:
             raise ValueError(f"profile: --{name} must be at least 1, got {given}")
+    files.insist_on((options.svg or Path()).parent)
     prepare()
     plug = _plug(options, rest)
     jobs = options.jobs or _jobs()

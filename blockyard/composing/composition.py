@@ -15,7 +15,7 @@ import yaml
 
 from blockyard.composing.inherited import believed, inherited
 from blockyard.composing.run_directories import checkpoint_at, no_checkpoint
-from blockyard.leaderboard.identity import FINGERPRINTS, PARENT
+from blockyard.leaderboard.identity import FINGERPRINTS, FOUND, PARENT
 from blockyard.mistakes import nearest
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ class Composed:
 
     def arguments(self, verb: str | None) -> list[str]:
         """The command line that says the same to jsonargparse, with or without a verb in front."""
-        # which data a configuration was about when it was resolved, and what it went on from, is no option of a new run
-        said = {key: value for key, value in self.config.items() if key not in (FINGERPRINTS, PARENT)}
+        # what a resolved configuration says of data, of what it went on from and of options found is none of a new run
+        said = {key: value for key, value in self.config.items() if key not in (FINGERPRINTS, PARENT, FOUND)}
         config = ["--config", yaml.safe_dump(said, sort_keys=False)] if said else []
         checkpoint = ["--ckpt_path", self.checkpoint] if self.checkpoint and verb else []
         return [*([verb] if verb else []), *config, *checkpoint, *self.options]
@@ -70,12 +70,13 @@ def compose(arguments: list[str], *, keep_trainer: bool) -> Composed:
         ValueError: If a file or checkpoint is missing or damaged.
     """
     files, checkpoint, options = _split(arguments)
+    read, checkpoint = _read(files, checkpoint)
     if checkpoint and checkpoint not in ("best", "last"):
         checkpoint = str(checkpoint_at(Path(checkpoint), "last" if keep_trainer else "best"))
     saved = read_checkpoint(Path(checkpoint)) if checkpoint and checkpoint not in ("best", "last") else None
     config = inherited(saved, keep_trainer) if saved else {}
-    for file in files:
-        config = merge(config, read_config(file))
+    for part in read:
+        config = merge(config, part)
     config.get("model", {}).get("init_args", {}).pop(TRUST[2:], None)
     make_room(config, options)
     return Composed(config, options, checkpoint, saved)
@@ -94,10 +95,19 @@ def look_for_files(arguments: Iterable[str]) -> None:
         ValueError: What :func:`compose` would say.
     """
     files, checkpoint, _ = _split(arguments)
+    _, checkpoint = _read(files, checkpoint)
     if checkpoint and checkpoint not in ("best", "last"):
         _insist_on(checkpoint_at(Path(checkpoint), "last"))
-    for file in files:
-        read_config(file)
+
+
+def _read(files: Iterable[str], checkpoint: str | None) -> tuple[list[dict[str, Any]], str | None]:
+    """The configuration files, and the checkpoint: the command line's, or else the last that a file names."""
+    read = [read_config(file) for file in files]
+    named = [config.pop("ckpt_path", None) for config in read]
+    chosen = next(filter(None, reversed(named)), None) if checkpoint is None else checkpoint
+    if not isinstance(chosen, str | None):
+        raise ValueError(f"ckpt_path: {chosen!r:.80} is no path, nor best or last")
+    return read, None if chosen == "null" else chosen
 
 
 def _insist_on(checkpoint: Path) -> None:
@@ -124,7 +134,7 @@ def _split(arguments: Iterable[str]) -> tuple[list[str], str | None, list[str]]:
         if not value:
             raise ValueError(f"{name} needs a value")
         if name == "--ckpt_path":
-            checkpoint = None if value == "null" else value
+            checkpoint = value
         else:
             files.append(value)
     return files, checkpoint, options

@@ -11,6 +11,7 @@ from jsonargparse import ArgumentParser
 
 from blockyard.composing.naming import refuse_calls
 from blockyard.composing.parser_messages import explain
+from blockyard.composing.spoken import spoken
 from blockyard.datamodules import DataModule
 
 
@@ -33,5 +34,6 @@ def build_data(config: dict[str, Any], options: Sequence[str] = ()) -> DataModul
     except ArgumentError as error:
         raise ValueError(explain(str(error))) from error
     refuse_calls(parsed)
-    data: DataModule = parser.instantiate_classes(parsed).data
+    with spoken(lambda: parsed):
+        data: DataModule = parser.instantiate_classes(parsed).data
     return data

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import Logger
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -36,6 +37,7 @@ BASES: dict[str, type] = {
     "mixing": Mixing,
     "objective": Objective,
     "callbacks": Callback,
+    "logger": Logger,
     "loss": nn.Module,
 }
 """What the classes named at these keys derive from."""

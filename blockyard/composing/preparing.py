@@ -57,6 +57,8 @@ def quiet() -> None:
     warnings.formatwarning = lambda message, *_, **__: f"blockyard: {printable_lines(str(message))}\n"
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    for name in ("lightning.pytorch.loggers.mlflow", "mlflow.store.db.utils", "alembic"):  # that a database is new
+        logging.getLogger(name).setLevel(logging.ERROR)
     for message in (
         r".*does not have many workers",
         r".*The `srun` command is available on your system but is not used",  # studies and short runs need none

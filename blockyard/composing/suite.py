@@ -25,15 +25,19 @@ from blockyard.composing.bar import Bar
 from blockyard.composing.claim import held
 from blockyard.composing.composition import TRUSTING, Composed, contradiction, read_vocabulary
 from blockyard.composing.evaluating import evaluated, evaluation_options, tested_on
-from blockyard.composing.naming import refuse_calls
+from blockyard.composing.finding import enter, find, still_found, taken_out
+from blockyard.composing.matching import refuse_other_data
+from blockyard.composing.naming import refuse_calls, short_names
 from blockyard.composing.parser_messages import dumped, explain
 from blockyard.composing.processes import is_first_process
 from blockyard.composing.resuming import from_the_beginning, go_on, go_on_here, same_data
 from blockyard.composing.run_directories import RUNS, find_checkpoint, no_checkpoint, run_directory
+from blockyard.composing.spoken import spoken
 from blockyard.composing.startup import Startup
 from blockyard.composing.trainer_options import fit_to_machine, settle, settle_warm_up, try_out
 from blockyard.datamodules import DataError, DataModule
-from blockyard.leaderboard.identity import FINGERPRINTS
+from blockyard.files import insist_on
+from blockyard.leaderboard.identity import FINGERPRINTS, FOUND
 from blockyard.metrics import Metric
 from blockyard.mistakes import printable
 from blockyard.runs.checkpoint_io import AtomicCheckpointIO
@@ -79,7 +83,7 @@ class SuiteCLI(LightningCLI):
         self._startup = Startup()
         if not is_first_process():
             self._startup.watch()
-        with ExitStack() as self._until_done:
+        with spoken(self._section), ExitStack() as self._until_done:
             self._until_done.push(self._startup.leave)
             super().__init__(
                 LightningModule,
@@ -98,6 +102,11 @@ class SuiteCLI(LightningCLI):
                 parser_kwargs={"prog": "blockyard", **PARSER, **verbs},
                 run=verb is not None,
             )
+
+    def _section(self) -> Any:
+        """What has been parsed, of the verb."""
+        config = getattr(self, "config", {})
+        return config.get(self.subcommand, {}) if self.verb else config
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
         """The verb that is called for: to make the parsers of all takes their time, and none of them is used."""
@@ -118,6 +127,9 @@ class SuiteCLI(LightningCLI):
 
     def _input_shape(self, data: DataModule) -> tuple[int, ...]:
         data.known = self.vocabulary
+        model = self._get(self.config, "model")
+        task: Any = locate(model.class_path)
+        refuse_other_data(task, data, labels=model.init_args.get("objective") is None)
         return data.input_shape
 
     def _asks_data(self, data: DataModule) -> bool:
@@ -136,6 +148,9 @@ class SuiteCLI(LightningCLI):
         section = self.config[self.subcommand] if self.subcommand else self.config
         trusting = any(option.startswith(TRUSTING) for option in self.composed.options)
         refuse_calls(section, trusting)
+        self._finders = taken_out(section.trainer)
+        if self._finders and self.trains and not self.verb:
+            raise ValueError(f"{next(iter(self._finders))} is for blockyard fit: here all runs have the options said")
         settle(section.trainer, self.trains)
         if self.trains:
             settle_warm_up(section.trainer, section.model.init_args.get("warmup_epochs") or 0)
@@ -145,6 +160,7 @@ class SuiteCLI(LightningCLI):
         evaluation = evaluation_options(dump) if self.subcommand != "fit" else []
         if saved and self.subcommand == "fit":
             go_on(saved, resolved, Path(str(self.composed.checkpoint)), self.composed.asks("trainer.default_root_dir"))
+            resolved |= {FOUND: found} if (found := dict(still_found(saved, resolved))) else {}
         elif saved and (problem := contradiction(saved, resolved, [".".join(option) for option in evaluation])):
             raise ValueError(problem)
         self.run_config = evaluated(saved, resolved, evaluation) if saved and self.subcommand != "fit" else resolved
@@ -178,9 +194,12 @@ class SuiteCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer with the run's directory, loggers and callbacks, once data and model turned out possible."""
         self._settle_classes()
+        options = self._get(self.config_init, "trainer")
+        self._search(options)
         self._identify_data()
         self.run_directory = run_directory(self._place)
-        options = self._get(self.config_init, "trainer")
+        for folder in (self.run_directory, RUNS / "records") if self.subcommand in ("test", "predict") else ():
+            insist_on(folder)
         if self.trains:
             try_out(options, self.model, self.datamodule)
         if options.logger in (None, True):
@@ -197,6 +216,12 @@ class SuiteCLI(LightningCLI):
         if trainer.world_size > 1 and is_first_process():
             self._startup.watch(trainer.strategy.launcher)
         return trainer
+
+    def _search(self, options: Any) -> None:
+        """Find what was asked to be found, unless the run is a trial or goes on: a checkpoint has it."""
+        if self._finders and self.verb == "fit" and not options.fast_dev_run and not self.composed.saved:
+            world = fit_to_machine(options, trains=True)
+            enter(self.run_config, find(self._finders, self.model, self.datamodule, options, world))
 
     def _settle_checkpoint(self, trial: bool) -> None:
         """Take the run's folder, which is made only now that everything else is right, and find the checkpoint."""
@@ -288,15 +313,3 @@ def seconds(duration: Any) -> float | None:
 
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]
-
-
-def short_names(config: Any) -> Any:
-    """A configuration whose classes of this package go by name alone, so that moving one breaks no checkpoint."""
-    if isinstance(config, list):
-        return [short_names(item) for item in config]
-    if not isinstance(config, dict):
-        return config
-    short = {key: short_names(value) for key, value in config.items()}
-    if str(short.get("class_path", "")).startswith("blockyard."):
-        short["class_path"] = short["class_path"].rpartition(".")[2]
-    return short

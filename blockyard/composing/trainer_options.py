@@ -7,9 +7,9 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Trainer
 from lightning.pytorch.accelerators import CPUAccelerator
-from lightning.pytorch.callbacks import BatchSizeFinder, GradientAccumulationScheduler, LearningRateFinder
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
@@ -63,13 +63,16 @@ def settle_warm_up(options: Any, warmup: int) -> None:
         )
 
 
-def fit_to_machine(options: Any, trains: bool) -> None:
+def fit_to_machine(options: Any, trains: bool) -> int:
     """Refuse what does not go on this machine.
 
     Args:
         options: The parsed ``trainer`` section. An evaluation in ``16-mixed`` without a GPU, where that does not exist,
             becomes one in ``32-true``, and says so.
         trains: Whether there will be a training.
+
+    Returns:
+        How many processes there will be.
 
     Raises:
         ValueError: If options do not go with each other or with this machine, one line.
@@ -89,6 +92,7 @@ def fit_to_machine(options: Any, trains: bool) -> None:
             "trainer.sync_batchnorm: batch norms of CPU processes can't be synchronised, only those of GPUs: leave it "
             "away, and each process normalises by its own part of the batch"
         )
+    return trial.world_size
 
 
 def _check_range(options: Any) -> None:
@@ -143,24 +147,12 @@ def try_out(options: Mapping[str, Any], task: Any, data: DataModule) -> None:
 
     Raises:
         ValueError: If limits and intervals do not go with the batches that there are, the optimiser refuses its
-            options, a callback sets options itself, or the objective makes its own steps and more is asked of them.
+            options, or the objective makes its own steps and more is asked of them.
     """
-    _refuse_callbacks(_listed(options["callbacks"] or []))
     if not task.automatic_optimization:
         _refuse_beside_own_steps(options, type(getattr(task, "objective", task)).__name__)
     _check_batches(options, data)
     task.optimizer(task.parameter_groups.of(task.named_parameters()))
-
-
-def _refuse_callbacks(callbacks: list[Callback]) -> None:
-    """What runs is what the configuration says."""
-    for callback in callbacks:
-        if isinstance(callback, BatchSizeFinder | LearningRateFinder):
-            option = "data.batch_size" if isinstance(callback, BatchSizeFinder) else "model.optimizer.lr"
-            raise ValueError(
-                f"trainer.callbacks: {type(callback).__name__} trains otherwise than the run's configuration says: "
-                f"set {option}"
-            )
 
 
 def _refuse_beside_own_steps(options: Mapping[str, Any], objective: str) -> None:

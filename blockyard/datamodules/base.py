@@ -67,6 +67,8 @@ class DataModule(Fingerprinted, LightningDataModule, ABC):
 
     evaluation_options: ClassVar[tuple[str, ...]] = ()
     """Arguments that only evaluation looks at: a test may set them otherwise than the training did."""
+    samples_are: ClassVar[str] = ""
+    """What a sample with its target is, in words that tasks know; empty where the shape alone says it."""
     published_classes: ClassVar[int] = 0
     """How many classes the data set was published with, which its files name; 0 where none was."""
 

@@ -14,6 +14,8 @@ SEED = "seed_everything"
 IGNORED = (
     # the seed tells runs of one experiment apart
     SEED,
+    # how options were found that are there with their values
+    "found",
     # paths and the command line
     "config",
     "ckpt_path",
@@ -102,6 +104,8 @@ PARENT = "parent"
 ``experiment``, ``baseline`` and ``run`` are that one's hashes, ``step`` says after how many optimiser steps, and
 ``changed`` what the options were until then that are others now.
 """
+FOUND = "found"
+"""Where a configuration says which of its options were found by trial before the run: by what, and which value."""
 BASES = {"model": "Task", "data": "DataModule", "trainer": "Trainer"}
 """Under which name :data:`ADDED` has the options that a whole section of the configuration has gained."""
 

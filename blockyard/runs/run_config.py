@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from blockyard import files
 
@@ -18,6 +19,8 @@ VOCABULARY_KEY = "blockyard_vocabulary"
 
 class RunConfig(Callback):
     """Writes ``config.yaml`` when training starts; stores the same values, and the classes, in every checkpoint.
+
+    Loggers that keep runs elsewhere, such as ``WandbLogger``, get the same values.
 
     Args:
         config: The resolved configuration, plain values only.
@@ -35,6 +38,9 @@ class RunConfig(Callback):
         if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             files.write(self.directory / "config.yaml", yaml.safe_dump(self.config, sort_keys=False).encode())
             print(f"run: {self.directory}")
+            for logger in trainer.loggers:
+                if not isinstance(logger, CSVLogger | TensorBoardLogger):  # theirs lie beside config.yaml
+                    logger.log_hyperparams(self.config)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Add the configuration and the classes to the checkpoint."""

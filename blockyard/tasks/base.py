@@ -19,7 +19,7 @@ from blockyard.analysis.probe import Probe
 from blockyard.backbones import Backbone
 from blockyard.metrics import Metric, metric_named, primary_of
 from blockyard.objectives import Default, Objective
-from blockyard.plugging import BlockFactory, Plug, apply_plugs
+from blockyard.plugging import BlockFactory, Plug, PlugError, apply_plugs
 from blockyard.runs.position import share_of_step
 from blockyard.tasks.pretext import VALIDATION, Means, unless_pretext
 from blockyard.tasks.single_values import naming_layers
@@ -78,6 +78,10 @@ class Task(LightningModule):
 
     primary_metric: ClassVar[str]
     """The metric that the leaderboard ranks by, that ``best.ckpt`` is chosen by and early stopping looks at."""
+    learns_from: ClassVar[tuple[str, ...]] = ()
+    """What samples of its data are, as :attr:`~blockyard.datamodules.DataModule.samples_are` has it; empty for any."""
+    ranks: ClassVar[tuple[int, ...]] = (1, 2, 3)
+    """Ranks of S in samples ``(C, *S)`` that it can learn from."""
     metrics: ClassVar[tuple[Metric, ...]] = ()
     """Unit, bounds and direction of what is logged, or kept of samples, and is no fraction of which more is better; a
     loss, called ``loss`` or ``…_loss``, and a count, ``missing_…``, need not be stated."""
@@ -118,7 +122,7 @@ class Task(LightningModule):
         super().__init__()
         self.plugs = _plugs(block, at, plugs)
         self.network = network
-        apply_plugs(network, self.plugs, example=torch.zeros(1, *input_shape))
+        _plug_in(network, self.plugs, input_shape)
         for module in network.modules():
             if isinstance(module, Backbone):
                 module.load_blocks()
@@ -287,6 +291,22 @@ def refuse_beside(objective: Objective | None, kind: type[Task], given: dict[str
             f"objective: {type(objective).__name__} takes the place of the loss that {changed[0]} is for: leave "
             f"{changed[0]} at {'null' if usual is None else usual}, or objective away"
         )
+
+
+def _plug_in(network: nn.Module, plugs: list[Plug], input_shape: tuple[int, ...]) -> None:
+    try:
+        apply_plugs(network, plugs, example=torch.zeros(1, *input_shape))
+    except PlugError as error:
+        backbone = next((module for module in network.modules() if isinstance(module, Backbone)), None)
+        rank = len(input_shape) - 1
+        if backbone is None or backbone.rank in (None, rank):
+            raise
+        settable = "spatial_dims" in inspect.signature(type(backbone).__init__).parameters
+        advice = f"spatial_dims={rank}" if settable else "another backbone"
+        raise ValueError(
+            f"{type(backbone).__name__} is for samples (C, *S) with S of rank {backbone.rank}, and the data's are "
+            f"{tuple(input_shape)}: {advice}"
+        ) from error
 
 
 def _plugs(block: BlockFactory | None, at: str | list[str] | None, plugs: list[Plug] | None) -> list[Plug]:

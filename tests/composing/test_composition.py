@@ -9,7 +9,7 @@ import pytest
 import torch
 import yaml
 
-from blockyard.composing.composition import compose, contradiction, flatten, merge, read_config
+from blockyard.composing.composition import Composed, compose, contradiction, flatten, merge, read_config
 from blockyard.runs.run_config import CONFIG_KEY
 
 PLUGGED = {"class_path": "GlobalContext", "init_args": {"reduction": 4}}
@@ -153,3 +153,29 @@ def test_flatten_names_keys_as_the_command_line_does():
         }
     }
     assert flatten(nested) == {"model": "M", "model.plugs": "[1]", "model.plugs.0.at": "x", "model.plugs.0.block": "B"}
+
+
+class TestCheckpointOfAFile:
+    def test_the_command_line_counts_first(self, tmp_path):
+        for name, said in (("one", "last"), ("two", "best"), ("none", "null"), ("list", "[3]")):
+            (tmp_path / f"{name}.yaml").write_text(f"ckpt_path: {said}\nseed_everything: 1\n")
+
+        def composed(*arguments: str) -> Composed:
+            named = [part for name in arguments[:-1] for part in ("--config", str(tmp_path / f"{name}.yaml"))]
+            return compose([*named, *arguments[-1].split()], keep_trainer=True)
+
+        assert composed("one", "").checkpoint == "last"
+        assert composed("one", "two", "").checkpoint == "best"
+        assert composed("one", "--ckpt_path best").checkpoint == "best"
+        assert composed("one", "--ckpt_path null").checkpoint is None
+        assert composed("none", "").checkpoint is None
+        assert "ckpt_path" not in composed("one", "").config
+        with pytest.raises(ValueError, match="no path"):
+            composed("list", "")
+
+    def test_it_says_the_options_too(self, tmp_path):
+        path = Path(__file__).parents[1] / "checkpoints" / "digits-snl.ckpt"
+        (tmp_path / "it.yaml").write_text(f"ckpt_path: {path}\n")
+        by_file = compose(["--config", str(tmp_path / "it.yaml")], keep_trainer=False)
+        by_option = compose(["--ckpt_path", str(path)], keep_trainer=False)
+        assert by_file == by_option

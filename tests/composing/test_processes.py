@@ -67,7 +67,7 @@ def test_a_mistake_after_the_processes_were_started(tmp_path):
     lines = [line for line in done.stderr.splitlines() if line.startswith("blockyard: ")]
     assert done.returncode == 2, done.stderr
     assert len(lines) == 1, lines
-    assert "batch_size=7" in lines[0]
+    assert "--data.batch_size 7" in lines[0]
 
 
 @pytest.mark.parametrize("name", RANKS)

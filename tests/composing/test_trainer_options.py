@@ -61,8 +61,6 @@ def fit(*options: str) -> int:
         ("precision transformer-engine", "transformer_engine"),
         ("sync_batchnorm true devices 2", "batch norms of CPU processes"),
         ("sync_batchnorm true strategy ddp", "batch norms of CPU processes"),
-        ("callbacks LearningRateFinder", "set model.optimizer.lr"),
-        ("callbacks BatchSizeFinder", "set data.batch_size"),
     ],
 )
 def test_one_line_and_no_folder(tmp_path, capsys, options, said):
@@ -179,5 +177,5 @@ def test_a_package_that_is_not_there_is_named(monkeypatch, capsys, option: str, 
     for module, found in ((device_stats_monitor, "_PSUTIL_AVAILABLE"), (wandb, "_WANDB_AVAILABLE")):
         monkeypatch.setattr(module, found, RequirementCache("not-on-any-index>=1"))
     assert fit(option) == 2
-    said = f"{name} needs a package that is not installed: pip install 'not-on-any-index>=1'"
+    said = f"{name} needs not-on-any-index, which is not installed: pip install 'not-on-any-index>=1'"
     assert capsys.readouterr().err == f"blockyard: {said}\n"

@@ -49,6 +49,7 @@ class MMSegBackbone(Backbone):
             the weights are not the backbone's.
     """
 
+    rank = 2
     stock_path = "net"
     first_convolutions = ()
     classifiers = ()

@@ -58,6 +58,7 @@ class PyTorchVideoBackbone(Backbone):
             network that takes all sizes.
     """
 
+    rank = 3
     stock_path = "net"
 
     def __init__(

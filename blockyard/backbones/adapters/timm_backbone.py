@@ -49,6 +49,7 @@ class TimmBackbone(Backbone):
         ValueError: If timm has no such network or refuses an option, or if the weights are not the network's.
     """
 
+    rank = 2
     stock_path = "net"
 
     def __init__(

@@ -42,6 +42,7 @@ class Framewise(Backbone):
             classifier and the network has none.
     """
 
+    rank = 3
     stock_path = "frame.net"
     head_parts = ("attention", "recurrent")
 

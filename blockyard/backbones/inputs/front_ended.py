@@ -25,6 +25,8 @@ class FrontEnded(Backbone):
         ValueError: If there is more than one channel, or the backbone refuses.
     """
 
+    rank = 1
+
     def __init__(
         self, num_classes: int, in_channels: int, front_end: LogMel, backbone: Callable[[int, int], Backbone]
     ) -> None:

@@ -48,6 +48,7 @@ class AudioDataModule(LabelledDataModule):
         ValueError: If a number is out of range.
     """
 
+    samples_are: ClassVar[str] = "sounds with classes"
     evaluation_options = ("hop",)
     published_rate: ClassVar[int | None] = None
     """Rate that all files were published with, in Hz; checking the data names those with another."""

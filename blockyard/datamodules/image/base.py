@@ -51,6 +51,7 @@ class ImageDataModule(PictureOptions, LabelledDataModule):
         ValueError: If a number is out of range, or there is no such policy.
     """
 
+    samples_are: ClassVar[str] = "pictures with a class"
     evaluation_options: ClassVar[tuple[str, ...]] = ("crops", "test_size")
 
     def __init__(

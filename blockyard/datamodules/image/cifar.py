@@ -55,6 +55,7 @@ class CIFAR10(LabelledDataModule):
             corruption, version or policy.
     """
 
+    samples_are: ClassVar[str] = "pictures with a class"
     evaluation_options: ClassVar[tuple[str, ...]] = ("corruption", "severity", "version")
 
     title: ClassVar[str] = "CIFAR-10"

@@ -7,7 +7,7 @@ import zlib
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import albumentations as A
 import numpy as np
@@ -36,6 +36,8 @@ class Digits(LabelledDataModule):
             each, bright on dark as in the data; None means the test split.
         options: Those of :class:`~blockyard.datamodules.labelled.LabelledDataModule`.
     """
+
+    samples_are: ClassVar[str] = "pictures with a class"
 
     def __init__(
         self,

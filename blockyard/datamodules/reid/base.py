@@ -66,6 +66,7 @@ class PersonDataModule(PictureOptions):
         ValueError: If a number is out of range.
     """
 
+    samples_are: ClassVar[str] = "pictures of people"
     evaluation_options: ClassVar[tuple[str, ...]] = ()
     """Options that change nothing but how a trained network is tested."""
     tracklets: bool

@@ -50,6 +50,7 @@ class SegmentationDataModule(PictureOptions):
         ValueError: If a number is out of range.
     """
 
+    samples_are: ClassVar[str] = "pictures with masks"
     ignore_index: ClassVar[int] = IGNORE
     hint: ClassVar[str] = ""
     """What to say after a complaint of a value that may not occur in a mask."""

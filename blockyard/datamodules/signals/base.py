@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -45,6 +45,7 @@ class SignalDataModule(LabelledDataModule):
         ValueError: If a number is out of range, or a channel is named twice.
     """
 
+    samples_are: ClassVar[str] = "series with a class"
     evaluation_options = ("hop",)
 
     def __init__(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import albumentations as A
 import cv2
@@ -71,6 +71,7 @@ class VideoDataModule(LabelledDataModule):
         ValueError: If a number is out of range.
     """
 
+    samples_are: ClassVar[str] = "videos with a class"
     evaluation_options = ("clips", "crops")
 
     def __init__(

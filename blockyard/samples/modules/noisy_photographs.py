@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import albumentations as A
 import numpy as np
@@ -44,6 +44,7 @@ class NoisyPhotographs(DataModule):
         ValueError: If a number is out of range.
     """
 
+    samples_are: ClassVar[str] = "noisy and clean pictures"
     mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 
     def __init__(

@@ -39,6 +39,8 @@ class AudioClassification(ViewClassification):
             sample rate.
     """
 
+    learns_from: ClassVar[tuple[str, ...]] = ("sounds with classes",)
+    ranks: ClassVar[tuple[int, ...]] = (1,)
     called: ClassVar[str] = "files"
     pipeline: ClassVar[str] = "audio-classification"
 

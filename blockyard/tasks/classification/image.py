@@ -30,6 +30,8 @@ class ImageClassification(Classification):
         ValueError: As :class:`Classification`.
     """
 
+    learns_from: ClassVar[tuple[str, ...]] = ("pictures with a class",)
+    ranks: ClassVar[tuple[int, ...]] = (2,)
     evaluation_options: ClassVar[tuple[str, ...]] = ("flip_test",)
 
     pipeline: ClassVar[str] = "image-classification"

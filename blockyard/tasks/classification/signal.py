@@ -23,6 +23,8 @@ class SignalClassification(ViewClassification):
     *recordings*. Those that can't be read are named, left out, and counted as ``test/missing_recordings``.
     """
 
+    learns_from: ClassVar[tuple[str, ...]] = ("series with a class",)
+    ranks: ClassVar[tuple[int, ...]] = (1,)
     called: ClassVar[str] = "recordings"
 
     def render(self, series: Tensor) -> NDArray[np.uint8]:

@@ -15,5 +15,7 @@ class ActionRecognition(ViewClassification):
     left out, and counted as ``test/missing_videos``.
     """
 
+    learns_from: ClassVar[tuple[str, ...]] = ("videos with a class",)
+    ranks: ClassVar[tuple[int, ...]] = (3,)
     called: ClassVar[str] = "videos"
     pipeline: ClassVar[str] = "video-classification"

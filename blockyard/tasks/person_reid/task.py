@@ -59,6 +59,8 @@ class PersonReID(Task):
         ValueError: As :class:`~blockyard.tasks.base.Task`, or if there is no such loss or miner.
     """
 
+    learns_from: ClassVar[tuple[str, ...]] = ("pictures of people",)
+    ranks: ClassVar[tuple[int, ...]] = (2, 3)
     primary_metric: ClassVar[str] = "mAP"
     pipeline: ClassVar[str] = "image-feature-extraction"
     output: ClassVar[str] = "vectors (B, D), to be compared by the cosine of their angle"

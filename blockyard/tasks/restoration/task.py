@@ -50,6 +50,8 @@ class ImageRestoration(Task):
             :class:`~blockyard.tasks.base.Task`.
     """
 
+    learns_from: ClassVar[tuple[str, ...]] = ("noisy and clean pictures",)
+    ranks: ClassVar[tuple[int, ...]] = (2,)
     network: Restorer
     primary_metric: ClassVar[str] = "psnr"
     pipeline: ClassVar[str] = "image-to-image"

@@ -68,6 +68,8 @@ class SemanticSegmentation(Task):
         ValueError: If arguments do not fit together, or as :class:`~blockyard.tasks.base.Task`.
     """
 
+    learns_from: ClassVar[tuple[str, ...]] = ("pictures with masks",)
+    ranks: ClassVar[tuple[int, ...]] = (2,)
     network: Segmentor
     primary_metric: ClassVar[str] = "mIoU"
     pipeline: ClassVar[str] = "image-segmentation"
