@@ -114,8 +114,8 @@ EXAMPLES = (
 )
 HELP = (
     "blockyard VERB --help shows the options of a verb; blockyard --version the version.",
-    "Configurations may name classes of this package, torch.optim, timm.optim and Lightning. To use your own, name their"
-    " package in the environment: BLOCKYARD_ALLOW=mypkg blockyard fit … --model.block mypkg.MyBlock",
+    "Configurations may name classes of this package, torch.optim, timm.optim and Lightning. To use your own, name"
+    " their package in the environment: BLOCKYARD_ALLOW=mypkg blockyard fit … --model.block mypkg.MyBlock",
 )
 
 

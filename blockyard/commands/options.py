@@ -50,7 +50,12 @@ def predict() -> Parser:
         " what the data module has for predict, or its test split)",
     )
     parser.add_argument(
-        "--gallery", metavar="PATH", nargs="+", action="extend", default=[], help="of re-identification: what is searched"
+        "--gallery",
+        metavar="PATH",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="of re-identification: what is searched",
     )
     parser.add_argument(
         "--output",
@@ -71,7 +76,8 @@ def describe() -> Parser:
         "describe",
         "Show where blocks can go in a configured network, and what they would add there in parameters and MACs. Places"
         " are stages, their units, what lies outside of them, and what --model.at names; of one that takes no block the"
-        " reason is said. --model.block without --model.at tries every place. Neither data nor pretrained weights are needed.",
+        " reason is said. --model.block without --model.at tries every place. Neither data nor pretrained"
+        " weights are needed.",
         example="blockyard describe --config image_classification/digits.yaml --model.block SpectralNonlocal",
     )()
     chosen = parser.add_mutually_exclusive_group()
@@ -212,8 +218,8 @@ def study() -> Parser:
     """The parser of ``study``; options of SLURM are left to it."""
     parser = Parser(
         "study",
-        "Train and test every plug of a list with every backbone and every seed over one base configuration. Runs that have a"
-        " record are skipped; in the end the leaderboard of its runs is printed.",
+        "Train and test every plug of a list with every backbone and every seed over one base configuration. Runs that"
+        " have a record are skipped; in the end the leaderboard of its runs is printed.",
         example="blockyard study studies/digits-blocks.yaml --dry-run",
         sections=("slurm",),
     )
@@ -234,9 +240,9 @@ def profile() -> Parser:
     """The parser of ``profile``."""
     parser = Parser(
         "profile",
-        "Find out what a block is for. A small network is trained with it and without, on each of the diagnostics, small"
-        " sets on which one ability decides; its accuracies are printed with their significance. Minutes; runs that have a"
-        " record are skipped. Without a block: the profile of all blocks that there are records of.",
+        "Find out what a block is for. A small network is trained with it and without, on each of the diagnostics,"
+        " small sets on which one ability decides; its accuracies are printed with their significance. Minutes; runs"
+        " that have a record are skipped. Without a block: the profile of all blocks that there are records of.",
         "docs/diagnostics.md has the abilities. Options of the block are --model.block.NAME VALUE, such as"
         " --model.block.order 2; a block of your own needs BLOCKYARD_ALLOW=mypkg in the environment.",
         example="blockyard profile SpectralNonlocal --jobs 2",

@@ -80,7 +80,7 @@ class Parser(ArgumentParser):
         self.add_argument("-h", "--help", action=_Help, dest="long", default=False, help="show this and stop", **more)
 
     def format_help(self) -> str:
-        """What the verb does, an example, its own options, and the notes; no line is longer than the terminal is wide."""
+        """What the verb does, an example, its own options, and the notes; lines are as long as the terminal is wide."""
         head, body = self._get_formatter(), self._get_formatter()
         head.add_usage(self.usage, self._actions, self._mutually_exclusive_groups)
         first, _, rest = (self.description or "").partition(". ")

@@ -69,7 +69,9 @@ class Prediction:
         for path in _results(callbacks):
             inside = self.output in path.parents
             if self.output and self.output.suffix.lower() in TABLES and inside:
-                raise ValueError(f"predict: --output {self.output}: {path.name} are PNG files, so give a folder for them")
+                raise ValueError(
+                    f"predict: --output {self.output}: {path.name} are PNG files, so give a folder for them"
+                )
             found = next((place for place in (path, *path.parents) if place.exists()), Path())
             if found != path and not found.is_dir():
                 raise ValueError(f"predict: {found} is a file, so nothing goes into it: choose another --output")

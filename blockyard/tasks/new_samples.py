@@ -63,8 +63,7 @@ def only_valid(batch: Any) -> Any:
         return batch
     kept = valid.nonzero().flatten().tolist()
     return {
-        name: [value[row] for row in kept] if isinstance(value, list) else value[kept]
-        for name, value in batch.items()
+        name: [value[row] for row in kept] if isinstance(value, list) else value[kept] for name, value in batch.items()
     }
 
 

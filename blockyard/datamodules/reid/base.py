@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import albumentations as A

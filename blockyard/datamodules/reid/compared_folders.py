@@ -61,7 +61,9 @@ def compare_folders(query: Places | None, gallery: Places | None, find: Finder) 
         DataError: If a folder is not given, missing or empty.
     """
     if not query or not gallery:
-        raise DataError("prediction compares two folders: give both, --input DIR (query_folder) and --gallery DIR (gallery_folder)")
+        raise DataError(
+            "prediction compares two folders: give both, --input DIR (query_folder) and --gallery DIR (gallery_folder)"
+        )
     sides = [find(query), find(gallery)]
     found = [*sides[0].items(), *sides[1].items()]
     cameras = np.repeat([0, 1], [len(side) for side in sides])

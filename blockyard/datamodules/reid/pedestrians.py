@@ -194,7 +194,7 @@ class Pool(Pedestrians):
         return len(self.owner)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """``input``, uint8 ``(T, H, W, 3)``, with labels ``target`` and ``camera``, without them whether it is ``valid``.
+        """``input``, uint8 ``(T, H, W, 3)``; with labels ``target`` and ``camera``, without them ``valid``.
 
         Raises:
             DataError: If it has labels, and a file is missing or damaged.

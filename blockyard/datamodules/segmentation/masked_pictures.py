@@ -116,7 +116,7 @@ class WholePictures(PicturesWithMasks):
     """
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """``input``, uint8 ``(h, w, 3)``, and ``target``, uint8 ``(H, W)``, or else ``size``, ``[H, W]``, and ``valid``.
+        """``input``, uint8 ``(h, w, 3)``, and ``target``, uint8 ``(H, W)``, or ``size``, ``[H, W]``, and ``valid``.
 
         Raises:
             DataError: If it has a mask, and one of the two is damaged or they do not fit.

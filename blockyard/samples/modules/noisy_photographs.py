@@ -15,6 +15,7 @@ from blockyard.datamodules.base import DataModule
 from blockyard.datamodules.fingerprints import Column
 from blockyard.datamodules.images import PICTURES, ImageFiles, Pixels
 from blockyard.datamodules.loading import Split
+from blockyard.mistakes import DataError
 from blockyard.samples.photographs import read_photographs
 
 Tile = tuple[str, Pixels]

@@ -170,5 +170,5 @@ def windows_of(best: dict[int, tuple[int, float]], split: Split, classes: Sequen
 
 def _lines(rows: dict[int, Row], names: list[str], classes: Sequence[str], top: int) -> Iterator[list[Any]]:
     for sample, row in sorted(rows.items()):
-        best = [part for k, p in row.best or () for part in (classes[k], p)]
+        best: list[Any] = [part for k, p in row.best or () for part in (classes[k], p)]
         yield [names[sample], *(best or [None] * (2 * top)), row.seconds]
