@@ -82,7 +82,8 @@ class Parser(ArgumentParser):
     def format_help(self) -> str:
         """What the verb does, an example, its own options, and the notes; lines are as long as the terminal is wide."""
         head, body = self._get_formatter(), self._get_formatter()
-        head.add_usage(self.usage, self._actions, self._mutually_exclusive_groups)
+        usage = self.usage and textwrap.fill(self.usage % {"prog": self.prog}, terminal_width() - len("usage: "))
+        head.add_usage(usage and usage.replace("\n", "\n       "), self._actions, self._mutually_exclusive_groups)
         first, _, rest = (self.description or "").partition(". ")
         head.add_text(first.rstrip(".") + ".")
         body.add_text(rest)

@@ -70,7 +70,7 @@ class Prediction:
             inside = self.output in path.parents
             if self.output and self.output.suffix.lower() in TABLES and inside:
                 raise ValueError(
-                    f"predict: --output {self.output}: {path.name} are PNG files, so give a folder for them"
+                    f"predict: --output {self.output}: {path.name} is a folder of PNG files: give one that it goes to"
                 )
             found = next((place for place in (path, *path.parents) if place.exists()), Path())
             if found != path and not found.is_dir():
