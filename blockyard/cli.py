@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from blockyard.commands import options
-from blockyard.commands.parser import Parser
+from blockyard.commands.parser import Parser, listed, terminal_width, typed
 from blockyard.composing.importing import imported
 from blockyard.composing.processes import say_once
 from blockyard.mistakes import mistake_in, nearest, printable_lines
@@ -109,16 +110,16 @@ VERBS = {
         options.inspect,
     ),
 }
-HELP = """usage: blockyard VERB [options]
-
-{verbs}
-
-  blockyard fit --config image_classification/digits.yaml --model.block SpectralNonlocal --model.at stage2.1
-  blockyard test --ckpt_path runs/…/checkpoints/best.ckpt
-  blockyard VERB --help shows the options of a verb; blockyard --version the version.
-
-Configurations may name classes of this package, torch.optim, timm.optim and Lightning. To use your own, name their
-package in the environment: BLOCKYARD_ALLOW=mypkg blockyard fit … --model.block mypkg.MyBlock"""
+EXAMPLES = (
+    "blockyard fit --config image_classification/digits.yaml --model.block SpectralNonlocal --model.at stage2.1",
+    "blockyard test --ckpt_path runs/…/checkpoints/best.ckpt",
+    "blockyard predict --ckpt_path runs/…/checkpoints/best.ckpt --input photos --output found.csv",
+)
+HELP = (
+    "blockyard VERB --help shows the options of a verb; blockyard --version the version.",
+    "Configurations may name classes of this package, torch.optim, timm.optim and Lightning. To use your own, name"
+    " their package in the environment: BLOCKYARD_ALLOW=mypkg blockyard fit … --model.block mypkg.MyBlock",
+)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -175,7 +176,7 @@ def _drop_output() -> None:
 
 def _carry_out(arguments: list[str]) -> int:
     if arguments[:1] in ([], ["-h"], ["--help"]):
-        print(HELP.format(verbs="\n".join(f"  {name:<18} {verb.what}" for name, verb in VERBS.items())))
+        _print_help()
         return 0
     if arguments[0] == "--version":
         print(f"blockyard {__version__}")
@@ -194,3 +195,11 @@ def _carry_out(arguments: list[str]) -> int:
     module, _, function = verb.run.partition(":")
     code: int = getattr(imported(f"blockyard.{module}"), function)(*given)
     return code
+
+
+def _print_help() -> None:
+    print("usage: blockyard VERB [options]\n")
+    print(listed((name, verb.what) for name, verb in VERBS.items()))
+    print("", *map(typed, EXAMPLES), sep="\n", end="")
+    for paragraph in HELP:
+        print(f"\n{textwrap.fill(paragraph, terminal_width())}")

@@ -23,6 +23,7 @@ class Layout:
         places: Where those blocks are, in the stock network.
         others: What the file holds besides.
         in_order: Whether the file names its tensors otherwise, so that they were taken one after the other.
+        otherwise: What the network that they are of computes otherwise; None if nothing that is known.
     """
 
     target: nn.Module
@@ -32,6 +33,7 @@ class Layout:
     places: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     in_order: bool = False
+    otherwise: str | None = None
 
 
 def find_layout(file: State, network: nn.Module, stock: str, free: Collection[str] = ()) -> Layout:
@@ -47,6 +49,7 @@ def find_layout(file: State, network: nn.Module, stock: str, free: Collection[st
         free: Paths of modules that may be of another shape in the file.
     """
     targets = dict.fromkeys((f"{stock}." if stock else "", ""))
+    file = respelt(file, {name for part in targets for name in network.get_submodule(part.rstrip(".")).state_dict()})
     fits: Counter[tuple[str, str]] = Counter()
     for inside in targets:
         names = network.get_submodule(inside.rstrip(".")).state_dict().keys()
@@ -54,8 +57,9 @@ def find_layout(file: State, network: nn.Module, stock: str, free: Collection[st
     (inside, prefix), count = fits.most_common(1)[0] if fits else ((next(iter(targets)), ""), 0)
     target = network.get_submodule(inside.rstrip("."))
     own = target.state_dict()
-    if count < len(own) and not prefix and (named := in_turn(file, own, [path.removeprefix(inside) for path in free])):
-        return Layout(target, inside, named, in_order=True)
+    few = count < len(own) and (not prefix or 2 * count < len(own))  # a prefix that is one by chance, as "heads."
+    if few and (named := in_turn(file, own, [path.removeprefix(inside) for path in free])):
+        return Layout(target, inside, named, in_order=True, otherwise=computed_otherwise(file, target))
     return _seen(file, target, inside, prefix)
 
 
@@ -65,10 +69,30 @@ def _prefixes(key: str, names: Collection[str]) -> list[str]:
     return [key[:end] for end in ends if key[end:] in names or plain(key[end:]) in names]
 
 
+def respelt(file: State, names: Collection[str]) -> State:
+    """A file's tensors with dots where timm's features-only networks have underscores, as in ``stem_0.weight``.
+
+    Args:
+        file: The tensors of the file by name.
+        names: Those of the network; what fits one of them as it is, or several once it is respelt, stays.
+    """
+    spelt: dict[str, str | None] = {}
+    for name in names:
+        flat = name.replace(".", "_")
+        spelt[flat] = None if flat in spelt else name
+    found = State()
+    for key, value in file.items():
+        ends = [] if _prefixes(key, names) else [0, *(i + 1 for i, letter in enumerate(key) if letter == ".")]
+        fits = [key[:end] + own for end in ends if (own := spelt.get(key[end:].replace(".", "_")))]
+        found[fits[0] if fits and fits[0] not in file else key] = value
+    return found
+
+
 def in_turn(file: State, own: State, free: Collection[str] = ()) -> State | None:
     """Tensors of a file by a network's names, where the file holds the same network by others.
 
-    Both list their tensors in the order in which the network was made. If each in turn is as large as the other, and
+    Both list their tensors in the order in which the network was made, but for torchvision's ViT, whose positions stand
+    behind its patches. If each in turn is as large as the other, and
     is called alike where both say what it is (``weight``, ``bias``, ``running_mean``…), they are the same ones. A 1×1
     convolution may be a linear layer there.
 
@@ -80,6 +104,8 @@ def in_turn(file: State, own: State, free: Collection[str] = ()) -> State | None
     Returns:
         None if they are not the same.
     """
+    if CLASS_TOKEN in file and POSITIONS in file:
+        file = {CLASS_TOKEN: file[CLASS_TOKEN], POSITIONS: file[POSITIONS]} | file
     # what is no weight, such as the positions in a window, others need not keep
     theirs = {key: value for key, value in file.items() if value.is_floating_point() or value.numel() == 1}
     if len(theirs) < len(own):
@@ -92,6 +118,34 @@ def in_turn(file: State, own: State, free: Collection[str] = ()) -> State | None
             return None
         found[name] = value.reshape(mine.shape) if value.numel() == mine.numel() else value
     return found
+
+
+CLASS_TOKEN, POSITIONS = "class_token", "encoder.pos_embedding"
+EPSILON = 1e-5
+"""Of a batch norm, torch's own and that of most of torchvision's networks."""
+
+
+def computed_otherwise(file: State, network: nn.Module) -> str | None:
+    """What a network of torchvision computes otherwise than one of timm with the same tensors, which do not show it.
+
+    Its MobileNetV3, EfficientNetV2, and EfficientNet from b5 on have batch norms with an ε of 0.001, and none of its
+    convolutions pads as TensorFlow does, more on one side than on the other.
+
+    Args:
+        file: The tensors of the file by torchvision's names.
+        network: The network that takes them.
+    """
+    fused, plain_v3 = file.get("features.1.0.block.0.0.weight"), "features.1.block.0.0.weight" in file
+    if fused is None and not plain_v3:
+        return None
+    deep = "features.1.2.block.0.0.weight" in file  # b5 has three units there
+    epsilon = 1e-3 if plain_v3 or deep or (fused is not None and fused.shape[1] > 1) else EPSILON
+    own = {module.eps for module in network.modules() if isinstance(module, nn.BatchNorm2d)}
+    if own - {epsilon}:
+        return f"its batch norms have an ε of {epsilon:g}, the network's one of {', '.join(f'{one:g}' for one in own)}"
+    if any(type(module).__name__ == "Conv2dSame" for module in network.modules()):
+        return "its convolutions pad alike on both sides, the network's as TensorFlow does"
+    return None
 
 
 _KINDS = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}

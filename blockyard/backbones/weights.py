@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -90,6 +91,11 @@ def load_weights(network: nn.Module, path: str | Path, parts: Parts, strict: boo
         "unexpected": result.unexpected_keys,
         "of another shape": [f"{key} {_show(state[key])} for {_show(own[key])}" for key in shapes],
     }
+    if found.otherwise and strict:
+        raise ValueError(
+            f"{path}: all {len(kept)} tensors match in their order, but {found.otherwise}, so outputs would not be the"
+            " same; strict=False takes them all the same"
+        )
     complaints = {what: names for what, names in complaints.items() if names}
     loaded = len(kept) - len(result.unexpected_keys)
     if complaints and (strict or not loaded):
@@ -127,7 +133,7 @@ def _read(path: Path) -> State:
 
     try:
         state = load_state_dict(str(path), weights_only=True)
-        state = clean_state_dict(state.get("model_state", state))  # pytorchvideo's checkpoints
+        state = _unfolded(clean_state_dict(state))
     except Exception as error:
         raise ValueError(f"{path} cannot be read as weights: {first_line(error)}") from error
     if not all(isinstance(value, Tensor) for value in state.values()):
@@ -135,6 +141,19 @@ def _read(path: Path) -> State:
             f"{path} cannot be read as weights: it holds {', '.join(sorted(state)[:4])}, not tensors by name"
         )
     return state
+
+
+NESTED = ("model_state", "teacher", "student", "network", "net", "backbone", "encoder", "model", "module", "state_dict")
+"""What holds a network in checkpoints of other programs: of several that fit alike, the first is taken."""
+
+
+def _unfolded(state: dict[str, Any]) -> dict[str, Any]:
+    """The tensors of networks that are kept in mappings of their own, by names that begin with the mapping's."""
+    nested = [name for name in NESTED if isinstance(state.get(name), dict)]
+    if not nested:
+        return state
+    parts = {name: _unfolded(state[name]) for name in nested}
+    return {f"{name}.{key}": value for name, part in parts.items() for key, value in part.items()}
 
 
 def _adapt(state: State, own: State, key: str, in_channels: int) -> None:
@@ -180,6 +199,7 @@ def _left_out(found: Layout) -> list[str]:
     blocks = [f"block at {', '.join(found.places)} left out unless it is plugged in again"] if found.places else []
     others = [f"{', '.join(found.others)} left out"] if found.others else []
     turn = ["its names are others: tensors taken in their order"] if found.in_order else []
+    turn += [found.otherwise] if found.otherwise else []
     return [*turn, *blocks, *others]
 
 

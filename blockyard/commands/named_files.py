@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from pathlib import Path
 
 from blockyard.composing.composition import look_for_files, read_config
 from blockyard.leaderboard.record import read
@@ -17,9 +18,13 @@ def look(verb: str, options: Namespace, rest: list[str]) -> None:
         rest: The other command line tokens.
 
     Raises:
-        ValueError: If a record, a study, a configuration or a checkpoint is missing; the first two and a configuration
-            are read too. One line.
+        ValueError: If a record, a study, a configuration, a checkpoint or what is to be predicted is missing; the first
+            three are read too. One line.
     """
+    for option in ("input", "gallery"):
+        for path in getattr(options, option, ()) if verb == "predict" else ():
+            if not Path(path).exists():
+                raise ValueError(f"predict: --{option} {path}: there is no such file or folder")
     if verb == "leaderboard verify":
         read(options.record)
     if verb == "study":

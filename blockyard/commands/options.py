@@ -13,31 +13,75 @@ from blockyard.leaderboard.record import RECORDS
 UNSAID = ("config", "seed_everything", "trust_config")
 """What belongs to a configuration and can't be said for all runs of a study: it says why."""
 
+CHECKPOINT = "runs/…/checkpoints/best.ckpt"
+"""In examples."""
 fit = configured(
     "fit",
     "Train a network. Everything that the run writes goes into a folder of its own below runs/.",
     "go on from a checkpoint: a file, a run's folder, or last",
+    "blockyard fit --config image_classification/digits.yaml --model.block SpectralNonlocal --model.at stage2.1",
 )
-validate = configured("validate", "Evaluate a checkpoint on the validation split.")
+validate = configured(
+    "validate",
+    "Evaluate a checkpoint on the validation split.",
+    example=f"blockyard validate --ckpt_path {CHECKPOINT}",
+)
 test = configured(
     "test",
     "Evaluate a checkpoint on the test split, and write the record of the run for the leaderboard."
     " With --ckpt_path FILE no other option is needed.",
+    example=f"blockyard test --ckpt_path {CHECKPOINT}",
 )
-predict = configured(
-    "predict",
-    "Write what a checkpoint says of new samples, such as those of --data.predict_folder DIR, into the run's folder:"
-    " classes as CSV, masks as PNG, rankings of a gallery. With --ckpt_path FILE no other option is needed.",
-)
+
+
+def predict() -> Parser:
+    """The parser of ``predict``."""
+    parser = configured(
+        "predict",
+        "Write what a checkpoint says of new samples: classes as a table, masks or restored pictures as PNG, rankings"
+        " of a gallery. With --ckpt_path FILE and --input no other option is needed. What can't be read is named and"
+        " left out: that is a warning, and exit code 0; if nothing could be read nothing is written, and it is 2.",
+        example=f"blockyard predict --ckpt_path {CHECKPOINT} --input photos --output found.csv",
+    )()
+    parser.add_argument(
+        "--input",
+        metavar="PATH",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="files, and folders whose files are read at any depth; of re-identification, who is looked for (default:"
+        " what the data module has for predict, or its test split)",
+    )
+    parser.add_argument(
+        "--gallery",
+        metavar="PATH",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="of re-identification: what is searched",
+    )
+    parser.add_argument(
+        "--output",
+        metavar="PATH",
+        type=Path,
+        help="a folder that what is written goes to, or of classes and rankings also a file, .csv or .jsonl (a JSON"
+        " object a line) (default: the run's folder)",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace files that are there already, which is refused otherwise"
+    )
+    return parser
 
 
 def describe() -> Parser:
     """The parser of ``describe``."""
     parser = configured(
         "describe",
-        "List the places of a configured network, what its blocks would add at each in parameters and MACs, and why"
-        " others take none: stages, their units, what lies outside of them, and the places that --model.at names."
-        " --model.block without --model.at tries every place. Neither data nor pretrained weights are needed.",
+        "Show where blocks can go in a configured network, and what they would add there in parameters and MACs. Places"
+        " are stages, their units, what lies outside of them, and what --model.at names; of one that takes no block the"
+        " reason is said. --model.block without --model.at tries every place. Neither data nor pretrained"
+        " weights are needed.",
+        example="blockyard describe --config image_classification/digits.yaml --model.block SpectralNonlocal",
     )()
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument("--all", action="store_true", help="lists every place")
@@ -56,6 +100,7 @@ def check_data() -> Parser:
         "Exit code: 0 if all is well, 1 if something is bad or missing. A test without data to train on is checked as"
         " such: --ckpt_path FILE says its classes, otherwise its folders or labels do."
         f" {OTHERS.format('fit')}",
+        example="blockyard check-data --config image_classification/image_folder.yaml --data.root DIR",
         sections=SECTIONS,
     )
     parser.add_argument(
@@ -80,6 +125,7 @@ def off_the_shelf() -> Parser:
         " of positions of the last map, enlarged to the masks. Training samples are read without augmentation.",
         f"{OTHERS.format('test')} Without a checkpoint the weights are those that the network is built with, such as a"
         " stock network's (--model.backbone.pretrained true).",
+        example=f"blockyard off-the-shelf --ckpt_path {CHECKPOINT}",
         sections=SECTIONS,
     )
     parser.add_argument("--methods", help=f"of {','.join(METHODS)} (default: all that make sense for the task)")
@@ -99,6 +145,7 @@ def inspect() -> Parser:
         " affinity, as heat over the picture), and the block as a filter (its gain at each frequency of the picture's"
         " graph, from the learnt weights). Writes PLACE-maps.png and PLACE-response.png for each block.",
         OTHERS.format("test"),
+        example=f"blockyard inspect --ckpt_path {CHECKPOINT} --images a.png --query 6,14",
         sections=SECTIONS,
     )
     parser.add_argument("--ckpt_path", metavar="X", type=_checkpoint, required=True, help="the checkpoint")
@@ -130,6 +177,7 @@ def export() -> Parser:
         "Write a trained network for other programs, after comparing what was written with the network.",
         "The data need not be there; of a checkpoint too old to name its classes, --data.root DIR says where. "
         "Pixels go in from 0 to 1: the normalisation is inside. docs/export.md says more.",
+        example=f"blockyard export --ckpt_path {CHECKPOINT} --format onnx",
         sections=SECTIONS,
     )
     parser.add_argument(
@@ -160,6 +208,7 @@ def verify() -> Parser:
         "Test the checkpoint of a record again, with the record's configuration, and compare.",
         "Further options say where the data lie and what to run on: --data.root DIR, --data.num_workers N, "
         "--trainer.accelerator cpu, --trust_config.",
+        example=f"blockyard leaderboard verify runs/records/RECORD.json --ckpt_path {CHECKPOINT}",
         sections=SECTIONS,
     )
     parser.usage = "%(prog)s RECORD --ckpt_path X [options]"
@@ -174,10 +223,11 @@ def study() -> Parser:
     """The parser of ``study``; options of SLURM and of the configuration are left to it."""
     parser = Parser(
         "study",
-        "A study: every plug of a list with every backbone and every seed over one base configuration. Runs that have a"
-        " record are skipped; in the end the leaderboard of its runs is printed.",
+        "Train and test every plug of a list with every backbone and every seed over one base configuration. Runs that"
+        " have a record are skipped; in the end the leaderboard of its runs is printed.",
         "Options of the configuration go to every run and win over what the study file says, but for what it varies:"
         " --data.root DIR, --trainer.max_epochs 3, --model.optimizer.lr 0.05. docs/studies.md has the file's format.",
+        example="blockyard study studies/digits-blocks.yaml --dry-run",
         sections=("slurm", "trainer", "model", "data", *UNSAID),
     )
     parser.usage = "%(prog)s STUDY.yaml [options]"
@@ -199,11 +249,12 @@ def profile() -> Parser:
     """The parser of ``profile``."""
     parser = Parser(
         "profile",
-        "What is a block for? Trains a small network with it and without, on each of the diagnostics, small sets on"
-        " which one ability decides, and prints its accuracies with their significance. Minutes; runs that have a"
-        " record are skipped. Without a block: the profile of all blocks that there are records of.",
+        "Find out what a block is for. A small network is trained with it and without, on each of the diagnostics,"
+        " small sets on which one ability decides; its accuracies are printed with their significance. Minutes; runs"
+        " that have a record are skipped. Without a block: the profile of all blocks that there are records of.",
         "docs/diagnostics.md has the abilities. Options of the block are --model.block.NAME VALUE, such as"
         " --model.block.order 2; a block of your own needs BLOCKYARD_ALLOW=mypkg in the environment.",
+        example="blockyard profile SpectralNonlocal --jobs 2",
         sections=("model",),
     )
     parser.usage = "%(prog)s [BLOCK] [options]"
@@ -225,6 +276,7 @@ def fetch() -> Parser:
         " its configuration looks. What was broken off goes on with the same line. Without a name: what there is, its"
         " size and its terms.",
         "No other verb downloads data. Proxies are those of the environment (HTTPS_PROXY, NO_PROXY).",
+        example="blockyard fetch cifar10 --root data/cifar10",
     )
     parser.usage = "%(prog)s [NAME] [--root DIR] [options]"
     parser.add_argument("name", metavar="NAME", nargs="?", help="such as cifar10, that of its configuration")
@@ -241,7 +293,9 @@ def fetch() -> Parser:
 def configs() -> Parser:
     """The parser of ``configs``."""
     parser = Parser(
-        "configs", "List the configurations that --config takes, and the studies that study takes, with what they are."
+        "configs",
+        "List the configurations that --config takes, and the studies that study takes, with what they are.",
+        example="blockyard configs person_reid",
     )
     parser.add_argument("glob", nargs="?", default="*", help="such as person_reid, 'studies/*' (default: all)")
     return parser
@@ -249,7 +303,11 @@ def configs() -> Parser:
 
 def blocks() -> Parser:
     """The parser of ``blocks``."""
-    parser = Parser("blocks", "List what there is to plug in, with paper, parameters and costs on a map.")
+    parser = Parser(
+        "blocks",
+        "List what there is to plug in, with paper, parameters and costs on a map.",
+        example="blockyard blocks '*Nonlocal'",
+    )
     parser.add_argument("glob", nargs="?", default="*", help="such as '*Nonlocal' (default: all)")
     parser.add_argument(
         "--shape", default="256x28x28", help="CxS of the map, such as 256x8x14x14 (default: %(default)s)"

@@ -7,7 +7,10 @@ class that a configuration may name and takes seconds to come.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+import re
+import shutil
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from blockyard.mistakes import ArgumentParser, nearest
@@ -18,23 +21,29 @@ SECTIONS = (
 )
 """What options of a configuration begin with."""
 OTHERS = "All other options are those of blockyard {0}, such as --config FILE, --data.root DIR: see its --help."
-CONFIGURATION = """\
-options of the configuration, of which any number may be given and the last one counts:
-  --config FILE           YAML, yours or the package's, such as image_classification/digits.yaml
-  --data CLASS            the data, such as Digits; --data.root DIR sets one of its options
-  --model CLASS           the task, such as ImageClassification; --model.backbone PreResNet,
-                          --model.block SpectralNonlocal, --model.at stage2.1 set some of its options
-  --trainer.OPTION VALUE  of Lightning's Trainer, such as --trainer.max_epochs 50, --trainer.devices 8
-  --seed_everything N     the seed of the run (default: 0)
-  --ckpt_path X           {checkpoint}
-  --print_config          print the whole configuration as YAML and stop
-
-more help, which takes seconds:
-  --model.help CLASS      the options of a class; so, too, --data.help, --model.backbone.help,
-                          --model.block.help, --model.optimizer.help, --trainer.callbacks.help;
-                          with --all, also what classes may stand in each place
-  --help all              every option of the trainer, and what may be said in place of a CLASS
-"""
+CONFIGURATION = (
+    ("--config FILE", "YAML, yours or the package's, such as image_classification/digits.yaml"),
+    ("--data CLASS", "the data, such as Digits; --data.root DIR sets one of its options"),
+    (
+        "--model CLASS",
+        "the task, such as ImageClassification; --model.backbone PreResNet, --model.block SpectralNonlocal, --model.at"
+        " stage2.1 set some of its options",
+    ),
+    ("--trainer.OPTION VALUE", "of Lightning's Trainer, such as --trainer.max_epochs 50, --trainer.devices 8"),
+    ("--seed_everything N", "the seed of the run (default: 0)"),
+    ("--ckpt_path X", "{checkpoint}"),
+    ("--print_config", "print the whole configuration as YAML and stop"),
+)
+MORE = (
+    (
+        "--model.help CLASS",
+        "the options of a class; so, too, --data.help, --model.backbone.help, --model.block.help,"
+        " --model.optimizer.help, --trainer.callbacks.help; with --all, also what classes may stand in each place",
+    ),
+    ("--help all", "every option of the trainer, and what may be said in place of a CLASS"),
+)
+Notes = Sequence[tuple[str, Sequence[tuple[str, str]]]]
+"""Sections of a help: a title, and options with what they are."""
 
 
 class Parser(ArgumentParser):
@@ -45,7 +54,8 @@ class Parser(ArgumentParser):
         description: What it does.
         epilog: What there is to know besides.
         sections: What options that are not its own may begin with.
-        notes: Further lines of the help, as they are.
+        example: A command line that people may type.
+        notes: Further sections of the help, of options that others read.
         long: Whether the parser of configurations has a longer help, which ``--help all`` asks for.
     """
 
@@ -56,21 +66,38 @@ class Parser(ArgumentParser):
         epilog: str = "",
         *,
         sections: Sequence[str] = (),
-        notes: str = "",
+        example: str = "",
+        notes: Notes = (),
         long: bool = False,
     ) -> None:
         super().__init__(
             f"blockyard {verb}", description=description, epilog=epilog, add_help=False, allow_abbrev=False
         )
-        self.sections, self.notes = sections, notes
+        self.sections, self.notes, self.example = sections, notes, example
         if sections:
             self.usage = "%(prog)s [options]"
         more: dict[str, Any] = {"nargs": "?", "choices": ("all",), "metavar": "all"} if long else {"nargs": 0}
         self.add_argument("-h", "--help", action=_Help, dest="long", default=False, help="show this and stop", **more)
 
     def format_help(self) -> str:
-        """The help of argparse, then the notes."""
-        return "\n".join(filter(None, (super().format_help(), self.notes)))
+        """What the verb does, an example, its own options, and the notes; lines are as long as the terminal is wide."""
+        head, body = self._get_formatter(), self._get_formatter()
+        usage = self.usage and textwrap.fill(self.usage % {"prog": self.prog}, terminal_width() - len("usage: "))
+        head.add_usage(usage and usage.replace("\n", "\n       "), self._actions, self._mutually_exclusive_groups)
+        first, _, rest = (self.description or "").partition(". ")
+        head.add_text(first.rstrip(".") + ".")
+        body.add_text(rest)
+        for group in self._action_groups:
+            body.start_section(group.title)
+            body.add_arguments(group._group_actions)
+            body.end_section()
+        for title, options in self.notes:
+            body.start_section(title)
+            body.add_arguments([_described(*option) for option in options])
+            body.end_section()
+        body.add_text(self.epilog)
+        example = typed(self.example) if self.example else ""
+        return "\n".join(filter(None, (head.format_help(), example, body.format_help())))
 
     def read(self, arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         """The verb's own options, and the tokens that are not.
@@ -125,9 +152,50 @@ class _Help(argparse.Action):
         parser.exit()
 
 
+def _described(option: str, text: str) -> argparse.Action:
+    """An option that another parser reads, for the help."""
+    flag, _, metavar = option.partition(" ")
+    what: dict[str, Any] = {"metavar": metavar} if metavar else {"nargs": 0}
+    return argparse.Action([flag], flag.lstrip("-"), help=text.replace("%", "%%"), **what)
+
+
+def typed(command: str) -> str:
+    """A command line as it is typed, broken before options where the terminal is too narrow."""
+    width = terminal_width() - len("  " + " \\")
+    parts = re.split(r" (?=--)", command)
+    lines = [parts[0]]
+    for part in parts[1:]:
+        if len(lines[-1]) + 1 + len(part) <= width:
+            lines[-1] += f" {part}"
+        else:
+            lines.append(f"  {part}")
+    return "".join(f"  {line}{end}\n" for line, end in zip(lines, [" \\"] * (len(lines) - 1) + [""], strict=True))
+
+
+def terminal_width() -> int:
+    """Columns of the terminal, of COLUMNS where that is set, or 80; of each line as many are used at most."""
+    return max(40, shutil.get_terminal_size().columns)
+
+
+def listed(rows: Iterable[tuple[str, str]]) -> str:
+    """Names, and what they are in as many lines beside them as that takes."""
+    pairs = list(rows)
+    indent = max(len(name) for name, _ in pairs) + 4
+    lines = (
+        textwrap.wrap(text, terminal_width(), initial_indent=f"  {name:<{indent - 2}}", subsequent_indent=" " * indent)
+        for name, text in pairs
+    )
+    return "\n".join(line for part in lines for line in part)
+
+
 def configured(
-    verb: str, description: str, checkpoint: str = "a file, a run's folder, best or last"
+    verb: str,
+    description: str,
+    checkpoint: str = "a file, a run's folder, best or last",
+    example: str = "",
 ) -> Callable[[], Parser]:
     """Makes the parser of a verb all of whose options are those of a configuration."""
-    notes = CONFIGURATION.format(checkpoint=checkpoint)
-    return lambda: Parser(verb, description, sections=SECTIONS, notes=notes, long=True)
+    known = [(option, text.format(checkpoint=checkpoint)) for option, text in CONFIGURATION]
+    title = "options of the configuration; the last of each counts"
+    notes = ((title, known), ("more help, which takes seconds", MORE))
+    return lambda: Parser(verb, description, sections=SECTIONS, example=example, notes=notes, long=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import textwrap
 from argparse import ArgumentError
 from importlib import import_module
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import NamedTuple
 from jsonargparse import ArgumentParser
 
 from blockyard import samples
-from blockyard.commands.parser import Parser
+from blockyard.commands.parser import Parser, listed, terminal_width, typed
 from blockyard.mistakes import nearest
 
 
@@ -57,9 +58,10 @@ def main(arguments: list[str]) -> int:
     known = writers()
     if not arguments or arguments[0] in ("-h", "--help"):
         print("usage: blockyard samples NAME --root FOLDER [options]\n")
-        for name, writer in known.items():
-            print(f"  {name:<16} {_documented(writer)[0].splitlines()[0]}")
-        print("\nblockyard samples NAME --help shows the options of one.")
+        print(textwrap.fill("Write sample data in the published layout of a data set.", terminal_width()))
+        print(f"\n{typed('blockyard samples tiny_images --root data')}")
+        print(listed((name, _documented(writer)[0].splitlines()[0]) for name, writer in known.items()))
+        print("\n" + textwrap.fill("blockyard samples NAME --help shows the options of one.", terminal_width()))
         return 0
     name, *options = arguments
     if name not in known:
@@ -81,7 +83,7 @@ def main(arguments: list[str]) -> int:
 def _parser(name: str, writer: Writer) -> Parser:
     """Knows the options of a writer by name, but not what they may be."""
     summary, documented = _documented(writer)
-    parser = Parser(f"samples {name}", summary)
+    parser = Parser(f"samples {name}", summary, example=f"blockyard samples {name} --root data")
     signature = writer.function.args
     required = len(signature.args) - len(signature.defaults)
     defaults = [*[None] * required, *signature.defaults, *signature.kw_defaults]

@@ -69,7 +69,7 @@ def quiet() -> None:
         r".*The number of training batches .* is smaller than the logging interval",
         r".*was called before the ``update`` method",
         r".*Total length of .* across ranks is zero|.*[Ll]ocal rank has zero length",
-        r".*`predict` returned None if it was on an unsupported",
+        r".*predict returned None if it was on purpose",
         r".*When align_corners=True, the output would more aligned",
         r".*It is recommended to use `self.log\(.*, sync_dist=True\)`",  # torchmetrics has synchronised already
     ):

@@ -29,6 +29,7 @@ from blockyard.composing.finding import enter, find, still_found, taken_out
 from blockyard.composing.matching import refuse_other_data
 from blockyard.composing.naming import refuse_calls, short_names
 from blockyard.composing.parser_messages import dumped, explain
+from blockyard.composing.predicting import Prediction
 from blockyard.composing.processes import is_first_process
 from blockyard.composing.resuming import from_the_beginning, go_on, go_on_here, same_data
 from blockyard.composing.run_directories import RUNS, find_checkpoint, no_checkpoint, run_directory
@@ -63,6 +64,7 @@ class SuiteCLI(LightningCLI):
         needs_data: Whether classes are those of the data, and have to be the checkpoint's if there is one. Otherwise a
             checkpoint that says its classes is believed, and the data it was trained on need not be there.
         trains: Whether there will be a training; None means where the verb is ``fit``.
+        prediction: What ``predict`` reads and where it writes.
 
     Attributes:
         run_config: The resolved configuration of the run that trained, or will train, the network.
@@ -75,9 +77,15 @@ class SuiteCLI(LightningCLI):
     """
 
     def __init__(
-        self, verb: str | None, composed: Composed, needs_data: bool = True, trains: bool | None = None
+        self,
+        verb: str | None,
+        composed: Composed,
+        needs_data: bool = True,
+        trains: bool | None = None,
+        prediction: Prediction | None = None,
     ) -> None:
         self.verb, self.composed, self.needs_data = verb, composed, needs_data
+        self.prediction = prediction or Prediction()
         self.trains = verb == "fit" if trains is None else trains
         verbs = {verb: PARSER} if verb else {}
         self._startup = Startup()
@@ -151,6 +159,7 @@ class SuiteCLI(LightningCLI):
         self._finders = taken_out(section.trainer)
         if self._finders and self.trains and not self.verb:
             raise ValueError(f"{next(iter(self._finders))} is for blockyard fit: here all runs have the options said")
+        self.prediction.settle(section.data, self.composed)
         settle(section.trainer, self.trains)
         if self.trains:
             settle_warm_up(section.trainer, section.model.init_args.get("warmup_epochs") or 0)
@@ -212,6 +221,8 @@ class SuiteCLI(LightningCLI):
         except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
             raise ValueError(f"trainer: {error}") from error
         refuse_other_keepers(trainer)
+        if self.subcommand == "predict" and is_first_process():
+            self.prediction.refuse_existing(trainer.callbacks)  # type: ignore[attr-defined]
         self._settle_checkpoint(bool(options.fast_dev_run))
         if trainer.world_size > 1 and is_first_process():
             self._startup.watch(trainer.strategy.launcher)
@@ -295,7 +306,7 @@ class SuiteCLI(LightningCLI):
             *([] if own_bar or options.enable_progress_bar is False else [Bar()]),
             RunConfig(self.run_config, self.run_directory),
             record,
-            *(report(self.run_directory) for report in self.model.reports),
+            *(report(self.prediction.output or self.run_directory) for report in self.model.reports),
             KeepBest(checkpoints, f"val/{validated.name}", validated.mode),
             KeepLast(checkpoints / "last.ckpt", seconds(options.max_time)),
         ]

@@ -14,6 +14,8 @@ from blockyard.mistakes import DataError
 
 KINDS_TOLD = 6
 """Kinds of what was left out that a message names; the rest is a number."""
+FEW = 3
+"""Of each kind, so many are named."""
 LONGEST_SUFFIX = 10
 
 
@@ -39,7 +41,10 @@ class LeftOut:
 
     def __str__(self) -> str:
         kinds = sorted(self.names.items(), key=lambda item: (-len(item[1]), item[0]))
-        told = [f"{len(names):,} {kind}" + f" ({names[0]})" * ("." not in kind) for kind, names in kinds[:KINDS_TOLD]]
+        told = [
+            f"{len(names):,} {kind} ({', '.join(names[:FEW])}{', …' if len(names) > FEW else ''})"
+            for kind, names in kinds[:KINDS_TOLD]
+        ]
         rest = sum(len(names) for _, names in kinds[KINDS_TOLD:])
         return ", ".join([*told, f"{rest:,} of other kinds"] if rest else told)
 

@@ -63,6 +63,30 @@ class FileKind:
         left.tell(place, self.noun)
         return listing
 
+    def find_new(self, places: str | Path | Sequence[str]) -> Listing:
+        """What a user gives to ``predict``: a file or folder, or several of either, in their order and each once.
+
+        Names are relative to a folder that is given alone, and to the nearest one that holds all of several.
+
+        Raises:
+            DataError: If one of them is missing, or a folder holds none.
+        """
+        given = [places] if isinstance(places, str | Path) else list(dict.fromkeys(places))
+        if len(given) == 1:
+            return self.find(Path(given[0]))
+        if not given:
+            raise DataError(f"nothing to predict: give a {self.noun}, a folder, or several")
+        found = [self.find(Path(place)) for place in given]
+        whole = [Path(os.path.abspath(place)) for place in given]  # noqa: PTH100 - a link keeps its name
+        above = os.path.commonpath([place.parent for place in whole])
+        inside = [place.relative_to(above) for place in whole]
+        names = [
+            (part / name if place.is_dir() else part).as_posix()
+            for place, part, listing in zip(whole, inside, found, strict=True)
+            for name in listing.names
+        ]
+        return Listing([path for listing in found for path in listing.paths], names)
+
     def list_below(self, place: Path, left: LeftOut) -> Listing:
         """As :meth:`find`, of a folder; ``left`` takes what is passed over.
 

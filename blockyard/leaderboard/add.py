@@ -36,6 +36,7 @@ def main(argv: Sequence[str]) -> int:
     parser = _Parser(
         prog="blockyard leaderboard add",
         description="Take in records from other machines, and the .npz files with their scores beside them.",
+        epilog="Example: blockyard leaderboard add results/*.json",
         allow_abbrev=False,
     )
     parser.add_argument("files", metavar="FILE", type=Path, nargs="+", help="records; .npz files are passed over")

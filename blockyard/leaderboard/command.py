@@ -65,8 +65,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = _Parser(
         prog="blockyard leaderboard",
         description="Which block helped: one table a task and data set, from the records of runs.",
-        epilog="leaderboard add FILE… takes in records from other machines; leaderboard verify RECORD --ckpt_path X "
-        "tests a checkpoint again and compares.",
+        epilog="Example: blockyard leaderboard --html. leaderboard add FILE… takes in records from other machines;"
+        " leaderboard verify RECORD --ckpt_path X tests a checkpoint again and compares.",
         allow_abbrev=False,
     )
     parser.add_argument(

@@ -11,6 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from blockyard import files
+from blockyard.tasks.new_samples import of_all_processes, tell_unread
 
 
 class PictureFiles(Callback):
@@ -31,6 +32,13 @@ class PictureFiles(Callback):
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._files: list[Path] = []
+        self._done: list[int] = []
+        self._unread: list[int] = []
+
+    @property
+    def results(self) -> list[Path]:
+        """The folders that it writes to."""
+        return [self.directory / self.folder]
 
     @abstractmethod
     def contents(self, task: Any, data: Any, predicted: Tensor, index: int) -> dict[str, bytes]:
@@ -47,6 +55,7 @@ class PictureFiles(Callback):
             ValueError: If two inputs would have one file, or an input's name leads out of the folder.
         """
         self._files = picture_files(trainer.datamodule.names("predict"), self.what)  # type: ignore[attr-defined]
+        self._done, self._unread = [], []
 
     def on_predict_batch_end(
         self,
@@ -62,11 +71,22 @@ class PictureFiles(Callback):
         for predicted, index in zip(outputs[0], outputs[1].tolist(), strict=True):
             for folder, content in self.contents(pl_module, data, predicted, index).items():
                 files.write(self.directory / folder / self._files[index], content)
+        self._done += outputs[1].tolist()
+        self._unread += batch["index"][~batch["valid"]].tolist() if "valid" in batch else []
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say where they are."""
+        """Say where they are, and which inputs could not be read.
+
+        Raises:
+            ValueError: If none could.
+        """
+        parts = of_all_processes(trainer, (len(self._done), self._unread))
+        unread = sorted(index for _, others in parts for index in others)
+        done = sum(count for count, _ in parts)
+        if unread:
+            tell_unread(trainer.datamodule.split("predict"), unread, done + len(unread))  # type: ignore[attr-defined]
         if trainer.is_global_zero:
-            print(f"{len(self._files)} {self.what}s in {self.directory / self.folder}")
+            print(f"{done} {self.what}s in {self.directory / self.folder}")
 
 
 def picture_files(names: Sequence[str], what: str) -> list[Path]:

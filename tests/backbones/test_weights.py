@@ -20,6 +20,7 @@ from blockyard.backbones import (
     PyTorchVideoBackbone,
     TimmBackbone,
 )
+from blockyard.backbones.layouts import respelt
 from blockyard.backbones.weights import Parts, load_weights, weights_follow
 from blockyard.blocks import SpectralNonlocal
 from blockyard.poolings import ISqrtCov
@@ -233,6 +234,92 @@ def test_torchvision_s_other_names(theirs: str, ours: str, tmp_path: Path, capsy
     assert capsys.readouterr().out.startswith("weights.pth: classifier of 7 classes left out, the one of 5")
     with pytest.raises(ValueError, match="holds other weights"):
         TimmBackbone(7, name="resnet10t", weights=tmp_path / "weights.pth")
+
+
+def trained_by_torchvision(network: nn.Module) -> nn.Module:
+    """Its parameters and statistics as if trained: exchanged ones would show."""
+    for name, value in network.named_parameters():
+        if value.dim() == 1:
+            nn.init.normal_(value, 1.0 if name.endswith("weight") else 0.0, 0.1)
+    for name, value in network.named_buffers():
+        if name.endswith("running_var"):
+            nn.init.uniform_(value, 0.5, 1.5)
+    return network.eval()
+
+
+def test_torchvision_s_vision_transformer_has_its_positions_elsewhere(tmp_path: Path):
+    from torchvision.models import VisionTransformer
+
+    stock = trained_by_torchvision(VisionTransformer(224, 16, 12, 3, 192, 768, num_classes=7))
+    nn.init.normal_(stock.heads.head.weight)
+    torch.save(stock.state_dict(), tmp_path / "weights.pth")
+    x = torch.randn(1, 3, 224, 224)
+    with torch.no_grad():
+        network = TimmBackbone(7, name="vit_tiny_patch16_224", weights=tmp_path / "weights.pth").eval()
+        torch.testing.assert_close(network(x), stock(x), rtol=1e-4, atol=1e-5)  # float32, attention fused or not
+
+
+def test_torchvision_s_densenet(tmp_path: Path):
+    from torchvision.models import DenseNet
+
+    stock = trained_by_torchvision(DenseNet(num_classes=7))
+    torch.save(stock.state_dict(), tmp_path / "weights.pth")
+    x = torch.randn(1, 3, 32, 32)
+    with torch.no_grad():
+        network = TimmBackbone(7, name="densenet121", weights=tmp_path / "weights.pth").eval()
+        torch.testing.assert_close(network(x), stock(x), rtol=1e-4, atol=1e-5)  # float32 through a hundred layers
+
+
+def test_equal_tensors_of_another_function_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """No tensor shows the ε of a norm."""
+    from torchvision.models import get_model
+
+    torch.save(get_model("mobilenet_v3_small", num_classes=7).state_dict(), tmp_path / "weights.pth")
+    with pytest.raises(
+        ValueError, match=r"^.*all 244 tensors match .* ε of 0\.001, the network's one of 1e-05"
+    ) as error:
+        TimmBackbone(7, name="mobilenetv3_small_100", weights=tmp_path / "weights.pth")
+    assert "\n" not in str(error.value)
+    TimmBackbone(7, name="mobilenetv3_small_100", weights=tmp_path / "weights.pth", strict=False)
+    assert "in their order; its batch norms have an ε of 0.001" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["convnext_atto", "resnet10t"])
+@pytest.mark.parametrize("classes", [0, 5])
+def test_of_a_features_only_network_the_trunk_is_taken(name: str, classes: int, tmp_path: Path):
+    import timm
+
+    stock = timm.create_model(name, features_only=True).eval()
+    torch.save(stock.state_dict(), tmp_path / "weights.pth")
+    network = TimmBackbone(classes, name=name, weights=tmp_path / "weights.pth").eval()
+    x = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(network.features(x)[-1], stock(x)[-1], rtol=1e-5, atol=1e-5)
+
+
+def test_what_would_be_two_names_is_no_other_spelling():
+    state = {"a_b": torch.zeros(1), "c_d.e": torch.ones(1), "x.f_g": torch.ones(1)}
+    assert list(respelt(state, ["a.b", "a_b.b", "c.d_e", "c_d.e", "f.g"])) == ["a.b", "c_d.e", "x.f.g"]
+    assert list(respelt({"a_b_b": torch.zeros(1)}, ["a.b_b", "a_b.b"])) == ["a_b_b"]
+
+
+@pytest.mark.parametrize("wrap", ["{}", "module.{}", "module.encoder_q.{}", "student.backbone.{}"])
+@pytest.mark.parametrize("keys", [[], ["net"], ["teacher"], ["model", "state_dict"], ["model_ema"]])
+def test_networks_of_other_programs_checkpoints(wrap: str, keys: list[str], tmp_path: Path):
+    trained = TimmBackbone(5, name="resnet10t")
+    state: Any = {wrap.format(key): value for key, value in trained.net.state_dict().items()}
+    for key in reversed(keys):
+        state = {key: state, "epoch": 3}
+    torch.save(state, tmp_path / "weights.pth")
+    assert equal(TimmBackbone(5, name="resnet10t", weights=tmp_path / "weights.pth"), trained)
+
+
+def test_the_teacher_is_taken_and_the_student_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    trained, other = TimmBackbone(5, name="resnet10t"), TimmBackbone(5, name="resnet10t")
+    state = {"student": other.net.state_dict(), "teacher": trained.net.state_dict(), "epoch": 3}
+    torch.save(state, tmp_path / "weights.pth")
+    assert equal(TimmBackbone(5, name="resnet10t", weights=tmp_path / "weights.pth"), trained)
+    assert capsys.readouterr().out == "weights.pth: student left out\n"
 
 
 def test_frames_take_the_weights_of_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

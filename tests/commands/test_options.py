@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 
@@ -46,6 +47,28 @@ def test_help_of_no_verb_takes_torch(helped):
         assert text.startswith(f"usage: blockyard {verb} "), call
         assert text == said[f"{verb} --help"][1], call
         assert re.search(r"^ +--?\w|NAME --help", text, re.MULTILINE), call
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_help_says_what_a_verb_does_with_an_example_and_keeps_to_the_width(width, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", str(width))
+    for verb in ["", *VERBS, "leaderboard add", "samples tiny_images"]:
+        assert main([*verb.split(), "--help"]) == 0
+        text = capsys.readouterr().out
+        assert [line for line in text.splitlines() if len(line) > width] == [], verb
+        usage, what, *_ = text.split("\n\n")
+        assert usage.startswith("usage: blockyard"), verb
+        assert verb == "" or re.match(r"[A-Z][^.]*[.:(]", what), verb
+        assert f"blockyard {verb}".rstrip() in text.removeprefix(usage), verb
+
+
+def test_examples_in_help_are_command_lines_that_are_understood():
+    for verb, known in VERBS.items():
+        if known.parser:
+            parser = known.parser()
+            name, *words = shlex.split(parser.example.removeprefix("blockyard "))
+            assert f"{name} {' '.join(words)}".startswith(verb)
+            parser.read(words[1:] if " " in verb else words)
 
 
 def test_help_names_every_option_of_its_own(helped):

@@ -85,7 +85,7 @@ def test_what_a_split_passes_over_is_told_in_one_line(root):
         labelled_files(root / "train", training_classes(root, NOTES), NOTES)
     assert [str(warning.message) for warning in told] == [
         f"{root / 'train'}: 5 passed over in search of notes: "
-        "2 .jpg, 2 hidden (.1.txt), 1 .txt beside the class folders"
+        "2 .jpg (x.jpg, y.JPG), 2 hidden (.1.txt, .cache), 1 .txt beside the class folders (3.txt)"
     ]
 
 

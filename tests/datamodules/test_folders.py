@@ -83,7 +83,8 @@ def test_what_is_passed_over_is_counted_by_suffix(place, one_line):
     left = LeftOut()
     assert names_in(place / "cat", is_note, left) == ["1.txt"]
     assert str(left) == (
-        "2 .md, 2 hidden (.DS_Store), 2 without suffix (README), 1 .db, 1 neither file nor folder (pipe.txt)"
+        "2 .md (a.MD, b.md), 2 hidden (.DS_Store, .cache), 2 without suffix (README, c.xyyyyyyyyyyyyyyyyyyyy), "
+        "1 .db (Thumbs.db), 1 neither file nor folder (pipe.txt)"
     )
 
 
@@ -91,7 +92,7 @@ def test_files_beside_folders_and_folders_beside_files(place):
     (place / "1.txt").touch()
     left = LeftOut()
     assert folders_in(place, left, "the classes") == ["cat"]
-    assert str(left) == "1 .txt beside the classes"
+    assert str(left) == "1 .txt beside the classes (1.txt)"
     left = LeftOut()
     assert names_in(place, is_note, left) == ["1.txt"]
     assert str(left) == "1 folders (cat)"
@@ -101,7 +102,15 @@ def test_of_many_kinds_the_most_frequent_are_named(tmp_path):
     left = LeftOut()
     for number in range(40):
         left.add_file(f"{number}.{number % 20}")
-    assert str(left) == "2 .0, 2 .1, 2 .10, 2 .11, 2 .12, 2 .13, 28 of other kinds"
+    told = ", ".join(f"2 .{kind} ({kind}.{kind}, {20 + kind}.{kind})" for kind in (0, 1, 10, 11, 12, 13))
+    assert str(left) == f"{told}, 28 of other kinds"
+
+
+def test_of_each_kind_the_first_are_named():
+    left = LeftOut()
+    for number in range(5):
+        left.add_file(f"{number}.doc")
+    assert str(left) == "5 .doc (0.doc, 1.doc, 2.doc, …)"
 
 
 def test_it_is_told_once_and_not_at_all_if_there_is_nothing():
@@ -114,7 +123,7 @@ def test_it_is_told_once_and_not_at_all_if_there_is_nothing():
         left.tell("here", "note")
         left.tell("here", "note")
     assert [(str(told.message), told.category) for told in caught] == [
-        ("here: 1 passed over in search of notes: 1 .doc", PassedOver)
+        ("here: 1 passed over in search of notes: 1 .doc (a.doc)", PassedOver)
     ]
 
 

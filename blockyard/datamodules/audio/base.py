@@ -41,7 +41,7 @@ class AudioDataModule(LabelledDataModule):
         noise: A noise recording, or a folder with some at any depth; None takes those of the data set.
         noise_probability: Share of the training windows that noise is mixed into.
         gain: Smallest and largest random gain in training, in dB; None leaves the loudness.
-        predict_path: A sound, or a folder with sounds at any depth, for ``predict``.
+        predict_path: A sound for ``predict``, a folder with sounds at any depth, or several of either.
         options: Those of :class:`~blockyard.datamodules.labelled.LabelledDataModule`.
 
     Raises:
@@ -63,7 +63,7 @@ class AudioDataModule(LabelledDataModule):
         noise: str | None = None,
         noise_probability: float = 0.8,
         gain: Range | None = None,
-        predict_path: str | None = None,
+        predict_path: str | list[str] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -80,7 +80,7 @@ class AudioDataModule(LabelledDataModule):
         if noise is not None and snr is None:
             raise ValueError(f"noise={noise} is not used without snr, the range of signal-to-noise ratios in dB")
         self.shift, self.snr, self.noise, self.noise_probability, self.gain = shift, snr, noise, noise_probability, gain
-        self.predict_path = Path(predict_path) if predict_path else None
+        self.predict_path = predict_path
 
     @abstractmethod
     def recordings(self, split: str) -> Recordings:

@@ -55,13 +55,13 @@ class Recordings:
         )
 
 
-def find_audio(place: Path) -> Recordings:
-    """One file, or the sound files below a folder at any depth, sorted by path; hidden ones are passed over.
+def find_audio(places: str | Path | list[str]) -> Recordings:
+    """One file, the sound files below a folder at any depth, sorted by path, or several of either; no hidden ones.
 
     Raises:
         DataError: If there are none.
     """
-    found = SOUNDS.find(place)
+    found = SOUNDS.find_new(places)
     return Recordings(found.paths, found.names)
 
 

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 
 from blockyard.datamodules.image.augmentation import erasing_transform, policy_transform
-from blockyard.datamodules.image.new_pictures import NewPictures, find_pictures
-from blockyard.datamodules.images import ImageFiles, Images, Pixels
+from blockyard.datamodules.image.new_pictures import NewPictures
+from blockyard.datamodules.images import PICTURES, ImageFiles, Images, Pixels
 from blockyard.datamodules.labelled import LabelledDataModule
 from blockyard.datamodules.listing import Listing
 from blockyard.datamodules.picture_options import PictureOptions
@@ -99,7 +99,7 @@ class ImageDataModule(PictureOptions, LabelledDataModule):
     def load(self, split: str) -> Images:
         """List a split; the pictures themselves are read when asked for."""
         if split == "predict":
-            found = find_pictures(self.predict_folder) if self.predict_folder else self.pictures(split)
+            found = PICTURES.find_new(self.predict_folder) if self.predict_folder else self.pictures(split)
             transform = self.preparation(self.test_size)
             return NewPictures(found, self.test_size, transform, self.mean, self.std, self.bits)
         size = self.test_size if split == "test" else self.size

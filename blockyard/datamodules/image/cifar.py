@@ -17,8 +17,8 @@ from blockyard.datamodules.fingerprints import fingerprint
 from blockyard.datamodules.holding_out import hold_out
 from blockyard.datamodules.image.augmentation import erasing_transform, policy_transform
 from blockyard.datamodules.image.corruptions import VERSIONS, check_corruption, read_corrupted, read_new_test_set
-from blockyard.datamodules.image.new_pictures import NewPictures, find_pictures
-from blockyard.datamodules.images import Images
+from blockyard.datamodules.image.new_pictures import NewPictures
+from blockyard.datamodules.images import PICTURES, Images
 from blockyard.datamodules.labelled import LabelledDataModule
 from blockyard.mistakes import DataError
 from blockyard.publishers.sets import how_to_get
@@ -133,7 +133,7 @@ class CIFAR10(LabelledDataModule):
     def load(self, split: str) -> Images:
         """Read a split; ``predict`` is what ``predict_folder`` names, or the test split without its labels."""
         if split == "predict" and self.predict_folder:
-            return NewPictures(find_pictures(self.predict_folder), self.input_shape[1], None, self.mean, self.std)
+            return NewPictures(PICTURES.find_new(self.predict_folder), self.input_shape[1], None, self.mean, self.std)
         source = "train" if split in ("train", "val") else "test"
         if source == "test" and (self.corruption or self.version):
             return self._other_test_set(labelled=split == "test")

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blockyard.datamodules.holding_out import hold_out
-from blockyard.datamodules.image.new_pictures import NewPictures, find_pictures
-from blockyard.datamodules.images import Images, Pixels
+from blockyard.datamodules.image.new_pictures import NewPictures
+from blockyard.datamodules.images import PICTURES, Images, Pixels
 from blockyard.datamodules.labelled import LabelledDataModule
 from blockyard.mistakes import DataError
 
@@ -72,7 +72,7 @@ class Digits(LabelledDataModule):
     def load(self, split: str) -> Images:
         """Read a split; ``predict`` is what ``predict_folder`` names, or the test split without its labels."""
         if split == "predict" and self.predict_folder:
-            return NewPictures(find_pictures(self.predict_folder), self.input_shape[1], None, self.mean, self.std)
+            return NewPictures(PICTURES.find_new(self.predict_folder), self.input_shape[1], None, self.mean, self.std)
         _, val, test, *_ = READERS[self.variant]
         images, labels = self._digits
         rest, held = hold_out(labels, test, self.classes)

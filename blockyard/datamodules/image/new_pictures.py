@@ -10,7 +10,7 @@ import albumentations as A
 import cv2
 import numpy as np
 
-from blockyard.datamodules.images import PICTURES, ImageFiles, Images, Pixels
+from blockyard.datamodules.images import ImageFiles, Images, Pixels
 from blockyard.datamodules.listing import Listing
 from blockyard.mistakes import DataError
 
@@ -84,23 +84,6 @@ class NewPictures(Images):
         except DataError as error:
             return " ".join(str(error).split())
         return None
-
-
-def find_pictures(places: str | Path | Sequence[str]) -> Listing:
-    """The pictures of one file or folder, or of several, in their order; those of several by their whole path.
-
-    Raises:
-        DataError: If one of them is missing, or a folder holds no picture.
-    """
-    if isinstance(places, str | Path):
-        return PICTURES.find(Path(places))
-    if not places:
-        raise DataError("predict_folder is empty: give a picture, a folder, or several")
-    found = [(Path(place), PICTURES.find(Path(place))) for place in places]
-    names = [
-        (place / name if place.is_dir() else place).as_posix() for place, listing in found for name in listing.names
-    ]
-    return Listing([path for _, listing in found for path in listing.paths], names)
 
 
 def _middle(pixels: Pixels) -> Pixels:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import albumentations as A
@@ -58,8 +57,9 @@ class PersonDataModule(PictureOptions):
         instances: Sightings of each identity in a batch, which then holds ``batch_size / instances`` identities; None
             shuffles without regard to identity.
         val_identities: Training identities held out for validation; None takes a tenth of them, 0 trains on all.
-        query_folder: Pictures of who is looked for, in ``predict``; of tracklets, a sub-folder each.
-        gallery_folder: Pictures that are searched, in ``predict``; of tracklets, a sub-folder each.
+        query_folder: Pictures of who is looked for, in ``predict``: a file, a folder, or several of either; of
+            tracklets one folder, a sub-folder each.
+        gallery_folder: Pictures that are searched, likewise.
         options: Those of :class:`~blockyard.datamodules.picture_options.PictureOptions`.
 
     Raises:
@@ -82,8 +82,8 @@ class PersonDataModule(PictureOptions):
         erase: float = 0.5,
         instances: int | None = 4,
         val_identities: int | None = None,
-        query_folder: str | None = None,
-        gallery_folder: str | None = None,
+        query_folder: str | list[str] | None = None,
+        gallery_folder: str | list[str] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -97,8 +97,8 @@ class PersonDataModule(PictureOptions):
         self.flip, self.pad, self.erase = flip, pad, erase
         self.instances = instances
         self.val_identities = val_identities
-        self.query_folder = Path(query_folder) if query_folder else None
-        self.gallery_folder = Path(gallery_folder) if gallery_folder else None
+        self.query_folder = query_folder
+        self.gallery_folder = gallery_folder
 
     @abstractmethod
     def training(self) -> Sightings:

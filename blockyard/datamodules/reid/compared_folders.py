@@ -14,26 +14,30 @@ from blockyard.datamodules.listing import Listing
 from blockyard.datamodules.reid.sightings import Retrieval, Sightings
 from blockyard.mistakes import DataError
 
-Finder = Callable[[Path], dict[str, list[str]]]
-"""From a folder to the files of each sighting in it, by name."""
+Places = str | Path | list[str]
+Finder = Callable[[Places], dict[str, list[str]]]
+"""From a folder, or several, to the files of each sighting in it, by name."""
 
 
-def find_stills(folder: Path) -> dict[str, list[str]]:
-    """Each picture below a folder, at any depth, sorted by path; hidden files are passed over.
+def find_stills(places: Places) -> dict[str, list[str]]:
+    """Each picture below a folder, at any depth, sorted by path, or of several places; hidden files are passed over.
 
     Raises:
         DataError: If there are none.
     """
-    found = PICTURES.find(folder)
+    found = PICTURES.find_new(places)
     return {name: [str(path)] for path, name in zip(found.paths, found.names, strict=True)}
 
 
-def find_tracklets(folder: Path) -> dict[str, list[str]]:
+def find_tracklets(places: Places) -> dict[str, list[str]]:
     """Each sub-folder of a folder, sorted by name, and the pictures in it in order of the numbers in their names.
 
     Raises:
-        DataError: If there are none, or one is empty.
+        DataError: If there are none, one is empty, or several folders are given.
     """
+    if isinstance(places, list) and len(places) != 1:
+        raise DataError(f"{len(places)} folders of tracklets are given, but one is read, with a sub-folder a tracklet")
+    folder = Path(places[0] if isinstance(places, list) else places)
     if not folder.is_dir():
         raise DataError(f"{folder} is missing: it is where tracklets are read from")
     left = LeftOut()
@@ -45,7 +49,7 @@ def find_tracklets(folder: Path) -> dict[str, list[str]]:
     return {place: _in_order(listing) for place, listing in found.items()}
 
 
-def compare_folders(query: Path | None, gallery: Path | None, find: Finder) -> Retrieval:
+def compare_folders(query: Places | None, gallery: Places | None, find: Finder) -> Retrieval:
     """A query folder against a gallery folder; nobody is known, so each sighting counts as a person of its own.
 
     Args:
@@ -56,8 +60,10 @@ def compare_folders(query: Path | None, gallery: Path | None, find: Finder) -> R
     Raises:
         DataError: If a folder is not given, missing or empty.
     """
-    if query is None or gallery is None:
-        raise DataError("prediction compares two folders: give both query_folder and gallery_folder")
+    if not query or not gallery:
+        raise DataError(
+            "prediction compares two folders: give both, --input DIR (query_folder) and --gallery DIR (gallery_folder)"
+        )
     sides = [find(query), find(gallery)]
     found = [*sides[0].items(), *sides[1].items()]
     cameras = np.repeat([0, 1], [len(side) for side in sides])

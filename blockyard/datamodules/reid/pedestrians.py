@@ -19,6 +19,7 @@ from blockyard.datamodules.loading import Batch, Column, Split, empty_batch
 from blockyard.datamodules.reid.sightings import ONE_CAMERA, Retrieval, Sightings
 from blockyard.datamodules.reid.tracklet_sampling import Indices
 from blockyard.media.picture_checks import peculiarity
+from blockyard.mistakes import DataError
 
 Size = tuple[int, int]
 RandomClip = Callable[..., Indices]
@@ -193,10 +194,17 @@ class Pool(Pedestrians):
         return len(self.owner)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """``input``, uint8 ``(T, H, W, 3)``, and with labels ``target`` and ``camera``."""
+        """``input``, uint8 ``(T, H, W, 3)``; with labels ``target`` and ``camera``, without them ``valid``.
+
+        Raises:
+            DataError: If it has labels, and a file is missing or damaged.
+        """
         position = int(self.owner[index])
-        clips = self._clips[len(self.sightings.frames[position])]
-        sample: dict[str, Any] = {"input": self.read(position, clips[index - self._first[position]])}
+        frames = self._clips[len(self.sightings.frames[position])][index - self._first[position]]
         if self.labelled:
-            sample |= {"target": int(self.identities[position]), "camera": int(self.cameras[position])}
-        return sample
+            labels = {"target": int(self.identities[position]), "camera": int(self.cameras[position])}
+            return {"input": self.read(position, frames), **labels}
+        try:
+            return {"input": self.read(position, frames), "valid": True}
+        except DataError:
+            return {"input": np.zeros((len(frames), *self.size, 3), np.uint8), "valid": False}

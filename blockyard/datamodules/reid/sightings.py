@@ -106,23 +106,28 @@ def pictures(folder: Path, names: Sequence[str], identities: Sequence[int], came
 
 def any_match(pool: Sightings, query: Positions, gallery: Positions) -> bool:
     """Whether anybody asked for was seen by another camera in the gallery."""
+    return any(_matched(pool, query, gallery))
+
+
+def _matched(pool: Sightings, query: Positions, gallery: Positions) -> list[bool]:
+    """Of each query, whether another camera saw the person in the gallery."""
     searched: dict[int, set[int]] = {}
     for identity, camera in zip(pool.identities[gallery].tolist(), pool.cameras[gallery].tolist(), strict=True):
         searched.setdefault(identity, set()).add(camera)
     asked = zip(pool.identities[query].tolist(), pool.cameras[query].tolist(), strict=True)
-    return any(searched.get(identity, set()) - {camera} for identity, camera in asked)
+    return [bool(searched.get(identity, set()) - {camera}) for identity, camera in asked]
 
 
 def one_query_per_camera(pool: Sightings) -> tuple[Positions, Positions]:
     """Positions of queries, the first sighting of each identity in each camera, and of the gallery, all others.
 
-    Where that leaves nobody to be found, as with one sighting a person and camera, the gallery is everything: what the
-    query's own camera saw of the person never counts.
+    Where that leaves fewer than half of them to be found, as with one sighting a person and camera, the gallery is
+    everything: what the query's own camera saw of the person never counts.
     """
     pairs = np.stack([pool.identities, pool.cameras], axis=1)
     first = np.sort(np.unique(pairs, axis=0, return_index=True)[1])
     others = np.setdiff1d(np.arange(len(pool)), first)
-    return first, others if any_match(pool, first, others) else np.arange(len(pool))
+    return first, others if 2 * sum(_matched(pool, first, others)) >= len(first) else np.arange(len(pool))
 
 
 def camera_against_camera(pool: Sightings) -> tuple[Positions, Positions]:

@@ -42,7 +42,7 @@ class SegmentationDataModule(PictureOptions):
         flip: Whether training pictures are flipped horizontally at random.
         photometric: Whether the colours of training pictures are changed at random.
         val_fraction: Share of the training pictures held out for validation, by a fixed rule; 0 trains on all.
-        predict_folder: Pictures for ``predict``, at any depth.
+        predict_folder: A picture for ``predict``, a folder with them at any depth, or several of either.
         batch_size: Global batch size.
         options: Those of :class:`~blockyard.datamodules.picture_options.PictureOptions`.
 
@@ -66,7 +66,7 @@ class SegmentationDataModule(PictureOptions):
         flip: bool = True,
         photometric: bool = True,
         val_fraction: float = 0.1,
-        predict_folder: str | None = None,
+        predict_folder: str | list[str] | None = None,
         batch_size: int = 16,
         **options: Any,
     ) -> None:
@@ -80,7 +80,7 @@ class SegmentationDataModule(PictureOptions):
         self.size, self.resize, self.scale = size, resize, scale
         self.largest_share, self.flip, self.photometric = largest_share, flip, photometric
         self.val_fraction = val_fraction
-        self.predict_folder = Path(predict_folder) if predict_folder else None
+        self.predict_folder = predict_folder
         self._surveyed: set[str] = set()
 
     @abstractmethod
@@ -91,9 +91,9 @@ class SegmentationDataModule(PictureOptions):
             DataError: If something is missing or damaged.
         """
 
-    def list_new(self, folder: Path) -> Listing:
-        """List the pictures of a folder, at any depth, for ``predict``."""
-        return Listing.of_folder(folder)
+    def list_new(self, places: str | Path | list[str]) -> Listing:
+        """List the pictures that ``predict`` is given."""
+        return Listing.of_new(places)
 
     @property
     @abstractmethod

@@ -137,9 +137,9 @@ class ImageMaskFolder(SegmentationDataModule):
             return find_pairs(self.root, split, self.mask_suffix)
         return self.hold_out(find_pairs(self.root, "train", self.mask_suffix), split)
 
-    def list_new(self, folder: Path) -> Listing:
-        """List the pictures of a folder, without the masks that lie beside them."""
-        found = super().list_new(folder)
+    def list_new(self, places: str | Path | list[str]) -> Listing:
+        """List the pictures that ``predict`` is given, without the masks that lie beside them."""
+        found = super().list_new(places)
         return without_masks(found, self.mask_suffix) if self.mask_suffix else found
 
     @cached_property

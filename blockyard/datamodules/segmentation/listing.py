@@ -30,7 +30,16 @@ class Listing:
         Raises:
             DataError: If there are none.
         """
-        found = PICTURES.find(folder)
+        return cls.of_new(folder)
+
+    @classmethod
+    def of_new(cls, places: str | Path | list[str]) -> Listing:
+        """The pictures of one file or folder, or of several, without masks.
+
+        Raises:
+            DataError: If one of them is missing, or a folder holds no picture.
+        """
+        found = PICTURES.find_new(places)
         return cls(found.paths, [], found.names)
 
     def take(self, rows: Iterable[int]) -> Listing:

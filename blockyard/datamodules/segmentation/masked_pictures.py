@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import albumentations as A
+import numpy as np
 import torch
 
 from blockyard.datamodules.images import ImageFiles, Images, Pixels
@@ -109,21 +110,42 @@ class Crops(PicturesWithMasks):
 
 
 class WholePictures(PicturesWithMasks):
-    """Whole pictures of any size, with masks at their original size, or without."""
+    """Whole pictures of any size, with masks at their original size, or without.
+
+    Without masks, for ``predict``, a picture that can't be read takes part as one black pixel that is not ``valid``.
+    """
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """``input``, uint8 ``(h, w, 3)``, and ``target``, uint8 ``(H, W)``, or else ``size``, ``[H, W]``."""
-        image, mask = self.read(index)
+        """``input``, uint8 ``(h, w, 3)``, and ``target``, uint8 ``(H, W)``, or ``size``, ``[H, W]``, and ``valid``.
+
+        Raises:
+            DataError: If it has a mask, and one of the two is damaged or they do not fit.
+        """
+        try:
+            image, mask = self.read(index)
+        except DataError:
+            if self.masks is not None:
+                raise
+            return {"input": np.zeros((1, 1, 3), np.uint8), "size": [1, 1], "valid": False}
         seen = image if self.transform is None else self.transform(image=image)["image"]
-        return {"input": seen, **({"size": list(image.shape[:2])} if mask is None else {"target": mask})}
+        return {"input": seen, **({"size": list(image.shape[:2]), "valid": True} if mask is None else {"target": mask})}
+
+    def problem(self, position: int) -> str | None:
+        """What is wrong with a picture or its mask, in one line; None if nothing is."""
+        try:
+            self.read(position)
+        except DataError as error:
+            return " ".join(str(error).split())
+        return super().problem(position)
 
     def collate(self, samples: list[dict[str, Any]]) -> dict[str, Any]:
-        """``input`` and ``target`` lists of B tensors; ``size`` long ``(B, 2)``; ``index`` long ``(B,)``."""
+        """``input`` and ``target`` lists of B tensors; ``size`` long ``(B, 2)``, ``valid`` and ``index`` ``(B,)``."""
         batch: dict[str, Any] = {"input": [self._normalise(sample["input"]) for sample in samples]}
         if "target" in samples[0]:
             batch["target"] = [torch.from_numpy(sample["target"]).long() for sample in samples]
         else:
             batch["size"] = torch.tensor([sample["size"] for sample in samples])
+            batch["valid"] = torch.tensor([sample["valid"] for sample in samples])
         return {**batch, "index": torch.tensor([sample["index"] for sample in samples])}
 
     def _normalise(self, picture: Pixels) -> torch.Tensor:

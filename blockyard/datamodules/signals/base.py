@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -38,7 +37,7 @@ class SignalDataModule(LabelledDataModule):
             whose moments a checkpoint keeps, or each ``recording``; None leaves the values.
         channels: Names of the channels, or their positions from 0, in the order of the input; None means all that the
             first training file has, which every file then must have.
-        predict_folder: A recording, or a folder with recordings at any depth, for ``predict``.
+        predict_folder: A recording for ``predict``, a folder with recordings at any depth, or several of either.
         options: Those of :class:`~blockyard.datamodules.labelled.LabelledDataModule`.
 
     Raises:
@@ -55,7 +54,7 @@ class SignalDataModule(LabelledDataModule):
         hop: float | None = None,
         normalise: Literal["training", "recording"] | None = "training",
         channels: list[str | int] | None = None,
-        predict_folder: str | None = None,
+        predict_folder: str | list[str] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -72,7 +71,7 @@ class SignalDataModule(LabelledDataModule):
         self.channels = None if channels is None else tuple(map(str, channels))
         if self.channels is not None and not 0 < len(set(self.channels)) == len(self.channels):
             raise ValueError(f"channels={channels} must be names or positions, each once")
-        self.predict_folder = Path(predict_folder) if predict_folder else None
+        self.predict_folder = predict_folder
 
     @abstractmethod
     def recordings(self, split: str) -> Recordings:
@@ -165,7 +164,7 @@ class SignalDataModule(LabelledDataModule):
 
     def _record(self, split: str) -> Recorded:
         if split == "predict" and self.predict_folder:
-            found = SERIES.find(self.predict_folder)
+            found = SERIES.find_new(self.predict_folder)
             listed = Recordings(found.paths, found.names)
         else:
             listed = self.recordings(split)

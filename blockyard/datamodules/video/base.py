@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import albumentations as A
@@ -61,7 +60,7 @@ class VideoDataModule(LabelledDataModule):
         flip: Whether training clips are flipped horizontally at random.
         clips: Clips of a video in a test.
         crops: 1, in the middle, or 3 along the long side, in a test.
-        predict_path: A video, or a folder with videos at any depth, for ``predict``.
+        predict_path: A video for ``predict``, a folder with videos at any depth, or several of either.
         mean: Mean of each channel, in units of the full range.
         std: Standard deviation of each channel, in units of the full range.
         batch_size: Global batch size, in views.
@@ -87,7 +86,7 @@ class VideoDataModule(LabelledDataModule):
         flip: bool = True,
         clips: int = 10,
         crops: Literal[1, 3] = 1,
-        predict_path: str | None = None,
+        predict_path: str | list[str] | None = None,
         mean: tuple[float, float, float] = IMAGENET_MEAN,
         std: tuple[float, float, float] = IMAGENET_STD,
         batch_size: int = 8,
@@ -105,7 +104,7 @@ class VideoDataModule(LabelledDataModule):
             raise ValueError(f"clips={clips} must be positive and crops={crops} 1 or 3")
         self.jitter, self.scale, self.flip = jitter, scale, flip
         self.clips, self.crops = clips, crops
-        self.predict_path = Path(predict_path) if predict_path else None
+        self.predict_path = predict_path
         self.mean, self.std = mean, std
 
     @abstractmethod
@@ -123,7 +122,7 @@ class VideoDataModule(LabelledDataModule):
 
     def load(self, split: str) -> Clips:
         """List a split; the videos themselves are opened when asked for."""
-        listing = VIDEOS.find(self.predict_path) if split == "predict" and self.predict_path else self.videos(split)
+        listing = VIDEOS.find_new(self.predict_path) if split == "predict" and self.predict_path else self.videos(split)
         many = split in ("test", "predict")
         return Clips(
             listing.paths,

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from blockyard.datamodules.base import DataModule
 from blockyard.datamodules.fingerprints import Column
-from blockyard.datamodules.image.new_pictures import find_pictures
-from blockyard.datamodules.images import ImageFiles, Pixels
+from blockyard.datamodules.images import PICTURES, ImageFiles, Pixels
 from blockyard.datamodules.loading import Split
+from blockyard.mistakes import DataError
 from blockyard.samples.photographs import read_photographs
 
 Tile = tuple[str, Pixels]
@@ -77,7 +77,7 @@ class NoisyPhotographs(DataModule):
             DataError: If a package is not installed, or a picture to restore is missing.
         """
         if split == "predict" and self.predict_folder:
-            found = find_pictures(self.predict_folder)
+            found = PICTURES.find_new(self.predict_folder)
             return Pictures(found.names, ImageFiles(found.paths))
         palace, flower, lawn = read_photographs()
         if split == "train":
@@ -152,8 +152,13 @@ class Listed(Split):
     """What is given to ``predict``: pictures that may differ in size."""
 
     def collate(self, samples: list[dict[str, Any]]) -> Any:
-        """``input``, a list, and ``index`` ``(B,)``."""
-        return {"input": [sample["input"] for sample in samples], "index": torch.tensor([s["index"] for s in samples])}
+        """``input``, a list, ``index`` ``(B,)`` and whether each is ``valid`` ``(B,)``."""
+        index, valid = ([sample[name] for sample in samples] for name in ("index", "valid"))
+        return {
+            "input": [sample["input"] for sample in samples],
+            "index": torch.tensor(index),
+            "valid": torch.tensor(valid),
+        }
 
 
 class NoisyPictures(Listed, NoisyTiles):
@@ -161,11 +166,11 @@ class NoisyPictures(Listed, NoisyTiles):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """``input``, float32 ``(3, h, w)``."""
-        return {"input": super().__getitem__(index)["input"]}
+        return {"input": super().__getitem__(index)["input"], "valid": True}
 
 
 class Pictures(Listed):
-    """Pictures of any size, for ``predict``, as they are.
+    """Pictures of any size, for ``predict``, as they are; one that can't be read is not ``valid``.
 
     Args:
         names: One a picture.
@@ -179,8 +184,19 @@ class Pictures(Listed):
         return len(self.names)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """``input``, float32 ``(3, H, W)``."""
-        return {"input": _floats(self.images[index])}
+        """``input``, float32 ``(3, H, W)``, and whether it is ``valid``."""
+        try:
+            return {"input": _floats(self.images[index]), "valid": True}
+        except DataError:
+            return {"input": torch.zeros(3, 1, 1), "valid": False}
+
+    def problem(self, position: int) -> str | None:
+        """Why a picture can't be read, in one line; None if it can."""
+        try:
+            self.images[position]
+        except DataError as error:
+            return " ".join(str(error).split())
+        return None
 
 
 def _tiles(title: str, photograph: Pixels, size: int) -> Iterator[Tile]:

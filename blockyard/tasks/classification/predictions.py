@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 
 from blockyard import files
 from blockyard.datamodules.loading import Split
-from blockyard.leaderboard.validation import cell
+from blockyard.tasks.new_samples import of_all_processes, table, table_at, tell_unread
 
 TOP = 5
-NAMED = 20
-"""Of the samples that could not be read, so many are named; the table has all of them."""
+WINDOW = {"file": 0, "start": 3, "end": 3, "class": 0, "probability": 6}
+"""Columns of the table of windows."""
 Best = list[tuple[int, float]]
 """The most probable classes with their probabilities, best first."""
 
@@ -72,16 +68,24 @@ class PredictionsCSV(Callback):
     ``seconds`` is wall time, reading included: the time since the batch before, shared equally by what is in a batch.
 
     Args:
-        directory: Where ``predictions.csv`` and ``windows.csv`` go.
+        place: The folder that ``predictions.csv`` and ``windows.csv`` go to, or the first one's own name, ``.csv`` or
+            ``.jsonl``; windows then go beside it, with ``-windows`` in their name.
     """
 
     only_watches: ClassVar[bool] = True
 
-    def __init__(self, directory: Path) -> None:
-        self.path = directory / "predictions.csv"
+    def __init__(self, place: Path) -> None:
+        self.path = table_at(place, "predictions.csv")
+        alone = self.path == place
+        self.windows = self.path.with_name(f"{place.stem}-windows{place.suffix}" if alone else "windows.csv")
         self._rows: dict[int, Row] = {}
         self._windows: dict[int, tuple[int, float]] = {}
         self._last = 0.0
+
+    @property
+    def results(self) -> list[Path]:
+        """The files that it writes, or may write."""
+        return [self.path, self.windows]
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Learn whose views the items are, and start the clock."""
@@ -111,17 +115,21 @@ class PredictionsCSV(Callback):
                 self._windows[view] = int(total.argmax()), float(total.amax())
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Bring the rows together and write them."""
-        parts: list[Any] = [(self._rows, self._windows)]
-        if trainer.world_size > 1:
-            parts = [None] * trainer.world_size
-            torch.distributed.all_gather_object(parts, (self._rows, self._windows))
+        """Bring the rows together and write them.
+
+        Raises:
+            ValueError: If no sample at all could be read.
+        """
+        parts = of_all_processes(trainer, (self._rows, self._windows))
         self._rows = {}
         for part, windows in parts:
             self._windows |= windows
             for sample, row in part.items():
                 self._add(sample, row)
         rows, self._rows = self._rows, {}
+        for row in rows.values():
+            row.settle()  # what limit_predict_batches left with part of its views
+        tell_unread(self._split, [sample for sample, row in sorted(rows.items()) if row.best is None], len(rows))
         if trainer.is_global_zero:
             self._write(rows, trainer.datamodule)  # type: ignore[attr-defined]
 
@@ -135,45 +143,32 @@ class PredictionsCSV(Callback):
 
     def _write(self, rows: dict[int, Row], data: Any) -> None:
         names, classes = data.names("predict"), data.vocabulary.classes
-        for row in rows.values():
-            row.settle()  # what limit_predict_batches left with part of its views
-        files.write(self.path, _csv(rows, names, classes).encode())
+        top = min(TOP, len(classes))
+        columns = {f"{what}_{place}": 6 for place in range(1, top + 1) for what in ("class", "probability")}
+        lines = _lines(rows, names, classes, top)
+        files.write(self.path, table({"file": 0, **columns, "seconds": 4}, lines, self.path))
         if self._split.windows is not None and len(self._split) > len(names):
-            text = windows_csv(self._windows, self._split, classes)
-            files.write(self.path.with_name("windows.csv"), text.encode())
+            windows = windows_of(self._windows, self._split, classes)
+            files.write(self.windows, table(WINDOW, windows, self.windows))
         self._windows = {}
-        print(f"{len(rows)} predictions in {self.path}")
-        if unread := [names[sample] for sample, row in sorted(rows.items()) if row.best is None]:
-            more = ", …" if len(unread) > NAMED else ""
-            rank_zero_warn(f"{len(unread)} of them could not be read: {', '.join(unread[:NAMED])}{more}")
+        print(f"{sum(row.best is not None for row in rows.values())} predictions in {self.path}")
 
 
-def windows_csv(best: dict[int, tuple[int, float]], split: Split, classes: Sequence[str]) -> str:
-    """A line a window: its recording, from when to when in seconds, the most probable class and its probability.
+def windows_of(best: dict[int, tuple[int, float]], split: Split, classes: Sequence[str]) -> Iterator[list[Any]]:
+    """Of each window its recording, from when to when in seconds, the most probable class and its probability.
 
     Args:
-        best: By item, class and probability; what could not be decoded is not there, and has a line without.
+        best: By item, class and probability; what could not be decoded is not there, and has a row without.
         split: The recordings.
         classes: Names of the classes.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["file", "start", "end", "class", "probability"])
     for item, (start, end) in enumerate(split.windows or ()):
-        label, probability = best.get(item, (None, 0.0))
-        cells = ["", ""] if label is None else [cell(classes[label]), f"{probability:.6f}"]
-        writer.writerow([cell(split.names[split.sample_of(item)]), f"{start:.3f}", f"{end:.3f}", *cells])
-    return text.getvalue()
+        label, probability = best.get(item, (None, None))
+        title = None if label is None else classes[label]
+        yield [split.names[split.sample_of(item)], start, end, title, probability]
 
 
-def _csv(rows: dict[int, Row], names: list[str], classes: Sequence[str]) -> str:
-    top = min(TOP, len(classes))
-    columns = [f"{what}_{place}" for place in range(1, top + 1) for what in ("class", "probability")]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["file", *columns, "seconds"])
+def _lines(rows: dict[int, Row], names: list[str], classes: Sequence[str], top: int) -> Iterator[list[Any]]:
     for sample, row in sorted(rows.items()):
-        cells = (part for k, p in row.best or () for part in (cell(classes[k]), f"{p:.6f}"))
-        empty = [""] * (0 if row.best else 2 * top)
-        writer.writerow([cell(names[sample]), *cells, *empty, f"{row.seconds:.4f}"])
-    return text.getvalue()
+        best: list[Any] = [part for k, p in row.best or () for part in (classes[k], p)]
+        yield [names[sample], *(best or [None] * (2 * top)), row.seconds]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from blockyard import files
-from blockyard.leaderboard.validation import cell
 from blockyard.retrieval import Ranking
+from blockyard.tasks.new_samples import table, table_at
 
 RIGHT, WRONG = "#1a9850", "#d73027"
 CURVE = 50
@@ -65,13 +65,19 @@ class RetrievalWriter(Callback):
     second a line a query and rank: query, rank, name in the gallery, distance.
 
     Args:
-        directory: Where the files go.
+        place: The folder that the files go to, or the table, ``.csv`` or ``.jsonl``, beside which the vectors go.
     """
 
     only_watches: ClassVar[bool] = True
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    def __init__(self, place: Path) -> None:
+        self.path = table_at(place, "ranking.csv")
+        self.vectors = place / "embeddings.npz" if self.path != place else place.with_suffix(".npz")
+
+    @property
+    def results(self) -> list[Path]:
+        """The files that it writes."""
+        return [self.path, self.vectors]
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write."""
@@ -83,11 +89,11 @@ class RetrievalWriter(Callback):
         file = io.BytesIO()
         vectors = task.features.cpu().numpy()
         np.savez(file, allow_pickle=False, names=names, vectors=vectors, query=query, gallery=gallery)
-        files.write(self.directory / "embeddings.npz", file.getvalue())
+        files.write(self.vectors, file.getvalue())
         places, distances = (part.cpu().numpy() for part in task.found)
-        table = _csv(names[query], names[gallery], places, distances)
-        files.write(self.directory / "ranking.csv", table.encode())
-        print(f"{len(query)} queries among {len(gallery)} of the gallery: {self.directory / 'ranking.csv'}")
+        rows = _rows(names[query], names[gallery], places, distances)
+        files.write(self.path, table({"query": 0, "rank": 0, "found": 0, "distance": 6}, rows, self.path))
+        print(f"{len(query)} queries among {len(gallery)} of the gallery: {self.path}")
 
 
 def chosen(ranking: Ranking, rows: int) -> list[int]:
@@ -135,15 +141,13 @@ def _show(axes: Axes, split: Any, position: int, title: str, right: bool | None)
         spine.set(edgecolor=colour, linestyle=style, linewidth=1 if right is None else 3)
 
 
-def _csv(queries: np.ndarray, gallery: np.ndarray, places: np.ndarray, distances: np.ndarray) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["query", "rank", "found", "distance"])
+def _rows(
+    queries: np.ndarray, gallery: np.ndarray, places: np.ndarray, distances: np.ndarray
+) -> Iterator[tuple[str, int, str, float]]:
     for query, row, far in zip(queries, places.tolist(), distances.tolist(), strict=True):
-        found = [(place, distance) for place, distance in zip(row, far, strict=True) if place >= 0]
-        named = [(cell(str(gallery[place])), f"{distance:.6f}") for place, distance in found]
-        writer.writerows([cell(str(query)), k, *rest] for k, rest in enumerate(named, 1))
-    return text.getvalue()
+        found = [(str(gallery[place]), distance) for place, distance in zip(row, far, strict=True) if place >= 0]
+        for k, (name, distance) in enumerate(found, 1):
+            yield str(query), k, name, distance
 
 
 def _png(figure: Figure) -> bytes:

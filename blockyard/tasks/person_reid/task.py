@@ -18,6 +18,7 @@ from blockyard.objectives import Default
 from blockyard.retrieval import KReciprocal, Ranking, nearest, rank
 from blockyard.retrieval.pool_features import PoolFeatures
 from blockyard.tasks.base import Batch, Task, refuse_beside
+from blockyard.tasks.new_samples import only_valid, tell_unread
 from blockyard.tasks.person_reid.metric_losses import MetricLoss
 from blockyard.tasks.person_reid.objective import IdentityAndMetric
 from blockyard.tasks.person_reid.probe import PROBE
@@ -151,13 +152,20 @@ class PersonReID(Task):
         self._start(self.trainer.predict_dataloaders)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> None:
-        """Add the vectors of a batch."""
-        self._add(batch)
+        """Add the vectors of a batch: of what could be read."""
+        self._add(only_valid(batch))
 
     def on_predict_epoch_end(self) -> None:
-        """Keep ``features`` ``(n, D)`` and ``found``: of each query the gallery's nearest and their distances."""
+        """Keep ``features`` ``(n, D)`` and ``found``: of each query the gallery's nearest and their distances.
+
+        Raises:
+            ValueError: If nothing that is asked for, or nothing that is searched, could be read.
+        """
         self._finish("predict")
         assert self.features is not None
+        for side, positions in (("queries", self.query), ("gallery", self.gallery)):
+            if not len(positions):
+                raise ValueError(f"nothing of the {side} could be read, so nothing can be ranked")
         query, gallery = self.features[self.query], self.features[self.gallery]
         self.found = nearest(query, gallery, SHOWN, metric=self.distance)
 
@@ -175,7 +183,9 @@ class PersonReID(Task):
         """Keep the vectors of the pool, on every rank, and who of it is ``query`` and ``gallery``."""
         self.features, counts = self._pool.compute()
         seen = counts.cpu() > 0
-        if not seen.all():
+        if what == "predict" and self.trainer.limit_predict_batches == 1.0:
+            tell_unread(self._split, (~seen).nonzero().flatten().tolist(), len(seen))
+        elif not seen.all():
             rank_zero_warn(f"the {what} result is of {int(seen.sum())} of {len(seen)} sightings: batches were limited")
         query, gallery = torch.as_tensor(self._split.query), torch.as_tensor(self._split.gallery)
         self.query, self.gallery = query[seen[query]], gallery[seen[gallery]]

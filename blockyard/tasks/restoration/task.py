@@ -15,6 +15,7 @@ from blockyard.backbones import Backbone
 from blockyard.metrics import Metric
 from blockyard.objectives import Default
 from blockyard.tasks.base import Task, refuse_beside
+from blockyard.tasks.new_samples import only_valid
 from blockyard.tasks.restoration.objective import PictureError
 from blockyard.tasks.restoration.quality import BEST_PSNR, psnr, ssim
 from blockyard.tasks.restoration.report import BeforeAfter
@@ -132,5 +133,6 @@ class ImageRestoration(Task):
         self.log_dict({f"test/{metric.name}": found[metric.name].double().mean().float() for metric in self.metrics})
 
     def predict_step(self, batch: Batch, batch_idx: int) -> tuple[list[Tensor], Tensor]:
-        """Restored pictures ``(C, H, W)`` and the indices ``(B,)`` of them."""
+        """Restored pictures ``(C, H, W)`` and the indices ``(B,)`` of them: those that could be read."""
+        batch = only_valid(batch)
         return [self.restore(picture[None])[0] for picture in batch["input"]], batch["index"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -27,6 +28,11 @@ class MaskWriter(PictureFiles):
 
     what: ClassVar[str] = "mask"
     folder: ClassVar[str] = "masks"
+
+    @property
+    def results(self) -> list[Path]:
+        """The folders that it writes to, or may write to."""
+        return [self.directory / self.folder, self.directory / "overlays"]
 
     def contents(self, task: Any, data: Any, predicted: Tensor, index: int) -> dict[str, bytes]:
         """The mask of labels ``(H, W)``, and the picture with it over it if that is asked for."""

@@ -15,6 +15,7 @@ from blockyard.backbones import Backbone
 from blockyard.heads import Segmentor, check_heads, make_segmentor, stock_segmentor
 from blockyard.objectives import Default
 from blockyard.tasks.base import Task, refuse_beside
+from blockyard.tasks.new_samples import only_valid
 from blockyard.tasks.sample_scores import SampleScores
 from blockyard.tasks.segmentation.cases import SegmentationCases
 from blockyard.tasks.segmentation.inference import Inference, Size
@@ -177,7 +178,8 @@ class SemanticSegmentation(Task):
         self.test_confusion.reset()
 
     def predict_step(self, batch: Batch, batch_idx: int) -> tuple[list[Tensor], Tensor]:
-        """Labels, uint8 ``(H, W)`` each, and the indices ``(B,)`` of their pictures."""
+        """Labels, uint8 ``(H, W)`` each, and the indices ``(B,)`` of their pictures: those that could be read."""
+        batch = only_valid(batch)
         return self._labels(self.inference, batch), batch["index"]
 
     def _labels(self, inference: Inference, batch: Batch) -> list[Tensor]:

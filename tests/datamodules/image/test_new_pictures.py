@@ -6,7 +6,8 @@ import torch
 from PIL import Image
 
 from blockyard.datamodules import CIFAR10, DataError, Digits, ImageFolder
-from blockyard.datamodules.image.new_pictures import NewPictures, find_pictures
+from blockyard.datamodules.image.new_pictures import NewPictures
+from blockyard.datamodules.images import PICTURES
 
 GREEN = np.full((20, 30, 3), (0, 204, 51), np.uint8)  # in every palette
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
@@ -56,24 +57,24 @@ def test_problems_are_named_one_by_one(mixed):
 def test_sixteen_bits_keep_their_upper_eight(tmp_path):
     ramp = (np.arange(64, dtype=np.uint16) * 1000).reshape(8, 8)
     Image.fromarray(ramp).save(tmp_path / "deep.png")
-    (sample,) = (NewPictures(find_pictures(str(tmp_path)), 8, None, (0.0,), (1.0,))[0],)
+    (sample,) = (NewPictures(PICTURES.find_new(str(tmp_path)), 8, None, (0.0,), (1.0,))[0],)
     assert sample["input"].shape == (8, 8, 1)
     assert np.array_equal(sample["input"][..., 0], (ramp >> 8).astype(np.uint8))
 
 
 def test_one_file_several_and_folders_among_them(tmp_path):
     one, other = save(tmp_path / "one.png"), save(tmp_path / "box" / "other.jpg")
-    assert find_pictures(str(one)).names == ["one.png"]
-    both = find_pictures([str(one), str(tmp_path / "box")])
-    assert both.names == [one.as_posix(), other.as_posix()]
+    assert PICTURES.find_new(str(one)).names == ["one.png"]
+    both = PICTURES.find_new([str(one), str(tmp_path / "box")])
+    assert both.names == ["one.png", "box/other.jpg"]
     assert both.paths == [one, other]
 
 
 def test_what_is_not_there_is_named(tmp_path):
     with pytest.raises(DataError, match=r"none\.png is missing"):
-        find_pictures([str(tmp_path / "none.png")])
+        PICTURES.find_new([str(tmp_path / "none.png")])
     with pytest.raises(DataError, match="holds no picture"):
-        find_pictures(str(tmp_path))
+        PICTURES.find_new(str(tmp_path))
 
 
 def test_digits_take_pictures_of_any_kind_as_their_brightness(mixed):

@@ -44,7 +44,7 @@ def test_pictures_need_no_labels_and_no_data_set(folders):
     assert split.query.tolist() == [0, 1]
     assert split.gallery.tolist() == [2, 3, 4]
     (batch,) = data.predict_dataloader()
-    assert sorted(batch) == ["index", "input"]
+    assert sorted(batch) == ["index", "input", "valid"]
     assert batch["input"].shape == (5, 3, 16, 8)
 
 
@@ -66,7 +66,7 @@ def test_a_sub_folder_is_a_tracklet_in_order_of_its_frames(folders):
 def test_both_folders_are_needed(folders, one_line):
     with pytest.raises(DataError) as error:
         Market1501(query_folder=folders["query_folder"]).split("predict")
-    one_line(error, "give both query_folder and gallery_folder")
+    one_line(error, "query_folder", "gallery_folder")
 
 
 @pytest.mark.parametrize(("kind", "what"), [(Market1501, "holds no picture"), (MARS, "holds no tracklet")])
@@ -88,7 +88,8 @@ def test_an_empty_tracklet_is_named(folders, tmp_path, one_line):
 
 
 def test_what_is_passed_over_is_told(folders):
-    with pytest.warns(PassedOver, match=r"gallery: 2 passed over in search of pictures: 1 \.txt, 1 hidden"):
+    kinds = r"1 \.txt \(notes\.txt\), 1 hidden \(\.trash\)"
+    with pytest.warns(PassedOver, match=f"gallery: 2 passed over in search of pictures: {kinds}"):
         assert len(Market1501(num_workers=0, **folders).split("predict").names) == 5
-    with pytest.warns(PassedOver, match=r"gallery: 2 .* of tracklets: 1 \.txt beside the tracklets, 1 hidden"):
+    with pytest.warns(PassedOver, match=r"gallery: 2 .* of tracklets: 1 \.txt beside the tracklets \(notes\.txt\), 1"):
         assert len(MARS(num_workers=0, frames=2, **folders).split("predict").names) == 3

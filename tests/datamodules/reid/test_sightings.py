@@ -69,6 +69,14 @@ def test_one_picture_a_person_and_camera_is_searched_by_the_other_cameras():
     Retrieval(pool, query, gallery, "validation").check("val")
 
 
+def test_one_person_with_more_pictures_than_one_is_no_gallery():
+    """Otherwise that person alone could be found, and always would be first."""
+    pool = seen([*((p, c) for p in PEOPLE for c in CAMERAS), (1, 1), (1, 2)])
+    query, gallery = one_query_per_camera(pool)
+    assert query.tolist() == list(range(24))
+    assert gallery.tolist() == list(range(26))
+
+
 def test_with_more_pictures_queries_are_not_searched():
     pool = seen((p, c) for p in PEOPLE for c in CAMERAS for _ in range(2))
     query, gallery = one_query_per_camera(pool)

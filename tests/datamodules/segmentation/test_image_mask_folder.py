@@ -105,7 +105,7 @@ def test_masks_without_a_picture_and_other_files_are_told(root):
     with pytest.warns(PassedOver) as told:
         assert folder(root).names("val") == ["a.jpg"]
     assert [str(warning.message) for warning in told] == [
-        f"{root / 'images' / 'val'}: 1 passed over in search of pictures: 1 .txt",
+        f"{root / 'images' / 'val'}: 1 passed over in search of pictures: 1 .txt (a.txt)",
         f"{root / 'masks' / 'val'}: 1 passed over in search of masks: 1 masks without a picture (b)",
     ]
 

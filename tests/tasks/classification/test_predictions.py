@@ -46,6 +46,9 @@ class Recordings(Split):
     def __len__(self) -> int:
         return 5
 
+    def problem(self, position: int) -> str:
+        return f"{self.names[position]}: no sound"
+
 
 def test_windows_of_recordings_have_lines_and_times_of_their_own(tmp_path):
     data = SimpleNamespace(
@@ -58,7 +61,7 @@ def test_windows_of_recordings_have_lines_and_times_of_their_own(tmp_path):
     outputs = torch.tensor([[0.9, 0.1], [0.0, 1.0], [0.75, 0.25], [0.25, 0.75], [1.0, 0.0]]), torch.arange(5)
     valid = torch.tensor([True, True, True, True, False])
     writer.on_predict_batch_end(trainer, None, outputs, {"valid": valid}, 0)
-    with pytest.warns(UserWarning, match=r"1 of them could not be read: c\.wav"):
+    with pytest.warns(UserWarning, match=r"1 of 3 could not be read: c\.wav; the first: c\.wav: no sound"):
         writer.on_predict_end(trainer, None)
     rows = list(csv.DictReader((tmp_path / "predictions.csv").open()))
     assert [(row["file"], row["class_1"]) for row in rows] == [("a.wav", "cat"), ("b.wav", "dog"), ("c.wav", "")]

@@ -27,7 +27,7 @@ def data(labels: dict[int, int]) -> SimpleNamespace:
 @pytest.fixture
 def predict(tmp_path):
     def run(labels: dict[int, int], masks: dict[int, torch.Tensor], overlays: bool = False, rank_zero: bool = True):
-        trainer = SimpleNamespace(datamodule=data(labels), is_global_zero=rank_zero)
+        trainer = SimpleNamespace(datamodule=data(labels), is_global_zero=rank_zero, world_size=1)
         task, writer = SimpleNamespace(overlays=overlays), MaskWriter(tmp_path)
         writer.on_predict_start(trainer, task)
         for number, (index, mask) in enumerate(masks.items()):
