@@ -8,10 +8,10 @@ import tempfile
 from pathlib import Path
 
 import nbformat
-from jupyter_client import AsyncKernelManager
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 from PIL import Image
+from traitlets.config import Config
 
 from blockyard import files
 
@@ -37,12 +37,11 @@ def executed(notebook: NotebookNode) -> NotebookNode:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     with tempfile.TemporaryDirectory() as folder:
-        # files for sockets, and no network port
-        kernel = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=str(Path(folder) / "kernel"))
+        # sockets are files, and no port of the network
+        sockets = Config(KernelManager={"transport": "ipc", "ip": str(Path(folder) / "kernel")})
         place = {"metadata": {"path": folder}}
-        NotebookClient(
-            run, kernel, timeout=SECONDS, resources=place, record_timing=False, coalesce_streams=True
-        ).execute()
+        options = {"timeout": SECONDS, "record_timing": False, "coalesce_streams": True}
+        NotebookClient(run, config=sockets, resources=place, **options).execute()
     run.metadata.language_info = {"name": "python"}  # the kernel adds its version
     for cell in run.cells:
         for output in cell.get("outputs", ()):

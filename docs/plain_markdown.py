@@ -8,15 +8,24 @@ from typing import Any
 from griffe import Extension, Object
 
 ROLE = re.compile(r":\w+:`~?(?:[\w.]+\.)?(\w+)`")
-LITERAL = re.compile(r"``(.+?)``")
+LITERAL = re.compile(r"``(.+?)``", re.DOTALL)
 TABLE = re.compile(r"^=+ +=+\n.*?^=+ +=+$", re.DOTALL | re.MULTILINE)
 
 
 def plain(docstring: str) -> str:
-    """A docstring without roles, with literals as Markdown writes them and tables as they are."""
-    tables = iter(TABLE.findall(docstring))
-    text = LITERAL.sub(r"`\1`", ROLE.sub(r"`\1`", TABLE.sub("\0", docstring)))
-    return re.sub("\0", lambda _: f"```text\n{next(tables)}\n```", text)
+    """A docstring without roles, with literals as Markdown writes them and a list in place of a table."""
+    return LITERAL.sub(r"`\1`", ROLE.sub(r"`\1`", TABLE.sub(_listed, docstring)))
+
+
+def _listed(table: re.Match[str]) -> str:
+    """The rows of a table of two columns, whose second may go on in the next line."""
+    rows: list[str] = []
+    for line in table[0].splitlines()[1:-1]:
+        if line.startswith(" "):
+            rows[-1] += f" {line.strip()}"
+        else:
+            rows.append("- {}: {}".format(*re.split(r"\s{2,}", line, maxsplit=1)))
+    return "\n".join(rows)
 
 
 class PlainMarkdown(Extension):

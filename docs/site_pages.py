@@ -47,6 +47,12 @@ FAMILIES = {
 }
 """Titles of the folders or files that blocks, and what else has a paper, stand in."""
 LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)")
+FUNCTION = """\
+    options:
+      show_root_full_path: false
+      show_root_heading: true
+      show_root_toc_entry: true
+"""
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -98,8 +104,7 @@ def made() -> dict[str, str | bytes]:
 
 def reference_page(name: str) -> str:
     """What mkdocstrings makes the page of a module of."""
-    shown = "\n    options:\n      show_root_heading: true\n      show_root_toc_entry: true\n"
-    hidden = [f"::: blockyard.{name}.{function}{shown}" for function in HIDDEN.get(name, ())]
+    hidden = [f"::: blockyard.{name}.{function}\n{FUNCTION}" for function in HIDDEN.get(name, ())]
     return "\n".join([f"# blockyard.{name}\n", *hidden, f"::: blockyard.{name}\n"])
 
 

@@ -98,5 +98,6 @@ def test_docstrings_lose_what_only_sphinx_reads():
     assert (
         plain("See :class:`~blockyard.blocks.Block` of ``(B, C)``, :func:`plug`.") == "See `Block` of `(B, C)`, `plug`."
     )
-    table = "===  ===\n``a``  b\n===  ==="
-    assert plain(f"Before.\n\n{table}\n\n``c``") == f"Before.\n\n```text\n{table}\n```\n\n`c`"
+    assert plain("``stage3\n.-2`` and ``b``") == "`stage3\n.-2` and `b`"
+    table = "===  =======\n``a``  begins\n       and ends\n``b``  so\n===  ======="
+    assert plain(f"Before.\n\n{table}\n\n``c``") == "Before.\n\n- `a`: begins and ends\n- `b`: so\n\n`c`"
