@@ -3,9 +3,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 TASK ?= diagnostics
 READY := $(VENV)/.ready
-EXTRAS := cluster dev export parquet samples video
+EXTRAS := cluster dev docs export parquet samples video
 
-.PHONY: setup demo test coverage lowest lint format docs requirements clean
+.PHONY: setup demo test coverage lowest lint format docs site requirements clean
 .DEFAULT_GOAL := setup
 
 setup: $(READY)
@@ -40,7 +40,7 @@ lowest:
 	$(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
 	.venv-lowest/bin/uv pip install --quiet --no-config --python .venv-lowest/bin/python --resolution lowest-direct \
-		--editable '.[cluster,dev,export,parquet,samples,video]'
+		--editable '.[cluster,dev,docs,export,parquet,samples,video]'
 	.venv-lowest/bin/python -m pytest -n 2 --dist worksteal
 
 lint: $(READY)
@@ -52,11 +52,17 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Tables of the README and pictures, from the committed records.
+# Tables of the README and pictures, from the committed records, and what the notebook answers.
 docs: $(READY)
 	$(BIN)/python docs/update.py
 	$(BIN)/python docs/profiles.py
 	$(BIN)/python docs/page.py
+	$(BIN)/python docs/execute.py
+
+# build/site/index.html, which opens from disk; search works without a server.
+site: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo "open build/site/index.html"
 
 # After a change of dependencies in pyproject.toml. Without mlflow and wandb: no test takes them, and they are large.
 requirements: $(READY)
