@@ -22,6 +22,11 @@ class Bar(RichProgressBar):
     def __init__(self) -> None:
         super().__init__(theme=RichProgressBarTheme(metrics_text_delimiter=" ", metrics_format=".3g"))
 
+    @property
+    def predict_description(self) -> str:
+        """What stands before the bar: what the network is used for, such as features, or a prediction."""
+        return str(getattr(self.trainer.lightning_module, "doing", super().predict_description))
+
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         """What stands behind the bar: ``loss`` for ``train/loss``."""
         shown = super().get_metrics(trainer, pl_module)

@@ -27,7 +27,6 @@ from blockyard.composing.composition import TRUSTING, Composed, contradiction, r
 from blockyard.composing.evaluating import evaluated, evaluation_options, tested_on
 from blockyard.composing.naming import refuse_calls
 from blockyard.composing.parser_messages import dumped, explain
-from blockyard.composing.processes import is_first_process
 from blockyard.composing.resuming import from_the_beginning, go_on, go_on_here, same_data
 from blockyard.composing.run_directories import RUNS, find_checkpoint, no_checkpoint, run_directory
 from blockyard.composing.startup import Startup
@@ -36,6 +35,7 @@ from blockyard.datamodules import DataError, DataModule
 from blockyard.leaderboard.identity import FINGERPRINTS
 from blockyard.metrics import Metric
 from blockyard.mistakes import printable
+from blockyard.progress import is_first_process
 from blockyard.runs.checkpoint_io import AtomicCheckpointIO
 from blockyard.runs.exact_resume import ExactResume
 from blockyard.runs.keep_best import KeepBest, refuse_other_keepers

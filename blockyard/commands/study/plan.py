@@ -24,6 +24,7 @@ from blockyard.leaderboard.identity import FINGERPRINTS, Identity, identity
 from blockyard.leaderboard.record import Record, described, read_all
 from blockyard.metrics import counted
 from blockyard.mistakes import DataError
+from blockyard.progress import at_work
 from blockyard.runs import machine
 
 
@@ -86,11 +87,14 @@ def plan(study: Study, name: str, look_only: bool = False) -> list[Run | ValueEr
     """
     runs: list[Run | ValueError] = []
     known: dict[str, dict[str, str]] = {}
-    for config in configurations(study):
-        try:
-            runs.append(_run(config, name, known, look_only))
-        except ValueError as mistake:
-            runs.append(mistake)
+    asked = configurations(study)
+    with at_work(f"planning the runs of {name}", len(asked)) as step:
+        for config in asked:
+            try:
+                runs.append(_run(config, name, known, look_only))
+            except ValueError as mistake:
+                runs.append(mistake)
+            step()
     return runs
 
 
