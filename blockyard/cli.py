@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from blockyard.commands import options
-from blockyard.commands.parser import Parser
+from blockyard.commands.parser import Parser, listed
 from blockyard.composing.processes import say_once
 from blockyard.mistakes import mistake_in, nearest, printable_lines
 from blockyard.version import __version__
@@ -110,12 +110,14 @@ HELP = """usage: blockyard VERB [options]
 
 {verbs}
 
-  blockyard fit --config image_classification/digits.yaml --model.block SpectralNonlocal --model.at stage2.1
+  blockyard fit --config image_classification/digits.yaml \\
+    --model.block SpectralNonlocal --model.at stage2.1
   blockyard test --ckpt_path runs/…/checkpoints/best.ckpt
-  blockyard VERB --help shows the options of a verb; blockyard --version the version.
 
-Configurations may name classes of this package, torch.optim, timm.optim and Lightning. To use your own, name their
-package in the environment: BLOCKYARD_ALLOW=mypkg blockyard fit … --model.block mypkg.MyBlock"""
+blockyard VERB --help shows the options of a verb; blockyard --version the
+version. Configurations may name classes of this package, torch.optim,
+timm.optim and Lightning. To use your own, name their package in the
+environment: BLOCKYARD_ALLOW=mypkg blockyard fit … --model.block mypkg.MyBlock"""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -172,7 +174,7 @@ def _drop_output() -> None:
 
 def _carry_out(arguments: list[str]) -> int:
     if arguments[:1] in ([], ["-h"], ["--help"]):
-        print(HELP.format(verbs="\n".join(f"  {name:<18} {verb.what}" for name, verb in VERBS.items())))
+        print(HELP.format(verbs=listed({name: verb.what for name, verb in VERBS.items()})))
         return 0
     if arguments[0] == "--version":
         print(f"blockyard {__version__}")

@@ -13,7 +13,7 @@ from blockyard.leaderboard.record import RECORDS
 fit = configured(
     "fit",
     "Train a network. Everything that the run writes goes into a folder of its own below runs/.",
-    "go on from a checkpoint: a file, a run's folder, or last",
+    "go on from a checkpoint: a file, a run's folder, last",
 )
 validate = configured("validate", "Evaluate a checkpoint on the validation split.")
 test = configured(

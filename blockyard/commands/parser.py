@@ -7,7 +7,9 @@ class that a configuration may name and takes seconds to come.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from shutil import get_terminal_size
+from textwrap import fill
 from typing import Any
 
 from blockyard.mistakes import ArgumentParser, nearest
@@ -19,21 +21,29 @@ SECTIONS = (
 """What options of a configuration begin with."""
 OTHERS = "All other options are those of blockyard {0}, such as --config FILE, --data.root DIR: see its --help."
 CONFIGURATION = """\
-options of the configuration, of which any number may be given and the last one counts:
-  --config FILE           YAML, yours or the package's, such as image_classification/digits.yaml
-  --data CLASS            the data, such as Digits; --data.root DIR sets one of its options
-  --model CLASS           the task, such as ImageClassification; --model.backbone PreResNet,
-                          --model.block SpectralNonlocal, --model.at stage2.1 set some of its options
-  --trainer.OPTION VALUE  of Lightning's Trainer, such as --trainer.max_epochs 50, --trainer.devices 8
+options of the configuration, of which any number may be given and the last one
+counts:
+  --config FILE           YAML, yours or the package's, such as
+                          image_classification/digits.yaml
+  --data CLASS            the data, such as Digits; --data.root DIR sets one of
+                          its options
+  --model CLASS           the task, such as ImageClassification;
+                          --model.backbone PreResNet,
+                          --model.block SpectralNonlocal,
+                          --model.at stage2.1 set some of its options
+  --trainer.OPTION VALUE  of Lightning's Trainer, such as
+                          --trainer.max_epochs 50, --trainer.devices 8
   --seed_everything N     the seed of the run (default: 0)
   --ckpt_path X           {checkpoint}
   --print_config          print the whole configuration as YAML and stop
 
 more help, which takes seconds:
-  --model.help CLASS      the options of a class; so, too, --data.help, --model.backbone.help,
-                          --model.block.help, --model.optimizer.help, --trainer.callbacks.help;
+  --model.help CLASS      the options of a class; so, too, --data.help,
+                          --model.backbone.help, --model.block.help,
+                          --model.optimizer.help, --trainer.callbacks.help;
                           with --all, also what classes may stand in each place
-  --help all              every option of the trainer, and what may be said in place of a CLASS
+  --help all              every option of the trainer, and what may be said in
+                          place of a CLASS
 """
 
 
@@ -90,6 +100,15 @@ class Parser(ArgumentParser):
         if rest and not self.sections:
             self.error(f"too many arguments: {' '.join(rest)}")
         return options, (["--help"] if options.long else rest)
+
+
+def listed(names: Mapping[str, str]) -> str:
+    """Names, each with what it is, in lines that fit the terminal."""
+    wide, width = get_terminal_size().columns, max(map(len, names))
+    return "\n".join(
+        fill(what, wide, initial_indent=f"  {name:<{width}}  ", subsequent_indent=" " * (width + 4))
+        for name, what in names.items()
+    )
 
 
 def _answer_help(arguments: list[str]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from jsonargparse import ArgumentParser
 
 from blockyard import samples
-from blockyard.commands.parser import Parser
+from blockyard.commands.parser import Parser, listed
 from blockyard.mistakes import nearest
 
 
@@ -57,8 +57,7 @@ def main(arguments: list[str]) -> int:
     known = writers()
     if not arguments or arguments[0] in ("-h", "--help"):
         print("usage: blockyard samples NAME --root FOLDER [options]\n")
-        for name, writer in known.items():
-            print(f"  {name:<16} {_documented(writer)[0].splitlines()[0]}")
+        print(listed({name: _documented(writer)[0].splitlines()[0] for name, writer in known.items()}))
         print("\nblockyard samples NAME --help shows the options of one.")
         return 0
     name, *options = arguments

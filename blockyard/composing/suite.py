@@ -18,7 +18,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-import blockyard.samples.modules
+import blockyard.composing.data
 import blockyard.tasks
 from blockyard.backbones.weights import weights_follow
 from blockyard.composing.bar import Bar
@@ -45,9 +45,8 @@ from blockyard.runs.run_config import RunConfig
 
 PARSER = {"exit_on_error": False, "allow_abbrev": False}
 
-for room in (blockyard.tasks, blockyard.samples.modules):  # the command line finds imported classes by their name alone
-    for part in iter_modules(room.__path__, f"{room.__name__}."):
-        import_module(part.name)
+for part in iter_modules(blockyard.tasks.__path__, "blockyard.tasks."):  # it finds imported classes by their name alone
+    import_module(part.name)
 
 
 class SuiteCLI(LightningCLI):
