@@ -127,6 +127,8 @@ class Metric:
         if step is not None:
             decimals = max(0, -math.floor(math.log10(factor * step) + 1e-9))
             return digits(factor * value, decimals, 0)
+        if self.is_count and value == int(value):
+            return f"{value:.0f}"
         return f"{factor * value:.2f}" if self.is_fraction else digits(value)
 
     def scale(self) -> dict[str, Any]:

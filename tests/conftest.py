@@ -26,6 +26,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from blockyard import progress
+
 if os.environ.get("BLOCKYARD_TEST_ONEDNN") == "0":
     torch.backends.mkldnn.set_flags(False)
 # as blockyard does where it compiles: the cache on disk is shared by runs of the suite under other kernels
@@ -43,6 +45,12 @@ def pytest_report_header() -> str:
 def _seed() -> None:
     """Initial weights are random: every test draws the same ones, alone or in the suite."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _as_on_an_idle_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy one anything may take so long that people are told what it is, between lines that a test reads."""
+    monkeypatch.setattr(progress, "DELAY", 3600.0)
 
 
 @pytest.fixture(autouse=True)

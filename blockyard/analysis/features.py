@@ -41,10 +41,12 @@ class Frozen(LightningModule):
     Args:
         task: The task.
         step: What is done with a batch, on the task's device and without gradients.
+        doing: What people are told that this is, such as ``Features of train``.
     """
 
-    def __init__(self, task: LightningModule, step: Callable[[Batch], Any]) -> None:
+    def __init__(self, task: LightningModule, step: Callable[[Batch], Any], doing: str) -> None:
         super().__init__()
+        self.doing = doing
         self.task = task
         self.step = step
 
@@ -53,14 +55,20 @@ class Frozen(LightningModule):
         return self.step(batch)
 
 
-def run(trainer: Trainer, task: LightningModule, loader: DataLoader, step: Callable[[Batch], Any]) -> list[Any]:
+def run(
+    trainer: Trainer, task: LightningModule, loader: DataLoader, step: Callable[[Batch], Any], doing: str
+) -> list[Any]:
     """What a step makes of each batch of a loader; a split without a sample gives nothing."""
     split: Any = loader.dataset
-    return list(trainer.predict(Frozen(task, step), loader) or []) if len(split) else []
+    return list(trainer.predict(Frozen(task, step, doing), loader) or []) if len(split) else []
 
 
 def read_features(
-    trainer: Trainer, task: LightningModule, loader: DataLoader, embed: Callable[[Tensor], Tensor]
+    trainer: Trainer,
+    task: LightningModule,
+    loader: DataLoader,
+    embed: Callable[[Tensor], Tensor],
+    doing: str = "Features",
 ) -> Features:
     """The features of the samples of a split, and their targets.
 
@@ -69,6 +77,7 @@ def read_features(
         task: What holds the network.
         loader: Of a :class:`~blockyard.datamodules.loading.SeededSplit`, in order.
         embed: From inputs ``(B, C, *S)`` to vectors ``(B, D)``.
+        doing: What people are told that this is.
 
     Raises:
         ValueError: If there is no sample that could be read.
@@ -80,7 +89,7 @@ def read_features(
         valid = batch.get("valid", torch.ones_like(batch["index"], dtype=torch.bool))
         return tuple(part[valid].cpu() for part in (batch["index"], vectors, batch["target"]))
 
-    parts = run(trainer, task, loader, step)
+    parts = run(trainer, task, loader, step, doing)
     index, vectors, targets = (torch.cat(part) for part in zip(*parts, strict=True)) if parts else (torch.empty(0),) * 3
     if not len(index):
         raise ValueError("a split holds no sample that could be read: there are no features to learn from or to test")

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from blockyard.progress import at_work
+
 STRENGTHS = tuple(10.0**power for power in range(1, -7, -1))
 """Strengths of the regularisation that are tried, from strong to weak, for features of unit variance."""
 ROWS = 65_536
@@ -109,12 +111,14 @@ def choose(
     standardised = ((vectors - mean) / deviation).float()
     tried: list[tuple[float, LinearClassifier, float]] = []
     classifier = None
-    for strength in strengths:
-        classifier = fit(standardised, targets, num_classes, strength, classifier)
-        weight = classifier.weight / deviation
-        plain = LinearClassifier(weight, classifier.bias - weight @ mean)
-        loss = _mean_loss(plain, *validation)[0] if len(strengths) > 1 else 0.0
-        tried.append((loss, plain, strength))
+    with at_work("fitting linear classifiers", len(strengths)) as step:
+        for strength in strengths:
+            classifier = fit(standardised, targets, num_classes, strength, classifier)
+            weight = classifier.weight / deviation
+            plain = LinearClassifier(weight, classifier.bias - weight @ mean)
+            loss = _mean_loss(plain, *validation)[0] if len(strengths) > 1 else 0.0
+            tried.append((loss, plain, strength))
+            step()
     _, best, strength = min(tried, key=lambda one: one[0])
     return best, strength
 

@@ -66,6 +66,7 @@ def judge(trainer: Trainer, task: Any, data: DataModule, options: Options) -> Ve
     methods = probe.methods(options.methods, type(task).__name__)
     task.trainer, trainer.datamodule = trainer, data  # type: ignore[attr-defined]
     task.setup("predict")  # which compares the task with its data
+    trainer.datamodule = None  # type: ignore[attr-defined]  # or it would be asked for what it predicts of by itself
     return probe.verdict(trainer, task, data, options, methods)
 
 

@@ -21,6 +21,7 @@ from blockyard.datamodules.fingerprints import COLUMNS, Manifest, read_manifest
 from blockyard.datamodules.folders import PassedOver
 from blockyard.datamodules.vocabulary import Vocabulary
 from blockyard.mistakes import printable
+from blockyard.progress import at_work
 
 NEEDED = {"train": ("fit",), "val": ("fit", "validate"), "test": ("test",)}
 """The splits, and the verbs that need them."""
@@ -117,12 +118,14 @@ def _read_all(data: DataModule, digest: bool) -> tuple[Manifest, list[str]]:
     for split in NEEDED:
         try:
             told |= _tell_passed_over(data, split, told)
-            for finding in data.findings(split, digest):
-                found[split, finding.name] = _row(finding)
-                if finding.note is not None:
-                    notes.setdefault((split, finding.note), []).append(finding.name)
-                if finding.problem is not None:
-                    print(printable(f"{split}  {finding.name}: {finding.problem}"), flush=True)
+            with at_work(f"reading {split}", len(data.split(split).names)) as step:
+                for finding in data.findings(split, digest):
+                    found[split, finding.name] = _row(finding)
+                    if finding.note is not None:
+                        notes.setdefault((split, finding.note), []).append(finding.name)
+                    if finding.problem is not None:
+                        print(printable(f"{split}  {finding.name}: {finding.problem}"), flush=True)
+                    step()
         except DataError as refusal:
             unlisted[split] = refusal
     if not found:

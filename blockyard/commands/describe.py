@@ -25,6 +25,7 @@ from blockyard.leaderboard.console import console
 from blockyard.mistakes import nearest
 from blockyard.plugging import Mode, Plug, PlugError, Site, Span, apply_plugs, named_places, sites
 from blockyard.plugging.making import factory_name
+from blockyard.progress import at_work
 
 Shape = tuple[int, ...]
 Cells = tuple[str, str, str]
@@ -108,9 +109,11 @@ def main(options: Options, arguments: list[str]) -> int:
         terminal.print(f"with its plugs: {more[0]:+,} parameters, {more[1]:+,} MACs")
     ways = [way for item in built.plugs for way in _ways(item)]
     for way in dict.fromkeys(ways) or [None]:
-        found = sites(network, example, mode=way.mode if way else "after")
-        shown = _shown(found, options.places, options.all, _asked(network, built.plugs))
-        terminal.print(_table(shown, way))
+        with at_work("probing places"):
+            found = sites(network, example, mode=way.mode if way else "after")
+            shown = _shown(found, options.places, options.all, _asked(network, built.plugs))
+            table = _table(shown, way)
+        terminal.print(table)
         if left := len(found) - len(shown):
             print(f"{left} more places: --all lists them, --places 'stage1.*' those of one stage")
     return 0

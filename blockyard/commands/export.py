@@ -28,6 +28,7 @@ from blockyard.commands.export_formats import (
 )
 from blockyard.hub import from_checkpoint, save_pretrained
 from blockyard.portable import AXES, Portable
+from blockyard.progress import at_work
 
 TOLERANCE = 1e-4
 """Largest difference to the network, relative to its largest output.
@@ -65,7 +66,8 @@ def main(known: Namespace, options: list[str]) -> int:
         folder = save_pretrained(portable, output, records=known.records)
         print(f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
         return 0
-    content, report = export(portable, known.format)
+    with at_work(f"exporting by {FORMATS[known.format].engine}, and comparing"):
+        content, report = export(portable, known.format)
     files.write(output, content)
     print("\n".join([f"{output}: {len(content) / 2**20:.1f} MB", *report]))
     return 0

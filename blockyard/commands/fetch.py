@@ -19,9 +19,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-from rich.table import Column
+from rich.table import Column, Table
 
 from blockyard.composing.claim import claimed, holder
+from blockyard.leaderboard.console import console
 from blockyard.mistakes import DataError, nearest
 from blockyard.publishers.digests import digest_of, wrong_archive
 from blockyard.publishers.downloading import check_address, download
@@ -48,7 +49,7 @@ def main(options: Namespace, _: list[str]) -> int:
         ValueError: If there is no such set, it can't be fetched, or what came is not what was published.
     """
     if options.name is None:
-        print("\n".join(_listed()))
+        console().print(_listed(), highlight=False)
         return 0
     published = _find(options.name)
     if options.mirror:
@@ -73,11 +74,14 @@ def _find(name: str) -> Published:
     return published
 
 
-def _listed() -> Iterator[str]:
-    """A line of each set, those that can't be fetched last."""
+def _listed() -> Table:
+    """A row of each set, those that can't be fetched last."""
+    columns = (Column(no_wrap=True), Column(no_wrap=True, justify="right"), Column())
+    table = Table(*columns, box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     for name, published in sorted(SETS.items(), key=lambda item: not item[1].archives):
         size = decimal(published.size) if published.archives else "-"
-        yield f"{name:<20} {size:>9}  {published.title}: {published.terms or published.why_not}"
+        table.add_row(name, size, f"{published.title}: {published.terms or published.why_not}")
+    return table
 
 
 def _fetch(archive: Archive, root: Path, mirror: str | None, keep: bool) -> None:

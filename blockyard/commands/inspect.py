@@ -25,6 +25,7 @@ from blockyard.composing.suite import SuiteCLI
 from blockyard.datamodules import DataError, DataModule
 from blockyard.datamodules.images import Pixels
 from blockyard.plugging.making import factory_name
+from blockyard.progress import at_work
 
 QUARTERS = (0.25, 0.75)
 """Where the queries are if none is given: this far down and to the right."""
@@ -61,10 +62,13 @@ def main(options: Namespace, rest: list[str]) -> int:
     cli.load_weights(options.ckpt_path)
     pictures = [*from_files(cli.datamodule, options.images), *from_samples(cli.datamodule, options.samples)]
     queries = _queries(options.query, pictures)
-    seen = [{graph.place: graph for graph in look(cli.model.network, shown.input)} for shown in pictures]
-    for place, block in blocks.items():
-        found = [(shown, graph[place]) for shown, graph in zip(pictures, seen, strict=True) if place in graph]
-        _write(options.output, place, block, found, queries)
+    with at_work("looking at pictures"):
+        seen = [{graph.place: graph for graph in look(cli.model.network, shown.input)} for shown in pictures]
+    with at_work("drawing", len(blocks)) as step:
+        for place, block in blocks.items():
+            found = [(shown, graph[place]) for shown, graph in zip(pictures, seen, strict=True) if place in graph]
+            _write(options.output, place, block, found, queries)
+            step()
     return 0
 
 

@@ -20,7 +20,7 @@ from blockyard.composing.run_directories import find_checkpoint
 from blockyard.composing.suite import SuiteCLI
 from blockyard.leaderboard.console import console
 from blockyard.leaderboard.record import described
-from blockyard.metrics import counted
+from blockyard.metrics import counted, metric_named
 from blockyard.mistakes import nearest
 from blockyard.runs.record import sha256_of
 
@@ -79,9 +79,10 @@ def _print(cli: SuiteCLI, checkpoint: str | None, verdict: Verdict) -> None:
     weights = Path(checkpoint).name if checkpoint else "as built"
     table = Table("method", "metric", "%", "95 % interval", "settings")
     for score in verdict.scores:
-        interval = "" if score.low is None or score.high is None else f"{100 * score.low:.1f} – {100 * score.high:.1f}"
+        text = metric_named(score.metric).text
+        interval = "" if score.low is None or score.high is None else f"{text(score.low)} – {text(score.high)}"
         settings = ", ".join(f"{name} {value:g}" for name, value in score.settings.items())
-        table.add_row(score.method, score.metric, f"{100 * score.value:.1f}", interval, settings)
+        table.add_row(score.method, score.metric, text(score.value), interval, settings)
     print(f"{known['data']}, {known['backbone']}, block {known['block']}, weights {weights}")
     console().print(table)
     samples = ", ".join(f"{count} {name}" for name, count in verdict.samples.items())

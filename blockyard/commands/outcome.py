@@ -8,10 +8,10 @@ from typing import Any
 
 from rich.table import Table
 
-from blockyard.composing.processes import is_first_process
 from blockyard.composing.suite import SuiteCLI
 from blockyard.leaderboard.console import console
 from blockyard.metrics import metric_named, stated_by
+from blockyard.progress import is_first_process
 from blockyard.runs.keep_best import KeepBest
 from blockyard.runs.keep_last import KeepLast
 

@@ -1,18 +1,24 @@
-"""The data of a configuration, without model and trainer."""
+"""The data of a configuration, without model and trainer; sample data too go by their names alone."""
 
 from __future__ import annotations
 
 from argparse import ArgumentError
 from collections.abc import Sequence
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 import yaml
 from jsonargparse import ArgumentParser
 
+import blockyard.samples.modules
 from blockyard.composing.naming import refuse_calls
 from blockyard.composing.parser_messages import explain
 from blockyard.composing.spoken import spoken
 from blockyard.datamodules import DataModule
+
+for part in iter_modules(blockyard.samples.modules.__path__, "blockyard.samples.modules."):
+    import_module(part.name)
 
 
 def build_data(config: dict[str, Any], options: Sequence[str] = ()) -> DataModule:

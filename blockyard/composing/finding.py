@@ -13,8 +13,8 @@ from typing import Any
 from jsonargparse import Namespace
 
 from blockyard.composing.composition import flatten
-from blockyard.composing.processes import is_first_process
 from blockyard.leaderboard.identity import FOUND
+from blockyard.progress import is_first_process
 from blockyard.training.searches import find_batch_size, find_learning_rate
 
 OPTIONS = {"BatchSizeFinder": "data.batch_size", "LearningRateFinder": "model.optimizer.lr"}

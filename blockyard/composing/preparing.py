@@ -61,6 +61,7 @@ def quiet() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     for message in (
         r".*does not have many workers",
+        r"You requested to overfit but enabled",  # trainer_options says it of training, where it is true
         r".*The `srun` command is available on your system but is not used",  # studies and short runs need none
         r".*isinstance\(treespec, LeafSpec\)",
         r".*Checkpoint directory .* exists and is not empty",

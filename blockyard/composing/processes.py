@@ -1,4 +1,4 @@
-"""Which of several processes this is, and which of them tells people of a mistake; no torch until there are several."""
+"""Which of several processes tells people of a mistake; no torch until there are several."""
 
 from __future__ import annotations
 
@@ -11,21 +11,17 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from blockyard.progress import is_first_process
+
 if TYPE_CHECKING:
     from torch.distributed import TCPStore
 
-RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
 SAID, HEARD = "blockyard/said", "blockyard/heard"
 """Under what the first process leaves word for the others, and they for it."""
 LAUNCHER = "BLOCKYARD_LAUNCHER"
 """Under what a process that starts others by Lightning leaves them its number."""
 PATIENCE = timedelta(seconds=10)
 """How far apart processes may come upon one mistake."""
-
-
-def is_first_process() -> bool:
-    """Whether no launcher says that this process is another than the first."""
-    return all(os.environ.get(name, "0") == "0" for name in RANKS)
 
 
 def end_with_launcher() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from blockyard.composing.composition import contradiction, flatten, read_checkpoint
-from blockyard.composing.processes import is_first_process
 from blockyard.leaderboard.identity import FINGERPRINTS, IGNORED, PARENT, canonical, identity
 from blockyard.mistakes import printable
+from blockyard.progress import is_first_process
 from blockyard.runs.machine import precision
 from blockyard.runs.position import Position, read_state
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from blockyard.composing.processes import is_first_process
 from blockyard.leaderboard.identity import canonical, identity
 from blockyard.leaderboard.labels import class_name
+from blockyard.progress import is_first_process
 
 RUNS = Path("runs")
 

@@ -22,8 +22,9 @@ from typing import Any, NoReturn
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.distributed import DistNetworkError
 
-from blockyard.composing.processes import LAUNCHER, PATIENCE, attempt, is_first_process, meeting_place
+from blockyard.composing.processes import LAUNCHER, PATIENCE, attempt, meeting_place
 from blockyard.mistakes import mistake_in
+from blockyard.progress import is_first_process
 
 PLACE = "blockyard/startup"
 """Under what the first process leaves the others word of where it listens."""

@@ -18,7 +18,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-import blockyard.samples.modules
+import blockyard.composing.data
 import blockyard.tasks
 from blockyard.backbones.weights import weights_follow
 from blockyard.composing.bar import Bar
@@ -30,7 +30,6 @@ from blockyard.composing.matching import refuse_other_data
 from blockyard.composing.naming import refuse_calls, short_names
 from blockyard.composing.parser_messages import dumped, explain
 from blockyard.composing.predicting import Prediction
-from blockyard.composing.processes import is_first_process
 from blockyard.composing.resuming import from_the_beginning, go_on, go_on_here, same_data
 from blockyard.composing.run_directories import RUNS, find_checkpoint, no_checkpoint, run_directory
 from blockyard.composing.spoken import spoken
@@ -41,6 +40,7 @@ from blockyard.files import insist_on
 from blockyard.leaderboard.identity import FINGERPRINTS, FOUND
 from blockyard.metrics import Metric
 from blockyard.mistakes import printable
+from blockyard.progress import is_first_process
 from blockyard.runs.checkpoint_io import AtomicCheckpointIO
 from blockyard.runs.exact_resume import ExactResume
 from blockyard.runs.keep_best import KeepBest, refuse_other_keepers
@@ -50,9 +50,8 @@ from blockyard.runs.run_config import RunConfig
 
 PARSER = {"exit_on_error": False, "allow_abbrev": False}
 
-for room in (blockyard.tasks, blockyard.samples.modules):  # the command line finds imported classes by their name alone
-    for part in iter_modules(room.__path__, f"{room.__name__}."):
-        import_module(part.name)
+for part in iter_modules(blockyard.tasks.__path__, "blockyard.tasks."):  # it finds imported classes by their name alone
+    import_module(part.name)
 
 
 class SuiteCLI(LightningCLI):

@@ -152,6 +152,8 @@ def try_out(options: Mapping[str, Any], task: Any, data: DataModule) -> None:
     if not task.automatic_optimization:
         _refuse_beside_own_steps(options, type(getattr(task, "objective", task)).__name__)
     _check_batches(options, data)
+    if options["overfit_batches"]:
+        rank_zero_warn("trainer.overfit_batches: training reads the first batches of its split, in order")
     task.optimizer(task.parameter_groups.of(task.named_parameters()))
 
 

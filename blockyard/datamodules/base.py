@@ -30,6 +30,7 @@ from blockyard.datamodules.loading import (
     make_loader,
 )
 from blockyard.datamodules.vocabulary import Vocabulary
+from blockyard.progress import at_work
 
 SPLITS = ("train", "val", "test", "predict")
 STAGES = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("predict",)}
@@ -169,7 +170,8 @@ class DataModule(Fingerprinted, LightningDataModule, ABC):
             near = difflib.get_close_matches(name, SPLITS, n=1)
             raise ValueError(f"no split {name!r}; {f'did you mean {near[0]!r}?' if near else f'there are {SPLITS}'}")
         if name not in self._splits:
-            self._splits[name] = self.load(name)
+            with at_work(f"listing {name} of {type(self).__name__}"):
+                self._splits[name] = self.load(name)
         return self._splits[name]
 
     def names(self, split: str) -> list[str]:

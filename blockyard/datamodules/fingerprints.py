@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from blockyard.datamodules.loading import Column, Split
 from blockyard.mistakes import DataError
+from blockyard.progress import at_work
 
 DIGITS = 16
 """Hexadecimal digits of a fingerprint."""
@@ -107,7 +108,8 @@ class Fingerprinted(ABC):
         samples = self.split(split)
         columns = [samples.names, *samples.described()]
         if self.checked:
-            columns += contents(split, samples, self._manifest, Path(self.checked))
+            with at_work(f"comparing {split} with {self.checked}"):
+                columns += contents(split, samples, self._manifest, Path(self.checked))
         return fingerprint(columns)
 
     @cached_property

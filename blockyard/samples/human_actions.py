@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from blockyard.progress import at_work
 from blockyard.samples.humanoid import (
     BALLS,
     HINGES,
@@ -47,6 +50,8 @@ RECORDINGS = {
 SKINS = np.array([[0.95, 0.80, 0.69], [0.87, 0.67, 0.52], [0.72, 0.50, 0.36], [0.51, 0.34, 0.24], [0.35, 0.23, 0.17]])
 FPS = 15
 FRAMES = (32, 38)
+PART = 20
+"""Videos of a class that are filmed before people are told again how far it is: about a second's work."""
 
 
 def write_human_actions(
@@ -96,11 +101,14 @@ def write_human_actions(
 
 
 def _share_out(film: Callable[[Sequence[Video]], None], videos: Sequence[Video], workers: int) -> None:
-    if workers == 1:
-        film(videos)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        list(pool.map(film, [videos[first::workers] for first in range(workers)]))
+    parts = [videos[first:end] for first, end in pairwise([*range(0, len(videos), PART), len(videos)])]
+    with at_work("filming people in motion", len(parts)) as step, _pool(workers) as pool:
+        for _ in (pool.map if pool else map)(film, parts):
+            step()
+
+
+def _pool(workers: int) -> AbstractContextManager[ProcessPoolExecutor | None]:
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers > 1 else nullcontext()
 
 
 def _film_all(folder: Path, size: Size, seed: int, videos: Sequence[Video]) -> None:

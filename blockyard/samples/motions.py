@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from blockyard.progress import at_work
 from blockyard.samples.human_actions import RECORDINGS
 from blockyard.samples.humanoid import BALLS, HINGES, Array, Motion
 from blockyard.samples.new_folder import new_folder
@@ -88,7 +89,11 @@ def write_motions(root: str | Path, subjects: int = 24, takes: int = 2, seed: in
         if folder is not None:
             (folder / "recordings").mkdir()
             known = {action: [Motion.read(name) for name in names] for action, names in RECORDINGS.items()}
-            rows = [row for number in range(subjects) for row in _record(folder, known, number, takes, seed)]
+            rows: list[tuple[str, str, str]] = []
+            with at_work("performing motions", subjects) as step:
+                for number in range(subjects):
+                    rows += _record(folder, known, number, takes, seed)
+                    step()
             text = io.StringIO()
             writer = csv.writer(text, lineterminator="\n")
             writer.writerows([("file", "label", "subject"), *rows])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from blockyard.mistakes import DataError
+from blockyard.progress import at_work
 from blockyard.unfinished import beside
 
 RECIPE = "recipe.json"
@@ -36,7 +37,8 @@ def new_folder(root: Path, recipe: dict[str, Any]) -> Iterator[Path | None]:
     temporary = beside(root)
     try:
         temporary.mkdir(parents=True)
-        yield temporary
+        with at_work(f"writing {root}"):
+            yield temporary
         (temporary / RECIPE).write_text(json.dumps(recipe, indent=2) + "\n")
         try:
             temporary.rename(root)  # onto nothing or an empty folder, never onto a full one

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from blockyard.datamodules.image.digits import Digits
 from blockyard.datamodules.segmentation.masks import IGNORE, voc_palette
+from blockyard.progress import at_work
 from blockyard.samples.new_folder import new_folder
 from blockyard.samples.photographs import crop, read_photographs
 from blockyard.samples.voc_layout import Pixels, save_mask, save_picture, write_list
@@ -83,10 +84,12 @@ def write_scenes(
             parts = {"train": names[:train], "val": names[train:], "trainval": names}
             for part, split in (("train", "train"), ("val", "test")):
                 material = read_material(split, digits)
-                for name in parts[part]:
-                    picture, mask = draw_scene(np.random.default_rng([seed, int(name[5:])]), material, size)
-                    save_picture(voc / "JPEGImages" / f"{name}.jpg", picture)
-                    save_mask(voc / "SegmentationClass" / f"{name}.png", mask, voc_palette(256))
+                with at_work(f"composing scenes to {split}", len(parts[part])) as step:
+                    for name in parts[part]:
+                        picture, mask = draw_scene(np.random.default_rng([seed, int(name[5:])]), material, size)
+                        save_picture(voc / "JPEGImages" / f"{name}.jpg", picture)
+                        save_mask(voc / "SegmentationClass" / f"{name}.png", mask, voc_palette(256))
+                        step()
             for part, members in parts.items():
                 write_list(voc / "ImageSets" / "Segmentation" / f"{part}.txt", members)
     return Path(root)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from blockyard.datamodules.audio.speech_commands_rules import COMMANDS
 from blockyard.media.sound_files import resample
+from blockyard.progress import at_work
 from blockyard.samples.coloured_noise import coloured, noises
 from blockyard.samples.espeak import ACCENTS, Synthesiser, variants
 from blockyard.samples.espeak import RATE as SPOKEN_RATE
@@ -58,21 +58,20 @@ def write_spoken_commands(
     recipe = {"generator": "spoken_commands", "voices": voices, "takes": takes, "seed": seed}
     with new_folder(root, recipe) as folder:
         if folder is not None:
-            record = partial(_record_all, folder, takes, seed)
-            if workers == 1:
-                record(range(voices))
-            else:
-                with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-                    list(pool.map(record, [range(first, voices, workers) for first in range(workers)]))
+            say = partial(record, folder, takes=takes, seed=seed)
+            with at_work("speaking commands", voices) as step:
+                if workers == 1:
+                    for number in range(voices):
+                        say(number)
+                        step()
+                else:
+                    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+                        for _ in pool.map(say, range(voices)):
+                            step()
             for name, noise in noises(np.random.default_rng([seed, 1]), NOISE_SECONDS * RATE, RATE).items():
                 write_wav(folder / NOISE / f"{name}.wav", noise)
             write_lists(folder)
     return root
-
-
-def _record_all(folder: Path, takes: int, seed: int, speakers: Sequence[int]) -> None:
-    for number in speakers:
-        record(folder, number, takes, seed)
 
 
 def record(folder: Path, number: int, takes: int, seed: int) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blockyard.mistakes import nearest
+from blockyard.progress import at_work
 from blockyard.samples.hair import HAIRS, HairyHumanoid
 from blockyard.samples.human_actions import SKINS
 from blockyard.samples.humanoid import POSITION, Array, Camera, Motion, Pixels
@@ -97,11 +98,13 @@ def film_all(folder: Path, size: tuple[int, int], seed: int, apart: int, shots: 
     for place in sorted({Path(file).parent for shot in shots for file in shot.files}):
         (folder / place).mkdir(parents=True)
     street = Street(size, seed)
-    for shot in shots:
-        for file, frame in zip(shot.files, street.film(shot, apart), strict=True):
-            options = [cv2.IMWRITE_JPEG_QUALITY, 90] if file.endswith(".jpg") else []
-            content = cv2.imencode(Path(file).suffix, np.ascontiguousarray(frame[..., ::-1]), options)[1]
-            (folder / file).write_bytes(content.tobytes())
+    with at_work("filming walkers", len(shots)) as step:
+        for shot in shots:
+            for file, frame in zip(shot.files, street.film(shot, apart), strict=True):
+                options = [cv2.IMWRITE_JPEG_QUALITY, 90] if file.endswith(".jpg") else []
+                content = cv2.imencode(Path(file).suffix, np.ascontiguousarray(frame[..., ::-1]), options)[1]
+                (folder / file).write_bytes(content.tobytes())
+            step()
     street.person.close()
 
 

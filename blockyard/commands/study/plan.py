@@ -27,6 +27,7 @@ from blockyard.leaderboard.identity import FINGERPRINTS, Identity, identity
 from blockyard.leaderboard.record import Record, described, read_all
 from blockyard.metrics import counted
 from blockyard.mistakes import DataError
+from blockyard.progress import at_work
 from blockyard.runs import machine
 
 
@@ -104,17 +105,20 @@ def plan(study: Study, name: str, look_only: bool = False, line: Sequence[str] =
     known: dict[str, dict[str, str]] = {}
     configs = configurations(study)
     said = dict(pairs(line))
-    for config, label in zip(configs, names(study, [laid_over(config, said) for config in configs]), strict=True):
-        try:
-            resolved = _resolved(deepcopy(config), line, known, look_only)
-            directory = run_directory(resolved)
-        except ValueError as mistake:
-            if line and _is_possible(config):
-                raise
-            runs.append(Impossible(label, str(mistake)))
-            continue
-        file = RUNS / "studies" / name / f"{directory.name}.yaml"
-        runs.append(Run(resolved, directory, identity(resolved), file, label))
+    labels = names(study, [laid_over(config, said) for config in configs])
+    with at_work(f"planning the runs of {name}", len(configs)) as step:
+        for config, label in zip(configs, labels, strict=True):
+            step()
+            try:
+                resolved = _resolved(deepcopy(config), line, known, look_only)
+                directory = run_directory(resolved)
+            except ValueError as mistake:
+                if line and _is_possible(config):
+                    raise
+                runs.append(Impossible(label, str(mistake)))
+                continue
+            file = RUNS / "studies" / name / f"{directory.name}.yaml"
+            runs.append(Run(resolved, directory, identity(resolved), file, label))
     _refuse_whole(runs)
     return runs
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
 from types import TracebackType
 
 from rich.console import Console
@@ -14,6 +15,7 @@ from rich.table import Table
 from blockyard.commands.study.plan import Run, duration
 from blockyard.metrics import counted, digits
 from blockyard.mistakes import printable
+from blockyard.progress import nothing_said
 
 
 class Progress:
@@ -32,16 +34,19 @@ class Progress:
         self._took: list[float] = []
         self._running: dict[str, tuple[str, float]] = {}
         self._failed: dict[str, list[tuple[int, str]]] = {}
+        self._until_hidden = ExitStack()
         self._live = Live(get_renderable=self._table, console=Console(stderr=True), refresh_per_second=1)
 
     def __enter__(self) -> Progress:
         """Show the table, on a terminal and where runs say nothing themselves."""
         if self._live.console.is_terminal:
             self._live.start()
+            self._until_hidden.enter_context(nothing_said())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """Hide the table; say again what more than one run failed by."""
+        self._until_hidden.close()
         self._live.stop()
         repeated = [(label, why) for why, runs in self._failed.items() if len(runs) > 1 for _, label in runs]
         for line in once("failed", repeated):

@@ -7,12 +7,12 @@ from typing import Any
 
 from blockyard.composing.claim import claimed
 from blockyard.composing.composition import Composed, read_config
-from blockyard.composing.processes import is_first_process
 from blockyard.composing.run_directories import RUNS, find_checkpoint, run_directory
 from blockyard.composing.suite import SuiteCLI
 from blockyard.leaderboard.counting import is_complete
 from blockyard.leaderboard.identity import FINGERPRINTS, identity
 from blockyard.leaderboard.record import Record, RecordError, read
+from blockyard.progress import is_first_process
 
 RECORDS = RUNS / "records"
 BUSY = 76

@@ -19,6 +19,7 @@ from blockyard.datamodules.segmentation.masked_pictures import Crops, WholePictu
 from blockyard.datamodules.segmentation.masks import IGNORE, Colour, MaskFiles, voc_palette
 from blockyard.datamodules.segmentation.survey import SAMPLE, judge, survey
 from blockyard.datamodules.vocabulary import Vocabulary
+from blockyard.progress import at_work
 
 
 class SegmentationDataModule(PictureOptions):
@@ -157,7 +158,9 @@ class SegmentationDataModule(PictureOptions):
         if masks is None or not len(masks):
             return None
         ignored = [value for value, label in self.labels_in(split).items() if label == IGNORE]
-        return judge(survey(masks, self.num_classes, most), split, self.classes, ignored, self.remedy)
+        with at_work(f"looking at the masks of {split}"):
+            found = survey(masks, self.num_classes, most)
+        return judge(found, split, self.classes, ignored, self.remedy)
 
     def hold_out(self, files: Listing, split: str) -> Listing:
         """What stays of the training pictures for ``train``, or what is held out for ``val``."""

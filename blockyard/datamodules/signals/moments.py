@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blockyard.datamodules.signals.recorded import Recorded, Values
+from blockyard.progress import at_work
 
 FLAT = float(np.finfo(np.float32).eps)
 """Of its mean, below which the deviation of a channel is rounding, and is not divided by."""
@@ -56,4 +57,11 @@ class TrainingMoments:
             SignalError: If one can't be read.
         """
         recorded = self.recorded
-        return moments_of(block for position in range(len(recorded)) for block in recorded.blocks(position))
+        with at_work("reading what series are normalised by", len(recorded)) as step:
+            return moments_of(_blocks(recorded, step))
+
+
+def _blocks(recorded: Recorded, step: Callable[[], None]) -> Iterator[Values]:
+    for position in range(len(recorded)):
+        yield from recorded.blocks(position)
+        step()

@@ -10,12 +10,13 @@ from typing import ClassVar
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from matplotlib.figure import Figure
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
 from blockyard import files
+from blockyard.leaderboard.console import console
 from blockyard.leaderboard.validation import cell
+from blockyard.metrics import metric_named
 from blockyard.mistakes import printable
 
 SHOWN = 20
@@ -110,17 +111,22 @@ def to_csv(rows: list[dict[str, object]]) -> str:
 
 
 def print_rows(rows: list[dict[str, object]], by: str = "recall") -> None:
-    """Print the rows of a table, or the worst of them if there are many.
+    """Print the rows of a table, or the worst of them if there are many; fractions in per cent.
 
     Args:
-        rows: One a class.
+        rows: One a class; where a number is a float, it is a score of the name of its column.
         by: The column that says which are the worst; where it is empty, the class does not occur.
     """
     shown, title = rows, "by class"
     if len(rows) > SHOWN:
         shown = sorted((row for row in rows if row[by] != ""), key=lambda row: float(str(row[by])))[:SHOWN]
         title = f"the {len(shown)} classes with the lowest {by} of {len(rows)}"
-    table = Table(*rows[0].keys(), title=title)
+    metrics = {name: metric_named(name) for row in rows for name, value in row.items() if isinstance(value, float)}
+    table = Table(title=title)
+    for name, value in rows[0].items():
+        numbers = name in metrics or isinstance(value, int)
+        table.add_column(metrics[name].heading if name in metrics else name, justify="right" if numbers else "left")
     for row in shown:
-        table.add_row(*(printable(str(value)) for value in row.values()))
-    Console(markup=False, emoji=False).print(table)  # a class may be called [/b]
+        cells = (metrics[name].text(value) if isinstance(value, float) else str(value) for name, value in row.items())
+        table.add_row(*map(printable, cells))
+    console().print(table)  # a class may be called [/b], which it prints as it is

@@ -14,6 +14,7 @@ from blockyard.analysis.neighbours import TEMPERATURE, vote
 from blockyard.analysis.probe import Probe, computing, fit_linear, leave_one_out, mean_score, needed, ranked, verdict
 from blockyard.analysis.verdict import Options, Score, Verdict
 from blockyard.datamodules import DataModule
+from blockyard.progress import at_work
 from blockyard.tasks.classification.tag_scores import ranking_precision, scores_of
 
 
@@ -21,7 +22,9 @@ def _classes(trainer: Trainer, task: Any, data: DataModule, options: Options, me
     """Of tasks that name one or several classes a sample."""
     embed = ClassifierInput(task.network, task.num_classes, torch.zeros(1, *data.input_shape))
     features = {
-        name: read_features(trainer, task, data.plain_dataloader(name), embed).to(computing(trainer))
+        name: read_features(trainer, task, data.plain_dataloader(name), embed, f"Features of {name}").to(
+            computing(trainer)
+        )
         for name in needed(data, options, methods)
     }
     test, scores = features["test"], list[Score]()
@@ -32,10 +35,12 @@ def _classes(trainer: Trainer, task: Any, data: DataModule, options: Options, me
         scores += _named("linear", probabilities, test.targets, {"strength": strength})
     if "knn" in methods:
         train = features["train"]
-        shares = vote(test.vectors, train.vectors, train.targets, task.num_classes, options.k)
+        with at_work("asking nearest neighbours"):
+            shares = vote(test.vectors, train.vectors, train.targets, task.num_classes, options.k)
         scores += _named("knn", shares, test.targets, {"k": options.k, "temperature": TEMPERATURE})
     if "retrieval" in methods:
-        scores += ranked(leave_one_out(test.vectors, test.targets))
+        with at_work("ranking the test split"):
+            scores += ranked(leave_one_out(test.vectors, test.targets))
     return verdict("what the network's classifier sees, averaged over views", features, scores)
 
 

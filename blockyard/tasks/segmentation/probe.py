@@ -27,7 +27,9 @@ def _pixels(trainer: Trainer, task: Any, data: DataModule, options: Options, met
     """Of tasks that name a class a pixel."""
     learnt = [name for name in needed(data, options, methods) if name != "test"]
     features = {
-        name: read_positions(trainer, task, data.plain_dataloader(name), options.positions).to(computing(trainer))
+        name: read_positions(trainer, task, data.plain_dataloader(name), options.positions, f"Features of {name}").to(
+            computing(trainer)
+        )
         for name in learnt
     }
     classifier, strength = fit_linear(features, options, task.num_classes)
@@ -47,7 +49,7 @@ def _pixels(trainer: Trainer, task: Any, data: DataModule, options: Options, met
     return judged
 
 
-def read_positions(trainer: Trainer, task: Any, loader: DataLoader, most: int) -> Features:
+def read_positions(trainer: Trainer, task: Any, loader: DataLoader, most: int, doing: str = "Features") -> Features:
     """Vectors of positions of the last map and the labels of the pixels in their middle, as samples of their own.
 
     Args:
@@ -55,6 +57,7 @@ def read_positions(trainer: Trainer, task: Any, loader: DataLoader, most: int) -
         task: What holds the network.
         loader: Whole pictures in order.
         most: Labelled positions of a picture at most, drawn by the picture's place in the split alone.
+        doing: What people are told that this is.
 
     Raises:
         ValueError: If no pixel of the split has a label.
@@ -72,7 +75,7 @@ def read_positions(trainer: Trainer, task: Any, loader: DataLoader, most: int) -
             chosen.append((maps.flatten(1)[:, places].T.cpu(), labels.flatten()[places].cpu()))
         return chosen
 
-    parts = [part for batch in run(trainer, task, loader, step) for part in batch]
+    parts = [part for batch in run(trainer, task, loader, step, doing) for part in batch]
     if not sum(len(labels) for _, labels in parts):
         raise ValueError("no pixel of a split has a label: there is nothing to learn from or to choose by")
     vectors, labels = (torch.cat(part) for part in zip(*parts, strict=True))
@@ -101,7 +104,7 @@ def confusions(trainer: Trainer, task: Any, loader: DataLoader, classifier: Line
             found.append(confusion_of(labels, mask, task.num_classes).cpu())
         return found
 
-    return torch.stack([counts for batch in run(trainer, task, loader, step) for counts in batch])
+    return torch.stack([counts for batch in run(trainer, task, loader, step, "Testing") for counts in batch])
 
 
 def last_map(task: Any, picture: Tensor) -> Tensor:
