@@ -25,15 +25,15 @@ from blockyard.datamodules.reid.sightings import (
     hold_out_identities,
     seen_in_two,
 )
-from blockyard.datamodules.suggesting import Choice, Suggestion, batch_for
+from blockyard.datamodules.suggesting import Choice, Suggestion
 from blockyard.datamodules.tables import sorted_labels
 from blockyard.mistakes import DataError
 
 Part = Literal["train", "val", "query", "gallery", "test"]
 NAMED = 3
 """A message names so many people."""
-SIXTEEN = 16
-"""With as many people and more, a batch of 64 has four pictures of each."""
+SIXTEEN, EACH = 16, 4
+"""People in a batch at most, and pictures of each."""
 
 
 class Row(NamedTuple):
@@ -102,15 +102,15 @@ class OwnPeople(PersonDataModule):
         found = survey_pictures(ImageFiles([Path(frames[0]) for frames in kept.frames]))
         people, samples = self.num_classes, len(kept)
         height, why = (256, "as trained weights were fine-tuned") if weights else (128, "enough to tell clothes")
-        batch = batch_for(samples, 64 if people >= SIXTEEN else 32)
+        together = min(SIXTEEN, 1 << (people.bit_length() - 1))
         options = {
             "size": Choice([height, height // 2], f"{why}; the pictures have {found.height}×{found.width} pixels"),
             "pad": Choice(height // 26, "people are cut out a little beside the middle"),
             "erase": Choice(0.5, "half of the pictures lose a part, so that no detail decides alone"),
-            "instances": Choice(4, f"pictures of each person in a batch, of {batch.value // 4} people"),
+            "instances": Choice(EACH, "pictures of each person in a batch, so that there are pairs to compare"),
             "flip": Choice(True, "the mirror image of a person is that person"),
             **found.normalisation(weights),
-            "batch_size": batch,
+            "batch_size": Choice(EACH * together, f"{EACH} pictures each of {together} people, of {people}"),
         }
         return Suggestion(f"{samples:,} pictures of {people} people to train on; {found}", options)
 

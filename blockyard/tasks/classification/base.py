@@ -112,7 +112,7 @@ class Classification(Task):
         """Also smoothed labels, and weights of classes that are rare."""
         options = super().suggest(data, trained, epochs)
         options["label_smoothing"] = Choice(0.1, "few samples are soon known by heart, and this much doubt stays")
-        counts = [] if getattr(data, "multi_label", False) else getattr(data, "class_counts", list)()
+        counts: list[int] = [] if getattr(data, "multi_label", False) else getattr(data, "class_counts", list)()
         if counts and max(counts) >= RARE * min(counts):
             why = f"classes have {min(counts):,} to {max(counts):,} samples; null for the best share of all samples"
             options["class_weights"] = Choice("balanced", why)
