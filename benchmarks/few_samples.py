@@ -193,7 +193,7 @@ def _sounds(root: Path, found: list[tuple[Path, int]], names: list[str], into: P
     inputs, split = [], "train" if into is None else "test"
     front_end = LogMel(44_100, n_mels=64, normalise=None)
     for number, (path, label) in enumerate(found):
-        folder = (into or root) / split / names[label]
+        folder = root / split / names[label]
         folder.mkdir(parents=True, exist_ok=True)
         with Sound(path, 44_100) as sound:
             wave = sound.read(0, sound.samples)
@@ -332,10 +332,11 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    rows = json.loads(RESULTS.read_text())["sets"] if RESULTS.is_file() else {}
     for name in arguments.sets:
-        rows[name] = measured(arguments.material.resolve(), EXAMPLES[name], arguments.seeds)
-        print(name, json.dumps(rows[name]), flush=True)
+        row = measured(arguments.material.resolve(), EXAMPLES[name], arguments.seeds)
+        print(name, json.dumps(row), flush=True)
+        rows = json.loads(RESULTS.read_text())["sets"] if RESULTS.is_file() else {}
+        rows[name] = row
         ordered = {title: rows[title] for title in EXAMPLES if title in rows}
         record = {"steps": STEPS, "torch": torch.__version__, "sets": ordered}
         files.write(RESULTS, (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())

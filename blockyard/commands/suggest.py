@@ -17,8 +17,10 @@ from blockyard.datamodules.suggesting import Choice
 from blockyard.mistakes import DataError, nearest, printable
 from blockyard.tasks import Task
 
-FEW_TO_JUDGE = 200
+FEW_TO_JUDGE = 100
 """Of fewer validation samples, which of many epochs was best is chance."""
+VALIDATIONS = 20
+"""Of a run, where there are enough samples for them."""
 
 
 class Match(NamedTuple):
@@ -52,10 +54,6 @@ def main(options: Namespace, _: list[str]) -> int:
     """
     prepare()
     output: Path = options.output
-    if output.exists():
-        raise ValueError(f"{output} is there already: choose another --output, or remove it")
-    if options.steps < 1:
-        raise ValueError(f"suggest: --steps {options.steps} must be at least 1")
     trained = backbone(options.weights, options.network)
     match = find(options.root, options.task)
     said, config = configuration(match, trained, options.steps)
@@ -85,8 +83,6 @@ def find(root: Path, name: str | None) -> Match:
     tasks = {task.__name__: task for task in below(Task) if task.data_kinds}
     if name is not None and name not in tasks:
         raise ValueError(f"no task {name} that can be suggested; {nearest(name, tasks)}")
-    if not root.is_dir():
-        raise DataError(f"{root} is missing: --data.root is a folder")
     kinds = [kind for kind in below(DataModule) if kind.laid_out]
     matches = [
         Match(tuple(parts), opening, data, task)
@@ -126,11 +122,12 @@ def configuration(match: Match, trained: Choice | None, steps: int) -> tuple[str
     a_epoch = max(1, samples // data.batch_size)
     epochs = max(1, round(steps / a_epoch))
     held = len(data.split("val").names)
-    times = 4 if held < FEW_TO_JUDGE else 20
-    judged = f"{held} samples held out: best.ckpt is the best of about {times} validations"
+    interval, judged = max(1, epochs // VALIDATIONS), f"best.ckpt is the best of {VALIDATIONS} validations"
+    if held < FEW_TO_JUDGE:
+        interval, judged = epochs, "which epoch they like best is chance: validated once, so best.ckpt is the end"
     trainer = {
         "max_epochs": Choice(epochs, f"{epochs * a_epoch:,} steps, {a_epoch} an epoch; --steps was {steps:,}"),
-        "check_val_every_n_epoch": Choice(max(1, epochs // times), judged),
+        "check_val_every_n_epoch": Choice(interval, f"{held} samples are held out: {judged}"),
         "log_every_n_steps": min(50, a_epoch),
     }
     model = match.task.suggest(data, trained, epochs)
@@ -156,8 +153,6 @@ def backbone(weights: Path | None, network: str | None) -> Choice | None:
         if network is not None:
             raise ValueError(f"suggest: --network {network} says what --weights FILE are of, which is missing")
         return None
-    if not weights.is_file():
-        raise ValueError(f"--weights {weights}: there is no such file")
     if weights.suffix == ".ckpt" and network is None:
         found = dict(read_checkpoint(weights)["model"]["init_args"]["backbone"])
         found["init_args"] = {**(found.get("init_args") or {}), "weights": str(weights)}

@@ -15,6 +15,8 @@ FEW = 2_000
 """With fewer training samples a network that starts from nothing had better be small."""
 BATCHES = 8
 """An epoch has so many batches at least, where there are samples for them."""
+LEAST = 16
+"""Samples in a batch, where there are as many: batch norm's statistics of fewer are noise."""
 
 
 class Choice(NamedTuple):
@@ -80,14 +82,14 @@ def spread(items: Sequence[Item], most: int = SURVEYED) -> Iterator[Item]:
 
 
 def batch_for(samples: int, largest: int = 64) -> Choice:
-    """A batch that leaves an epoch several steps: the largest power of 2 that does, at least 8.
+    """A batch that leaves an epoch several steps: the largest power of 2 that does, but enough for batch norm.
 
     Args:
         samples: Of the training split.
         largest: What it may be at most.
     """
-    batch = min(largest, max(8, samples // BATCHES))
-    batch = min(max(1, samples), 1 << (batch.bit_length() - 1))
+    batch = min(largest, max(LEAST, samples // BATCHES))
+    batch = 1 << (min(batch, max(1, samples)).bit_length() - 1)
     return Choice(batch, f"{samples:,} training samples make {samples // batch} steps an epoch of it")
 
 

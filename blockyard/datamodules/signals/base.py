@@ -19,7 +19,7 @@ from blockyard.datamodules.vocabulary import Vocabulary
 from blockyard.media.signal_files import SignalError, read_signal
 
 WHOLE = 1_000
-"""Samples up to which a recording is seen nearly whole, in one window."""
+"""Samples up to which recordings are seen whole, in one window."""
 WINDOW = 256
 """Samples of a window of longer ones."""
 
@@ -164,16 +164,17 @@ class SignalDataModule(LabelledDataModule):
             rates.append(told[row] or signal.rate)
             counts.append(len(signal.values))
         said_rates = [rate for rate in rates if rate]
-        rate, count = float(np.median(said_rates or [self.sample_rate])), int(np.median(counts))
+        rate, count, longest = float(np.median(said_rates or [self.sample_rate])), int(np.median(counts)), max(counts)
         known = "as the files say" if said_rates else "no file says its rate: rows count as seconds"
-        samples, why = WINDOW, f"of {count:,} samples of a recording, in windows half a window apart"
-        if count <= WHOLE:
-            samples, why = max(1, round(0.9 * count)), f"nine tenths of {count:,} samples: training moves it about"
+        samples, why = WINDOW, f"of the {count:,} of a recording, at random in training"
+        if longest <= WHOLE:
+            samples, why = longest, "as many as the longest recording has: all are seen whole"
         options = {
             "sample_rate": Choice(round(rate, 3), f"Hz, {known}"),
             "window": Choice(round(samples / rate, 6), f"seconds, {samples:,} samples {why}"),
-            "hop": Choice(round(max(1, samples // 2) / rate, 6), "half a window: a test sees everything twice"),
         }
+        if longest > samples:
+            options["hop"] = Choice(round(samples // 2 / rate, 6), "half a window: a test sees everything twice")
         chosen = {name: choice.value for name, choice in options.items()}
         windows = len(type(self)(**{**self.hparams, **chosen}).split("train"))
         options["batch_size"] = batch_for(windows)
