@@ -190,17 +190,18 @@ def few_samples() -> str:
     """What is suggested for small sets beside plain references, the best of each row in bold."""
     record = json.loads((RESULTS / "few_samples.json").read_text())
     names = list(next(iter(record["sets"].values()))["scores"])
-    lines = [f"| set | of | classes | to train on | tested | {' | '.join(names)} |"]
-    lines.append("| --- | --- | --: | --: | --: |" + " --: |" * len(names))
+    lines = [f"| set | of | classes | to train on | tested | {' | '.join(names)} | steps | seeds |"]
+    lines.append("| --- | --- | --: | --: | --: |" + " --: |" * (len(names) + 2))
     for title, row in record["sets"].items():
         means = {name: sum(row["scores"][name]) / len(row["seeds"]) for name in names}
         best = f"{max(means.values()):.3f}"
         cells = [f"**{mean:.3f}**" if f"{mean:.3f}" == best else f"{mean:.3f}" for mean in means.values()]
         counts = f"{row['classes']} | {row['train']:,} | {row['test']:,}"
-        lines.append(f"| {title} ({row['source']}) | {row['kind']} | {counts} | {' | '.join(cells)} |")
-    seeds = {len(row["seeds"]) for row in record["sets"].values()}
-    said = f"Share of the test that is right, of masks mean IoU; means over {' or '.join(map(str, sorted(seeds)))} seeds"
-    return "\n".join([*lines, "", f"{said}, {record['steps']:,} steps of networks, torch {record['torch']}."])
+        lines.append(
+            f"| {title} ({row['source']}) | {row['kind']} | {counts} | {' | '.join(cells)} | {row['steps']} | {len(row['seeds'])} |"
+        )
+    said = "Share of the test that is right, of masks mean IoU; means over as many seeds"
+    return "\n".join([*lines, "", f"{said} as the last columns say, torch {record['torch']}."])
 
 
 def draw(path: Path) -> None:
