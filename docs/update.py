@@ -197,9 +197,8 @@ def few_samples() -> str:
         best = f"{max(means.values()):.3f}"
         cells = [f"**{mean:.3f}**" if f"{mean:.3f}" == best else f"{mean:.3f}" for mean in means.values()]
         counts = f"{row['classes']} | {row['train']:,} | {row['test']:,}"
-        lines.append(
-            f"| {title} ({row['source']}) | {row['kind']} | {counts} | {' | '.join(cells)} | {row['steps']} | {len(row['seeds'])} |"
-        )
+        cells += [str(row["steps"]), str(len(row["seeds"]))]
+        lines.append(f"| {title} ({row['source']}) | {row['kind']} | {counts} | {' | '.join(cells)} |")
     said = "Share of the test that is right, of masks mean IoU; means over as many seeds"
     return "\n".join([*lines, "", f"{said} as the last columns say, torch {record['torch']}."])
 

@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 from blockyard.datamodules import DataModule
 from blockyard.datamodules.suggesting import FEW, Choice
 
+MANY = 20_000
+"""With as many training samples a network of millions of parameters finds enough to learn."""
 MAPPED = 64
 """Positions along a side of the first stage's map that are enough for a network of three stages."""
 WARM = 20
@@ -32,7 +34,12 @@ class Recipe:
             data: Read as they will be.
             trained: A backbone with trained weights; None starts from nothing.
             epochs: Of the run.
+
+        Raises:
+            ValueError: If the trained network can't see such data.
         """
+        if trained and trained.value["class_path"] == "TimmBackbone" and len(cls.positions(data)) == 1:
+            raise ValueError(f"{cls.__name__} sees series, and networks of timm see pictures: leave these weights away")
         rate, why = (
             (3e-4, "a tenth of it would hardly move, ten times it forget what was trained")
             if trained
@@ -60,6 +67,9 @@ class Recipe:
             options: Of the network, over what is chosen here.
         """
         shape, samples = cls.positions(data), len(data.split("train"))
+        if samples >= MANY and len(shape) == 2 and min(shape) > MAPPED:
+            chosen = {"class_path": "TimmBackbone", "init_args": {"name": "resnet18"}}
+            return Choice(chosen, f"{samples:,} samples are enough for 11 million parameters; resnet50 may be better")
         depth, why = (8, "few: three units") if samples < FEW else (20, "nine units")
         stride = 1
         while max(shape) > MAPPED * stride and stride < 4:

@@ -234,6 +234,22 @@ def test_a_mistake_is_one_line(options, words, folder, capsys):
     assert not Path("suggested.yaml").exists()
 
 
+def test_weights_of_pictures_are_refused_for_series(folder, capsys):
+    class_series(folder)
+    Path("resnet18-mine.pth").write_bytes(b"never opened")
+    assert suggest("--weights", "resnet18-mine.pth") == 2
+    assert "leave these weights away" in capsys.readouterr().err
+
+
+def test_people_are_told_from_classes_by_a_test_of_others(folder):
+    for split, names in (("train", range(8)), ("test", (20, 21))):
+        for name in names:
+            for number in range(4):
+                picture(folder / split / f"p{name}" / f"{number}.png", (64, 32))
+    suggest()
+    assert suggested()["data"]["class_path"] == "PersonFolder"
+
+
 def test_a_missing_folder_is_named(folder, capsys):
     assert main(["suggest", "--data.root", "elsewhere"]) == 2
     assert "elsewhere is missing" in capsys.readouterr().err

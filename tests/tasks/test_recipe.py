@@ -30,6 +30,11 @@ def test_networks_grow_with_the_samples(samples, depth):
     assert Task.untrained(Sized(samples, 32)).value["init_args"]["depth"] == depth
 
 
+@pytest.mark.parametrize(("side", "name"), [(32, "PreResNet"), (128, "TimmBackbone")])
+def test_many_pictures_that_are_not_tiny_get_a_large_network(side, name):
+    assert Task.untrained(Sized(20_000, side)).value["class_path"] == name
+
+
 @pytest.mark.parametrize(("side", "stride"), [(28, 1), (64, 1), (65, 2), (128, 2), (256, 4), (1024, 4)])
 def test_large_inputs_are_strided(side, stride):
     assert Task.untrained(Sized(50, side)).value["init_args"]["stem_stride"] == stride

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -133,7 +134,7 @@ class AudioDataModule(LabelledDataModule):
                 lengths.append((sound.samples / self.sample_rate if end is None else end) - start)
         usual = max(set(rates), key=rates.count)
         median, long = float(np.median(lengths)), float(np.quantile(lengths, 0.95))
-        duration = max(0.1, round(min(long, LONGEST_WINDOW), 1))
+        duration = math.ceil(10 * min(long, LONGEST_WINDOW)) / 10
         heard = "19 of 20 sounds are heard whole" if long <= LONGEST_WINDOW else "long sounds are heard in windows"
         options = {
             "sample_rate": Choice(min(usual, HIGHEST_RATE), f"the files' own, {usual:,} Hz: nothing is thrown away"),
