@@ -40,14 +40,9 @@ class Recipe:
         """
         if trained and trained.value["class_path"] == "TimmBackbone" and len(cls.positions(data)) == 1:
             raise ValueError(f"{cls.__name__} sees series, and networks of timm see pictures: leave these weights away")
-        rate, why = (
-            (3e-4, "a tenth of it would hardly move, ten times it forget what was trained")
-            if trained
-            else (
-                2e-3,
-                "what small networks with batch norm take from the start",
-            )
-        )
+        rate, why = 2e-3, "what small networks with batch norm take from the start"
+        if trained:
+            rate, why = 3e-4, "a tenth of it would hardly move, ten times it forget what was trained"
         optimizer = {"class_path": "AdamW", "init_args": {"lr": rate, "weight_decay": 0.05}}
         return {
             "backbone": trained or cls.untrained(data),

@@ -59,13 +59,13 @@ def tagged_sounds(root: Path) -> None:
     (root / "manifest.csv").write_text("\n".join(lines) + "\n")
 
 
-def class_series(root: Path) -> None:
+def class_series(root: Path, samples: int = 80) -> None:
     for split, count in (("train", 8), ("test", 1)):
         for name in ("walk", "run"):
             for number in range(count):
                 file = root / split / name / f"{number}.npz"
                 file.parent.mkdir(parents=True, exist_ok=True)
-                np.savez(file, values=np.random.default_rng(number).normal(size=(80, 3)), rate=50)
+                np.savez(file, values=np.random.default_rng(number).normal(size=(samples, 3)), rate=50)
 
 
 def listed_series(root: Path) -> None:
@@ -188,7 +188,16 @@ def test_series_keep_their_rate(folder):
     options = suggested()["data"]["init_args"]
     assert options["sample_rate"] == 50
     assert options["window"] == pytest.approx(80 / 50)
-    assert options["hop"] <= options["window"]
+    assert "hop" not in options
+
+
+def test_long_series_are_seen_in_windows(folder):
+    class_series(folder, 1_100)
+    suggest()
+    options = suggested()["data"]["init_args"]
+    assert options["window"] == pytest.approx(256 / 50)
+    assert options["hop"] == pytest.approx(128 / 50)
+    assert options["batch_size"] == 16  # more than the 14 recordings, which have four whole windows each
 
 
 def test_rare_classes_are_weighed_and_equal_ones_are_not(folder):
