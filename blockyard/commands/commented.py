@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from blockyard.mistakes import printable
+
 WIDTH = 118
 """Characters of a line of reasons."""
 
@@ -22,7 +24,7 @@ def commented(config: Mapping[str, Any], indent: str = "") -> Iterator[str]:
     for key, value in config.items():
         if isinstance(value, tuple):
             value, reason = value
-            yield from (f"{indent}# {line}" for line in wrap(reason, WIDTH - len(indent)))
+            yield from (f"{indent}# {line}" for line in wrap(printable(reason), WIDTH - len(indent)))
             yield f"{indent}{key}: {_flow(value)}"
         elif isinstance(value, Mapping):
             yield f"{indent}{key}:"

@@ -7,6 +7,12 @@ import yaml
 from blockyard.commands.commented import WIDTH, commented
 
 
+def test_a_name_from_outside_can_not_leave_its_comment():
+    for end in ("\n", "\x85", "\u2028", "\r"):
+        config = {"a": (1, f"class x{end}model: evil{end}")}
+        assert yaml.safe_load("\n".join(commented(config))) == {"a": 1}
+
+
 def test_values_come_back_and_reasons_stand_above():
     values = {"a": 1, "b": {"c": [0.1, 1e-05, None, True], "d": {"e": "no"}}, "f": "1: x # y"}
     config = {
