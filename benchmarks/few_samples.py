@@ -184,14 +184,12 @@ def drums(material: Path, root: Path) -> Written:
                 if name not in taken and (kit.parent / name).is_file():
                     taken.add(name)
                     found["test" if number % 3 == 0 else "train"].append((kit.parent / name, label))
-    return _sounds(root, found["train"], list(DRUMS)), _sounds(
-        root.with_name("unused"), found["test"], list(DRUMS), root
-    )
+    return _sounds(root, "train", found["train"]), _sounds(root, "test", found["test"])
 
 
-def _sounds(root: Path, found: list[tuple[Path, int]], names: list[str], into: Path | None = None) -> Part:
+def _sounds(root: Path, split: str, found: list[tuple[Path, int]]) -> Part:
     """Copy sounds into class folders; a second of each as a log-mel spectrogram for the references."""
-    inputs, split = [], "train" if into is None else "test"
+    inputs, names = [], list(DRUMS)
     front_end = LogMel(44_100, n_mels=64, normalise=None)
     for number, (path, label) in enumerate(found):
         folder = root / split / names[label]
