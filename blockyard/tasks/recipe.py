@@ -63,13 +63,19 @@ class Recipe:
         """
         shape, samples = cls.positions(data), len(data.split("train"))
         if samples >= MANY and len(shape) == 2 and min(shape) > MAPPED:
-            chosen = {"class_path": "TimmBackbone", "init_args": {"name": "resnet18"}}
-            return Choice(chosen, f"{samples:,} samples are enough for 11 million parameters; resnet50 may be better")
+            large = {"class_path": "TimmBackbone", "init_args": {"name": "resnet18"}}
+            return Choice(large, f"{samples:,} samples are enough for 11 million parameters; resnet50 may be better")
         depth, why = (8, "few: three units") if samples < FEW else (20, "nine units")
         stride = 1
         while max(shape) > MAPPED * stride and stride < 4:
             stride *= 2
-        chosen = {"depth": depth, "width": 32, "dropout": 0.0, "spatial_dims": len(shape), "stem_stride": stride}
+        chosen: dict[str, Any] = {
+            "depth": depth,
+            "width": 32,
+            "dropout": 0.0,
+            "spatial_dims": len(shape),
+            "stem_stride": stride,
+        }
         reason = f"{samples:,} samples to learn from are {why}, for inputs of {'×'.join(map(str, shape))}"
         return Choice({"class_path": "PreResNet", "init_args": chosen | options}, reason)
 
