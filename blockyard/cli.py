@@ -72,6 +72,11 @@ VERBS = {
         "commands.check_data:main",
         options.check_data,
     ),
+    "suggest": Verb(
+        "read a folder of your own and write the configuration that it asks for",
+        "commands.suggest:main",
+        options.suggest,
+    ),
     "fetch": Verb(
         "download a published data set, check and unpack it", "commands.fetch:main", options.fetch, THE_SAME_LINE
     ),

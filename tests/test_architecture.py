@@ -204,7 +204,7 @@ PEERS = {"timm", "pytorchvideo", "mmseg", "mmengine", "mmcv", "pytorch_metric_le
 FOR_OTHERS = {
     *("sklearn", "pybullet", "pandas", "onnx", "onnxscript", "torchcodec", "soundfile", "submitit", "tensorboard.main"),
     *(f"blockyard.leaderboard.{name}" for name in ("command", "page", "render", "profile", "matrix", "tables")),
-    *(f"blockyard.commands.{name}" for name in ("study", "export", "inspect", "profile", "samples")),
+    *(f"blockyard.commands.{name}" for name in ("study", "export", "inspect", "profile", "samples", "suggest")),
     *("blockyard.hub", "blockyard.analysis.graph_drawing"),
 }
 """What other verbs take, other data, and drawing sample data."""

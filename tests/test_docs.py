@@ -42,6 +42,8 @@ def test_the_tables_of_the_docs_come_from_committed_records():
     assert update.leaderboards() == update.TABLES.read_text(), "run make docs"
     costs = update.COSTS.read_text()
     assert update.updated(costs) == costs, "run make docs"
+    suggest = update.SUGGEST.read_text()
+    assert update.updated(suggest) == suggest, "run make docs"
 
 
 def test_the_profile_comes_from_committed_records():

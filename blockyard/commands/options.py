@@ -113,6 +113,29 @@ def check_data() -> Parser:
     return parser
 
 
+def suggest() -> Parser:
+    """The parser of ``suggest``."""
+    parser = Parser(
+        "suggest",
+        "Read a folder of your own, and write the configuration that a good practitioner would start from: sample rate"
+        " or size of pictures, normalisation, class weights, batch, epochs by a budget of steps, augmentation, a"
+        " network of fitting size; every choice has its reason above it. blockyard fit --config FILE trains by it.",
+        "docs/suggest.md says which layouts are known, and how far the suggestions go beside plain references.",
+    )
+    parser.usage = "%(prog)s --data.root DIR [options]"
+    parser.add_argument("--data.root", metavar="DIR", type=Path, dest="root", required=True, help="the folder")
+    parser.add_argument("--task", metavar="NAME", help="such as ImageClassification, where a folder may be of several")
+    parser.add_argument("--weights", metavar="FILE", type=Path, help="trained weights to start from, on this machine")
+    parser.add_argument("--network", metavar="NAME", help="which network of timm they are of (default: by FILE's name)")
+    parser.add_argument(
+        "--steps", metavar="N", type=int, default=1500, help="optimiser steps of the run (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--output", metavar="FILE", type=Path, default=Path("suggested.yaml"), help="a new file (default: %(default)s)"
+    )
+    return parser
+
+
 def off_the_shelf() -> Parser:
     """The parser of ``off-the-shelf``."""
     parser = Parser(

@@ -29,6 +29,7 @@ from blockyard.datamodules.loading import (
     divide_batch,
     make_loader,
 )
+from blockyard.datamodules.suggesting import OwnLayout
 from blockyard.datamodules.vocabulary import Vocabulary
 from blockyard.progress import at_work
 
@@ -38,7 +39,7 @@ STAGES = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "pre
 LONGEST_NAME = 60
 
 
-class DataModule(Fingerprinted, LightningDataModule, ABC):
+class DataModule(Fingerprinted, OwnLayout, LightningDataModule, ABC):
     """A data set behind the loader contract of :mod:`blockyard.datamodules.loading`.
 
     Batches are dictionaries: ``input``, float ``(B, C, *S)``; ``target``, long ``(B,)``, not in ``predict``; ``index``,

@@ -39,6 +39,13 @@ class ClassFolders(DataModule):
     kind: ClassVar[FileKind]
     """What is looked for in the folders."""
 
+    @classmethod
+    def parts(cls, root: Path) -> list[str]:
+        """``train``, where each of at least two folders in it has such a file."""
+        train = root / "train"
+        folders = folders_in(train, LeftOut(), "") if train.is_dir() else []
+        return ["train"] if len(folders) > 1 and all(cls.kind.is_below(train / name) for name in folders) else []
+
     def __init__(self, root: str, val_fraction: float = 0.1, **options: Any) -> None:
         super().__init__(**options)
         if not 0 < val_fraction < 1:

@@ -101,6 +101,10 @@ class FileKind:
             )
         return Listing(PathsBelow(place, names), names)
 
+    def is_below(self, place: Path) -> bool:
+        """Whether a folder that can be read holds one, at any depth."""
+        return bool(names_below(place, self._is_one, LeftOut()))
+
     def _is_one(self, name: str) -> bool:
         return name[name.rfind(".") :].lower() in self.suffixes  # a third of what pathlib and os.path take
 

@@ -13,6 +13,15 @@ Row = dict[str, str]
 NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
 
 
+def columns_of(file: Path) -> frozenset[str]:
+    """The columns that a table's header names; none where there is no such file, or it is no text."""
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as lines:
+            return frozenset(next(csv.reader(lines), []))
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return frozenset()
+
+
 def read_rows(file: Path, restkey: str | None = None, restval: str | None = None) -> list[Row]:
     """The rows of a CSV file with a header, as :class:`csv.DictReader` has them.
 

@@ -22,6 +22,7 @@ from blockyard.objectives import Default, Objective
 from blockyard.plugging import BlockFactory, Plug, PlugError, apply_plugs
 from blockyard.runs.position import share_of_step
 from blockyard.tasks.pretext import VALIDATION, Means, unless_pretext
+from blockyard.tasks.recipe import Recipe
 from blockyard.tasks.single_values import naming_layers
 from blockyard.training.freezing import find_frozen
 from blockyard.training.memory_format import put_channels_last, with_channels_last
@@ -32,7 +33,7 @@ Batch = dict[str, Tensor]
 STEPS = {"training_step", "validation_step", "test_step", "predict_step"}
 
 
-class Task(LightningModule):
+class Task(Recipe, LightningModule):
     """Trains a network with blocks plugged in.
 
     ``self.network`` is the plugged network. The blocks draw their initial weights from streams of their own, so that

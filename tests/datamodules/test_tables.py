@@ -3,7 +3,7 @@
 import pytest
 
 from blockyard.datamodules import DataError
-from blockyard.datamodules.tables import check_agreement, read_rows, sorted_labels
+from blockyard.datamodules.tables import check_agreement, columns_of, read_rows, sorted_labels
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,12 @@ def test_one_file_under_two_labels_is_refused(tmp_path, one_line):
     with pytest.raises(DataError) as error:
         check_agreement(tmp_path / "list.csv", ["a", "b", "a"], ["x", "y", "z"])
     one_line(error, tmp_path / "list.csv", "lines 2 and 4", "'x'", "'z'")
+
+
+def test_the_columns_of_a_table_are_those_of_its_header(tmp_path):
+    file = tmp_path / "table.csv"
+    assert columns_of(file) == frozenset()
+    file.write_text("\ufefffile,label\na,b,c\n", encoding="utf-8")
+    assert columns_of(file) == {"file", "label"}
+    file.write_bytes(b"\xff\xfe\x00")
+    assert columns_of(file) == frozenset()

@@ -10,10 +10,11 @@ import numpy as np
 
 from blockyard.datamodules.audio.base import AudioDataModule
 from blockyard.datamodules.audio.listing import Recordings, Span, hold_out_speakers
-from blockyard.datamodules.tables import Row, check_agreement, read_rows, sorted_labels
+from blockyard.datamodules.tables import Row, check_agreement, columns_of, read_rows, sorted_labels
 from blockyard.mistakes import DataError, nearest
 
 COLUMNS = {"path", "label", "split", "speaker", "start", "end"}
+MANIFEST = "manifest.csv"
 SPLITS = ("train", "val", "test")
 
 
@@ -38,6 +39,18 @@ class AudioCSV(AudioDataModule):
     Raises:
         ValueError: If a number is out of range.
     """
+
+    laid_out = "DIR/manifest.csv with path,label"
+
+    @classmethod
+    def parts(cls, root: Path) -> list[str]:
+        """``manifest.csv``, if its header names what a sound needs."""
+        return [MANIFEST] if {"path", "label"} <= columns_of(root / MANIFEST) else []
+
+    @classmethod
+    def opening(cls, root: Path) -> dict[str, Any]:
+        """The table."""
+        return {"manifest": str(root / MANIFEST)}
 
     def __init__(self, manifest: str, val_fraction: float = 0.1, test_fraction: float = 0.1, **options: Any) -> None:
         super().__init__(**options)

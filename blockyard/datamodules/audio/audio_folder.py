@@ -35,6 +35,7 @@ class AudioFolder(ClassFolders, AudioDataModule):
         ValueError: If a number is out of range, or the expression is none.
     """
 
+    laid_out = "DIR/train/<class>/*.wav"
     kind = SOUNDS
 
     def __init__(self, root: str, val_fraction: float = 0.1, speaker: str | None = None, **options: Any) -> None:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+
 from blockyard.datamodules.audio.augmentation import Augmentation, Noise
 from blockyard.datamodules.audio.clips import AudioClips
 from blockyard.datamodules.audio.listing import Recordings, find_audio
 from blockyard.datamodules.labelled import LabelledDataModule
+from blockyard.datamodules.suggesting import Choice, Suggestion, batch_for, spread
+from blockyard.media.sound_files import Sound
 
 Range = tuple[float, float]
+HIGHEST_RATE = 48_000
+"""In Hz; above, there is nothing that people hear."""
+LONGEST_WINDOW = 5.0
+"""Seconds of a window that is suggested at most."""
 
 
 class AudioDataModule(LabelledDataModule):
@@ -114,6 +123,28 @@ class AudioDataModule(LabelledDataModule):
         augmentation = self._augmentation() if training else None
         rate = None if predicted else self.published_rate
         return AudioClips(listing, self.sample_rate, self.length, self.hop, training, augmentation, rate)
+
+    def suggest(self, weights: bool) -> Suggestion:
+        """Rate, length and shifts that the training sounds speak for."""
+        recordings = self.recordings("train")
+        rates, lengths = [], []
+        for row in spread(range(len(recordings.paths))):
+            with Sound(recordings.paths[row], self.sample_rate) as sound:
+                start, end = (0.0, None) if recordings.spans is None else recordings.spans[row]
+                rates.append(sound.source_rate)
+                lengths.append((sound.samples / self.sample_rate if end is None else end) - start)
+        usual = max(set(rates), key=rates.count)
+        median, long = float(np.median(lengths)), float(np.quantile(lengths, 0.95))
+        duration = math.ceil(10 * min(long, LONGEST_WINDOW)) / 10
+        heard = "19 of 20 sounds are heard whole" if long <= LONGEST_WINDOW else "long sounds are heard in windows"
+        options = {
+            "sample_rate": Choice(min(usual, HIGHEST_RATE), f"the files' own, {usual:,} Hz: nothing is thrown away"),
+            "duration": Choice(duration, f"{heard}: median {median:.2f} s, longest {max(lengths):.2f} s"),
+            "shift": Choice(round(duration / 10, 2), "a sound is the same a tenth of a window earlier or later"),
+            "batch_size": batch_for(len(recordings.names), 32),
+        }
+        said = f"{len(recordings.names):,} sounds to train on, {self.num_classes} classes, {usual:,} Hz, {median:.2f} s"
+        return Suggestion(said, options)
 
     def _augmentation(self) -> Augmentation:
         noise = None

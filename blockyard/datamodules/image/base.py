@@ -16,6 +16,8 @@ from blockyard.datamodules.images import PICTURES, ImageFiles, Images, Pixels
 from blockyard.datamodules.labelled import LabelledDataModule
 from blockyard.datamodules.listing import Listing
 from blockyard.datamodules.picture_options import PictureOptions
+from blockyard.datamodules.picture_survey import survey_pictures
+from blockyard.datamodules.suggesting import Choice, Suggestion, batch_for, counted
 
 
 class ImageDataModule(PictureOptions, LabelledDataModule):
@@ -109,6 +111,24 @@ class ImageDataModule(PictureOptions, LabelledDataModule):
         elif split == "test" and self.crops:
             transform, crops = A.Compose([self._resized(size)]), partial(five_crops, size=size)
         return Images(self.files(found), found.targets, found.names, transform, self.mean, self.std, crops)
+
+    def suggest(self, weights: bool) -> Suggestion:
+        """Size, colours and crops that the training pictures speak for."""
+        listing = self.pictures("train")
+        found, counts = survey_pictures(self.files(listing)), self.class_counts()
+        size = found.side(weights)
+        resize, why = (None, "size / 0.875, as trained weights were tested") if weights else (size.value, "as size")
+        least, reason = (0.35, "trained weights know objects of any size") if weights else (0.6, "most of each object")
+        options = {
+            "size": size,
+            "resize": Choice(resize, f"{why}: a test sees {'the middle' if weights else 'whole short sides'}"),
+            "scale": Choice([least, 1.0], f"training crops keep {reason}"),
+            "flip": found.flip(),
+            **found.normalisation(weights),
+            "batch_size": batch_for(len(listing.names)),
+        }
+        said = f"{len(listing.names):,} pictures to train on, {counted(counts, 'pictures')}; {found}"
+        return Suggestion(said, options)
 
     def files(self, listing: Listing) -> ImageFiles:
         """How the pictures of a listing are read."""

@@ -15,6 +15,7 @@ class ImageFolder(ClassFolders, ImageDataModule):
     :class:`~blockyard.datamodules.image.base.ImageDataModule`; ``predict_folder`` None means ``root/predict``.
     """
 
+    laid_out = "DIR/train/<class>/*.jpg"
     kind = PICTURES
 
     def pictures(self, split: str) -> Listing:

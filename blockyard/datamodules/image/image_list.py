@@ -56,6 +56,13 @@ class ImageList(ImageDataModule):
         ValueError: If a number is out of range.
     """
 
+    laid_out = "DIR/train.txt, lines such as a/b.jpg 3"
+
+    @classmethod
+    def parts(cls, root: Path) -> list[str]:
+        """``train.txt``."""
+        return ["train.txt"] if (root / "train.txt").is_file() else []
+
     def __init__(
         self,
         root: str,

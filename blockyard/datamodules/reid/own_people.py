@@ -13,6 +13,8 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from numpy.typing import NDArray
 
 from blockyard.datamodules.base import STAGES
+from blockyard.datamodules.images import ImageFiles
+from blockyard.datamodules.picture_survey import survey_pictures
 from blockyard.datamodules.reid.base import PersonDataModule
 from blockyard.datamodules.reid.sightings import (
     ONE_CAMERA,
@@ -23,12 +25,15 @@ from blockyard.datamodules.reid.sightings import (
     hold_out_identities,
     seen_in_two,
 )
+from blockyard.datamodules.suggesting import Choice, Suggestion
 from blockyard.datamodules.tables import sorted_labels
 from blockyard.mistakes import DataError
 
 Part = Literal["train", "val", "query", "gallery", "test"]
 NAMED = 3
 """A message names so many people."""
+SIXTEEN, EACH = 16, 4
+"""People in a batch at most, and pictures of each."""
 
 
 class Row(NamedTuple):
@@ -90,6 +95,24 @@ class OwnPeople(PersonDataModule):
         if part not in self._listed:
             self._listed[part] = self.list_rows(part)
         return self._listed[part]
+
+    def suggest(self, weights: bool) -> Suggestion:
+        """Size and batches that the pictures to train on speak for."""
+        kept = self._held_out[0]
+        found = survey_pictures(ImageFiles([Path(frames[0]) for frames in kept.frames]))
+        people, samples = self.num_classes, len(kept)
+        height, why = (256, "as trained weights were fine-tuned") if weights else (128, "enough to tell clothes")
+        together = min(SIXTEEN, 1 << (people.bit_length() - 1))
+        options = {
+            "size": Choice([height, height // 2], f"{why}; the pictures have {found.height}×{found.width} pixels"),
+            "pad": Choice(height // 26, "people are cut out a little beside the middle"),
+            "erase": Choice(0.5, "half of the pictures lose a part, so that no detail decides alone"),
+            "instances": Choice(EACH, "pictures of each person in a batch, so that there are pairs to compare"),
+            "flip": Choice(True, "the mirror image of a person is that person"),
+            **found.normalisation(weights),
+            "batch_size": Choice(EACH * together, f"{EACH} pictures each of {together} people, of {people}"),
+        }
+        return Suggestion(f"{samples:,} pictures of {people} people to train on; {found}", options)
 
     @abstractmethod
     def expected(self) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any, get_args
 
 from blockyard.datamodules.listing import check_files
 from blockyard.datamodules.reid.base import TrackletDataModule
 from blockyard.datamodules.reid.own_people import OwnPeople, Part, Row, held_out
 from blockyard.datamodules.reid.sightings import hold_out_identities
-from blockyard.datamodules.tables import check_agreement, read_rows
+from blockyard.datamodules.tables import check_agreement, columns_of, read_rows
 from blockyard.mistakes import DataError, nearest
 
 COLUMNS = ("file", "person", "camera", "tracklet", "split")
@@ -39,6 +40,13 @@ class PersonCSV(OwnPeople, TrackletDataModule):
     """
 
     names_cameras = "a column camera"
+
+    laid_out = "DIR/people.csv with file,person"
+
+    @classmethod
+    def parts(cls, root: Path) -> list[str]:
+        """``people.csv``, if its header names what a picture needs."""
+        return ["people.csv"] if {"file", "person"} <= columns_of(root / "people.csv") else []
 
     def __init__(
         self,

@@ -33,6 +33,18 @@ class PersonFolder(OwnPeople, PictureDataModule):
         ValueError: If a number is out of range, or the expression is none.
     """
 
+    laid_out = "DIR/{train,query,gallery}/<person>/*.jpg"
+
+    @classmethod
+    def parts(cls, root: Path) -> list[str]:
+        """``train`` with ``query`` or ``gallery``, or with a ``test`` of other people alone."""
+        if not (root / "train").is_dir():
+            return []
+        searched = [name for name in ("query", "gallery") if (root / name).is_dir()]
+        people = {part: set(_people(root / part)) for part in ("train", "test")}
+        others = ["test"] if people["test"] and people["train"].isdisjoint(people["test"]) else []
+        return ["train", *searched, *others] if searched or others else []
+
     names_cameras = "a sub-folder a camera, or --data.camera"
 
     def __init__(self, root: str, camera: str | None = None, **options: Any) -> None:
@@ -75,6 +87,10 @@ class PersonFolder(OwnPeople, PictureDataModule):
         if any(cameras) and not all(cameras):
             raise DataError(f"{folder}: {names[cameras.index('')]} lies beside the cameras' folders: put it into one")
         return cameras
+
+
+def _people(folder: Path) -> list[str]:
+    return folders_in(folder, LeftOut(), "") if folder.is_dir() else []
 
 
 def _match(pattern: re.Pattern[str], path: Path) -> str:

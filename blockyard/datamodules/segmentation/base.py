@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import albumentations as A
+import numpy as np
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
 from blockyard.datamodules.base import STAGES
 from blockyard.datamodules.images import ImageFiles
 from blockyard.datamodules.picture_options import PictureOptions
+from blockyard.datamodules.picture_survey import survey_pictures
 from blockyard.datamodules.segmentation.listing import Listing, hold_out_evenly
 from blockyard.datamodules.segmentation.mask_transforms import CategoryCrop, Rescale, photometric_distortion
 from blockyard.datamodules.segmentation.masked_pictures import Crops, WholePictures
 from blockyard.datamodules.segmentation.masks import IGNORE, Colour, MaskFiles, voc_palette
 from blockyard.datamodules.segmentation.survey import SAMPLE, judge, survey
+from blockyard.datamodules.suggesting import Choice, Suggestion, batch_for, spread
 from blockyard.datamodules.vocabulary import Vocabulary
 from blockyard.progress import at_work
 
@@ -161,6 +164,42 @@ class SegmentationDataModule(PictureOptions):
         with at_work(f"looking at the masks of {split}"):
             found = survey(masks, self.num_classes, most)
         return judge(found, split, self.classes, ignored, self.remedy)
+
+    def pixel_shares(self) -> list[float]:
+        """Share of each of the K classes of the labelled pixels of training masks, looked at at even distances.
+
+        Raises:
+            DataError: If one can't be read.
+        """
+        files = self.list_files("train")
+        masks = MaskFiles(files.masks, self.labels_in("train"), self.hint, self.colours)
+        counts = np.zeros(self.num_classes)
+        for row in spread(range(len(masks))):
+            counts += np.bincount(masks[row].ravel(), minlength=IGNORE + 1)[: self.num_classes]
+        return [float(share) for share in counts / max(1, counts.sum())]
+
+    def suggest(self, weights: bool) -> Suggestion:
+        """Crops and colours that the training pictures speak for."""
+        files = self.list_files("train")
+        found, shares = survey_pictures(ImageFiles(files.images, self.bits)), self.pixel_shares()
+        largest = 512 if weights else 256
+        side = max(32, min(largest, -(-found.short // 32) * 32))
+        most, common = max(shares), self.classes[shares.index(max(shares))]
+        half = most > 0.5
+        options = {
+            "size": Choice([side, side], f"training crops of {found.short} pixels, up to {largest}, in steps of 32"),
+            "scale": Choice([0.75, 1.5], "objects are met a little smaller and larger than they are"),
+            "largest_share": Choice(
+                1.0 if half else 0.75,
+                f"{common} covers {most:.0%} of the pixels" + (", as it may of a crop" if half else ": less of a crop"),
+            ),
+            "flip": found.flip(),
+            "photometric": Choice(not found.grey, "grey pictures have no hue" if found.grey else "light varies"),
+            **found.normalisation(weights),
+            "batch_size": batch_for(len(files.images), 8),
+        }
+        said = f"{len(files.images):,} pictures with masks to train on, {self.num_classes} classes; {found}"
+        return Suggestion(said, options)
 
     def hold_out(self, files: Listing, split: str) -> Listing:
         """What stays of the training pictures for ``train``, or what is held out for ``val``."""

@@ -46,6 +46,14 @@ class ImageMaskFolder(SegmentationDataModule):
         ValueError: If a number is out of range, or if options say twice what classes are.
     """
 
+    laid_out = "DIR/{images,masks}/train and DIR/classes.txt"
+
+    @classmethod
+    def parts(cls, root: Path) -> list[str]:
+        """The folders of pictures and masks to train on."""
+        folders = places(root, "train", None)
+        return [str(folder.relative_to(root)) for folder in folders] if all(map(Path.is_dir, folders)) else []
+
     hint = "; --data.values [0,255] says which value each class has, --data.colours FILE which colour"
     remedy = "; where it is a class, list the value of each class, such as --data.values [0,255]"
 

@@ -13,8 +13,14 @@ from blockyard.datamodules.signals.channels import Channels, all_of
 from blockyard.datamodules.signals.moments import Moments, TrainingMoments
 from blockyard.datamodules.signals.recorded import SERIES, Recorded, Recordings
 from blockyard.datamodules.signals.series import Series
+from blockyard.datamodules.suggesting import Choice, Suggestion, batch_for, spread
 from blockyard.datamodules.vocabulary import Vocabulary
-from blockyard.media.signal_files import SignalError
+from blockyard.media.signal_files import SignalError, read_signal
+
+WHOLE = 1_000
+"""Samples up to which recordings are seen whole, in one window."""
+WINDOW = 256
+"""Samples of a window of longer ones."""
 
 
 class SignalDataModule(LabelledDataModule):
@@ -142,6 +148,39 @@ class SignalDataModule(LabelledDataModule):
         """List a split; the recordings themselves are opened when asked for."""
         recorded = self._training if split == "train" else self._record(split)
         return Series(recorded, self.length, self.hop, split == "train", self._normalised_by())
+
+    @classmethod
+    def opening(cls, root: Path) -> dict[str, Any]:
+        """Also the rate of files that don't say theirs: a row a second."""
+        return {**super().opening(root), "sample_rate": 1}
+
+    def suggest(self, weights: bool) -> Suggestion:
+        """Rate and windows that the training recordings speak for."""
+        listed = self.recordings("train")
+        told = listed.rates or [None] * len(listed.paths)
+        rates, counts = [], []
+        for row in spread(range(len(listed.paths))):
+            signal = read_signal(listed.paths[row])
+            rates.append(told[row] or signal.rate)
+            counts.append(len(signal.values))
+        said_rates = [rate for rate in rates if rate]
+        rate, count, longest = float(np.median(said_rates or [self.sample_rate])), int(np.median(counts)), max(counts)
+        known = "as the files say" if said_rates else "no file says its rate: rows count as seconds"
+        samples, why = WINDOW, f"of the {count:,} of a recording, at random in training"
+        if longest <= WHOLE:
+            samples, why = longest, "as many as the longest recording has: all are seen whole"
+        options = {
+            "sample_rate": Choice(round(rate, 3), f"Hz, {known}"),
+            "window": Choice(round(samples / rate, 6), f"seconds, {samples:,} samples {why}"),
+        }
+        if longest > samples:
+            options["hop"] = Choice(round(samples // 2 / rate, 6), "half a window: a test sees everything twice")
+        chosen = {name: choice.value for name, choice in options.items()}
+        windows = len(type(self)(**{**self.hparams, **chosen}).split("train"))
+        options["batch_size"] = batch_for(windows)
+        channels, classes = len(self.layout.names), len(self.classes)
+        said = f"{len(listed.paths):,} series to train on, {classes} classes, {channels} channels, {count:,} samples"
+        return Suggestion(said, options)
 
     def _normalised_by(self) -> TrainingMoments | Moments | None:
         if self.normalise != "training":

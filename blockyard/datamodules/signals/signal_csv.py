@@ -11,7 +11,7 @@ import numpy as np
 from blockyard.datamodules.signals.base import SignalDataModule
 from blockyard.datamodules.signals.recorded import Recordings
 from blockyard.datamodules.signals.subjects import SPLITS, Rows, draw_subjects, leave_one_out, rows_of
-from blockyard.datamodules.tables import Row, check_agreement, read_rows, sorted_labels
+from blockyard.datamodules.tables import Row, check_agreement, columns_of, read_rows, sorted_labels
 from blockyard.mistakes import DataError, nearest
 
 COLUMNS = ("file", "label", "subject", "split", "rate")
@@ -42,6 +42,13 @@ class SignalCSV(SignalDataModule):
     Raises:
         ValueError: If a number is out of range.
     """
+
+    laid_out = "DIR/manifest.csv with file,label,subject"
+
+    @classmethod
+    def parts(cls, root: Path) -> list[str]:
+        """``manifest.csv``, if its header names what a recording needs."""
+        return ["manifest.csv"] if {"file", "label"} <= columns_of(root / "manifest.csv") else []
 
     def __init__(
         self,

@@ -16,6 +16,7 @@ class SignalFolder(ClassFolders, SignalDataModule):
     :class:`~blockyard.datamodules.signals.base.SignalDataModule`; ``predict_folder`` None means ``root/predict``.
     """
 
+    laid_out = "DIR/train/<class>/*.npz"
     kind = SERIES
 
     def recordings(self, split: str) -> Recordings:

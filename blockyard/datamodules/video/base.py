@@ -12,10 +12,17 @@ import numpy as np
 from blockyard.datamodules.images import IMAGENET_MEAN, IMAGENET_STD
 from blockyard.datamodules.labelled import LabelledDataModule
 from blockyard.datamodules.listing import Listing
+from blockyard.datamodules.picture_survey import survey_pictures
+from blockyard.datamodules.suggesting import Choice, Suggestion, batch_for, counted, spread
 from blockyard.datamodules.video.clip_sampling import ClipShape
 from blockyard.datamodules.video.clips import Clips
 from blockyard.datamodules.video.listing import VIDEOS
-from blockyard.media.decoding import Frames
+from blockyard.media.decoding import Frames, Video
+
+SURVEYED = 50
+"""Videos that are opened to see what they are like."""
+LARGEST = 112
+"""Pixels of a side that clips are suggested with, where a network starts from nothing."""
 
 
 class ShortSide(A.SmallestMaxSize):
@@ -137,6 +144,31 @@ class VideoDataModule(LabelledDataModule):
             self.mean,
             self.std,
         )
+
+    def suggest(self, weights: bool) -> Suggestion:
+        """Clips and sizes that the training videos speak for."""
+        listing = self.videos("train")
+        middles, lengths = [], []
+        for path in spread(listing.paths, SURVEYED):
+            with Video(path) as video:
+                lengths.append(video.frames)
+                middles.append(video.read([video.frames // 2])[0])
+        found, frames, median = survey_pictures(middles), 8, int(np.median(lengths))
+        stride = max(1, min(8, median // frames))
+        side, why = found.side(weights), "clips cost as many pictures as they have frames"
+        size = side if weights else Choice(min(side.value, LARGEST), f"{side.reason}; {why}")
+        options = {
+            "frames": Choice(frames, why),
+            "stride": Choice(stride, f"{frames} frames then span {frames * stride} of a median of {median}"),
+            "size": size,
+            "resize": Choice(round(size.value / 0.875), "a little more than size, for random crops"),
+            "flip": found.flip(),
+            "clips": Choice(3, "a test averages three clips of each video, not ten: a third of the time"),
+            **found.normalisation(weights),
+            "batch_size": batch_for(len(listing.names), 16),
+        }
+        said = f"{len(listing.names):,} videos to train on, {counted(self.class_counts(), 'videos')}; {found}"
+        return Suggestion(f"{said}, median {median} frames", options)
 
     def _transform(self, training: bool) -> A.Compose:
         if not training:

@@ -16,6 +16,7 @@ class VideoFolder(ClassFolders, VideoDataModule):
     :class:`~blockyard.datamodules.video.base.VideoDataModule`; ``predict_path`` None means ``root/predict``.
     """
 
+    laid_out = "DIR/train/<class>/*.mp4"
     kind = VIDEOS
 
     def videos(self, split: str) -> Listing:

@@ -13,8 +13,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from blockyard.backbones import Backbone, FrontEnded, LogMel
+from blockyard.datamodules import AudioDataModule, DataModule
+from blockyard.datamodules.suggesting import Choice
 from blockyard.tasks.classification.views import ViewClassification
 
+FRAMES = 128
+"""Windows of a spectrogram that are suggested at most, unless 10 ms apart gives fewer."""
 COLUMNS = 300
 """At most so many columns has the picture of a recording."""
 
@@ -43,6 +47,37 @@ class AudioClassification(ViewClassification):
     ranks: ClassVar[tuple[int, ...]] = (1,)
     called: ClassVar[str] = "files"
     pipeline: ClassVar[str] = "audio-classification"
+    data_kinds: ClassVar[tuple[type[DataModule], ...]] = (AudioDataModule,)
+
+    @classmethod
+    def suits(cls, data: DataModule) -> bool:
+        """Whether the sounds have one label each."""
+        return super().suits(data) and getattr(data, "multi_label", False) == cls.multi_label
+
+    @classmethod
+    def suggest(cls, data: DataModule, trained: Choice | None, epochs: int) -> dict[str, Choice]:
+        """Also a spectrogram, parts of which are masked in training."""
+        bands, hop, frames = cls._spectrogram(data)
+        rate: int = data.sample_rate  # type: ignore[attr-defined]
+        front_end = {"sample_rate": rate, "n_mels": bands, "hop_length": hop}
+        masks = {"freq_mask": bands // 8, "time_mask": max(1, frames // 8)}
+        why = f"up to {rate // 2:,} Hz; {frames} windows {1000 * hop / rate:.0f} ms apart, an eighth masked in training"
+        chosen = {"class_path": "LogMel", "init_args": front_end | masks}
+        return {"front_end": Choice(chosen, why), **super().suggest(data, trained, epochs)}
+
+    @classmethod
+    def positions(cls, data: DataModule) -> tuple[int, ...]:
+        """Bands and windows of the spectrogram."""
+        bands, _, frames = cls._spectrogram(data)
+        return bands, frames
+
+    @staticmethod
+    def _spectrogram(data: DataModule) -> tuple[int, int, int]:
+        """Bands, samples from window to window, and windows."""
+        rate: int = data.sample_rate  # type: ignore[attr-defined]
+        length = data.input_shape[1]
+        hop = max(round(0.01 * rate), -(-length // FRAMES))
+        return (64 if rate <= 24_000 else 96), hop, 1 + length // hop
 
     def __init__(
         self,

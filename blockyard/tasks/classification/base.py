@@ -17,6 +17,8 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionM
 import blockyard.training  # noqa: F401 - the command line finds imported classes by their name alone
 from blockyard.analysis.probe import Probe
 from blockyard.backbones import Backbone
+from blockyard.datamodules import DataModule
+from blockyard.datamodules.suggesting import Choice
 from blockyard.mistakes import nearest
 from blockyard.objectives import Default
 from blockyard.plugging.probe import undisturbed
@@ -35,6 +37,8 @@ from blockyard.training.trial import try_out
 OUTCOME = ("top1", "loss", "target", "predicted", "probability")
 """What a test keeps of a sample; ``probability`` is that of the predicted class."""
 CALIBRATION_BINS = 15
+RARE = 3
+"""A class is rare of which another one has so many times the samples."""
 
 
 class Classification(Task):
@@ -102,6 +106,17 @@ class Classification(Task):
             like = self._last_map(input_shape) if self.loss_takes_features else None
             try_out(self.loss, num_classes, mixing is not None, like)
         self.compiler = _compiler(compile)
+
+    @classmethod
+    def suggest(cls, data: DataModule, trained: Choice | None, epochs: int) -> dict[str, Choice]:
+        """Also smoothed labels, and weights of classes that are rare."""
+        options = super().suggest(data, trained, epochs)
+        options["label_smoothing"] = Choice(0.1, "few samples are soon known by heart, and this much doubt stays")
+        counts: list[int] = [] if getattr(data, "multi_label", False) else getattr(data, "class_counts", list)()
+        if counts and max(counts) >= RARE * min(counts):
+            why = f"classes have {min(counts):,} to {max(counts):,} samples; null for the best share of all samples"
+            options["class_weights"] = Choice("balanced", why)
+        return options
 
     def _last_map(self, input_shape: tuple[int, ...]) -> Tensor:
         """The last map of a sample of zeros, ``(1, C, *S)``."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from blockyard.backbones import Backbone
+from blockyard.datamodules import DataModule, ImageDataModule
 from blockyard.tasks.classification.base import Classification
 
 
@@ -35,6 +36,7 @@ class ImageClassification(Classification):
     evaluation_options: ClassVar[tuple[str, ...]] = ("flip_test",)
 
     pipeline: ClassVar[str] = "image-classification"
+    data_kinds: ClassVar[tuple[type[DataModule], ...]] = (ImageDataModule,)
 
     def __init__(
         self,

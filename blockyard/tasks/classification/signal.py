@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from blockyard.datamodules import DataModule, SignalDataModule
+from blockyard.datamodules.suggesting import Choice
 from blockyard.tasks.classification.views import ViewClassification
 
 PICTURE = (300, 72)
@@ -26,6 +28,12 @@ class SignalClassification(ViewClassification):
     learns_from: ClassVar[tuple[str, ...]] = ("series with a class",)
     ranks: ClassVar[tuple[int, ...]] = (1,)
     called: ClassVar[str] = "recordings"
+    data_kinds: ClassVar[tuple[type[DataModule], ...]] = (SignalDataModule,)
+
+    @classmethod
+    def untrained(cls, data: DataModule, **options: Any) -> Choice:
+        """With a first convolution that spans nine samples, as series are smooth."""
+        return super().untrained(data, **{"stem_kernel": 9} | options)
 
     def render(self, series: Tensor) -> NDArray[np.uint8]:
         """A picture ``(1, H, W, 1)`` of a series ``(C, L)``: a row a channel, from its least value to its greatest."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from blockyard.datamodules import DataModule, VideoDataModule
+from blockyard.datamodules.suggesting import Choice
 from blockyard.tasks.classification.views import ViewClassification
 
 
@@ -19,3 +21,18 @@ class ActionRecognition(ViewClassification):
     ranks: ClassVar[tuple[int, ...]] = (3,)
     called: ClassVar[str] = "videos"
     pipeline: ClassVar[str] = "video-classification"
+    data_kinds: ClassVar[tuple[type[DataModule], ...]] = (VideoDataModule,)
+
+    @classmethod
+    def suggest(cls, data: DataModule, trained: Choice | None, epochs: int) -> dict[str, Choice]:
+        """Of a network of pictures, one frame after the other."""
+        options = super().suggest(data, trained, epochs)
+        if trained and trained.value["class_path"] == "TimmBackbone":
+            backbone = {"class_path": "Framewise", "init_args": trained.value["init_args"]}
+            options["backbone"] = Choice(backbone, f"{trained.reason}, frame by frame, as they are of pictures")
+        return options
+
+    @classmethod
+    def untrained(cls, data: DataModule, **options: Any) -> Choice:
+        """As narrow as published, with a coarse first map: a clip costs as much as many pictures."""
+        return super().untrained(data, **{"width": 16, "stem_stride": 4} | options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,9 @@ from torch import Tensor, nn
 from blockyard.heads import Segmentor
 from blockyard.tasks.segmentation.metrics import IGNORED
 from blockyard.training.class_weights import checked
+
+RAREST = 0.005
+"""Share of all pixels below which a class gets no larger a factor: a few pixels would decide."""
 
 
 @dataclass
@@ -81,3 +85,13 @@ def mine_hard_pixels(network: Segmentor, hard: HardPixels | None) -> None:
 
     head: Any = network.decode_head
     head.sampler = OHEMPixelSampler(head, hard.threshold, hard.min_kept)
+
+
+def rarity(shares: Sequence[float]) -> list[float]:
+    """Factors of K classes by the shares that they have of all pixels: 1 / √share, with a mean over pixels of 1.
+
+    A class that covers less than :data:`RAREST` counts as if it covered that.
+    """
+    factors = [max(share, RAREST) ** -0.5 for share in shares]
+    mean = sum(share * factor for share, factor in zip(shares, factors, strict=True)) or 1.0
+    return [round(factor / mean, 3) for factor in factors]

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from blockyard.analysis.probe import Probe
 from blockyard.backbones import Backbone
+from blockyard.datamodules import DataModule, SegmentationDataModule
+from blockyard.datamodules.suggesting import Choice
 from blockyard.heads import Segmentor, check_heads, make_segmentor, stock_segmentor
 from blockyard.objectives import Default
 from blockyard.tasks.base import Task, refuse_beside
@@ -19,7 +21,7 @@ from blockyard.tasks.new_samples import only_valid
 from blockyard.tasks.sample_scores import SampleScores
 from blockyard.tasks.segmentation.cases import SegmentationCases
 from blockyard.tasks.segmentation.inference import Inference, Size
-from blockyard.tasks.segmentation.losses import HardPixels, mine_hard_pixels, weigh_classes
+from blockyard.tasks.segmentation.losses import HardPixels, mine_hard_pixels, rarity, weigh_classes
 from blockyard.tasks.segmentation.mask_writer import MaskWriter
 from blockyard.tasks.segmentation.metrics import IGNORED, PixelConfusion, confusion_of, mean_scores
 from blockyard.tasks.segmentation.objective import HeadLosses
@@ -74,12 +76,26 @@ class SemanticSegmentation(Task):
     network: Segmentor
     primary_metric: ClassVar[str] = "mIoU"
     pipeline: ClassVar[str] = "image-segmentation"
+    data_kinds: ClassVar[tuple[type[DataModule], ...]] = (SegmentationDataModule,)
     output: ClassVar[str] = "logits (B, K, H, W) at the input's size; the largest is a pixel's class"
     named: ClassVar[bool] = True
     reports: ClassVar[tuple[Callable[[Path], Callback], ...]] = (SegmentationReport, SegmentationCases, MaskWriter)
     evaluation_options: ClassVar[tuple[str, ...]] = ("inference", "window", "stride", "scales", "flip_test")
     probe: ClassVar[Probe | None] = PROBE
     default_objective: ClassVar[type[Default]] = HeadLosses
+
+    @classmethod
+    def suggest(cls, data: DataModule, trained: Choice | None, epochs: int) -> dict[str, Choice]:
+        """Also a head of few parameters, and weights of the classes by their pixels."""
+        assert isinstance(data, SegmentationDataModule)
+        options = super().suggest(data, trained, epochs)
+        head = {"type": "SegformerHead", "channels": 64}
+        options["decode_head"] = Choice(head, "puts the maps of all stages together, by 1×1 convolutions alone")
+        weights = rarity(data.pixel_shares())
+        if max(weights) >= 2 * min(weights):
+            why = f"{', '.join(data.classes)}: 1 / √(share of the pixels), as means are over classes, not over pixels"
+            options["class_weights"] = Choice(weights, why)
+        return options
 
     def __init__(
         self,
