@@ -92,10 +92,7 @@ def load_weights(network: nn.Module, path: str | Path, parts: Parts, strict: boo
         "of another shape": [f"{key} {_show(state[key])} for {_show(own[key])}" for key in shapes],
     }
     if found.otherwise and strict:
-        raise ValueError(
-            f"{path}: all {len(kept)} tensors match in their order, but {found.otherwise}, so outputs would not be the"
-            " same; strict=False takes them all the same"
-        )
+        _refuse_other_function(path, found.otherwise, len(kept))
     complaints = {what: names for what, names in complaints.items() if names}
     loaded = len(kept) - len(result.unexpected_keys)
     if complaints and (strict or not loaded):
@@ -206,6 +203,13 @@ def _left_out(found: Layout) -> list[str]:
 def _starting(keys: list[str]) -> list[str]:
     modules = dict.fromkeys(key.rpartition(".")[0] or key for key in keys)
     return [f"{_some(list(modules), 4)} {'starts' if len(modules) == 1 else 'start'} anew"] if modules else []
+
+
+def _refuse_other_function(path: Path, otherwise: str, tensors: int) -> None:
+    raise ValueError(
+        f"{path}: all {tensors} tensors match in their order, but {otherwise}, so outputs would not be the same;"
+        " strict=False takes them all the same"
+    )
 
 
 def _refuse(path: Path, complaints: dict[str, list[str]], loaded: int) -> None:
