@@ -20,7 +20,8 @@ TASKS = {
     "semantic_segmentation/scenes.yaml": "--data.pictures 20 --data.test_pictures 6",
     "person_reid/walkers.yaml": "--data.identities 30 --data.test_identities 4",
     "action_recognition/ucf101.yaml": "--data.root videos --data.verify false --data.size 32 --data.frames 4 "
-    "--data.batch_size 4 --data.num_workers 0 --model.backbone PreResNet --model.backbone.depth 8",
+    "--data.batch_size 4 --data.num_workers 0 --model.backbone PreResNet --model.backbone.depth 8 "
+    "--model.backbone.spatial_dims 3",
 }
 """A configuration of each task, and what makes it small."""
 SHORT = (
