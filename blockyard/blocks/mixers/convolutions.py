@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from blockyard.blocks.activations import StarReLU
-from blockyard.blocks.base import Block
+from blockyard.blocks.base import Block, Slot
 from blockyard.blocks.convolutions.convolution import CONVOLUTIONS
+from blockyard.blocks.half_precision import ranged, roomy
 
 
 def _odd(value: int, block: str, option: str) -> int:
@@ -32,6 +33,7 @@ class DepthwiseConvolution(Block):
     """
 
     identity_at_init = False
+    slot: ClassVar[Slot] = "convolution"
     paper: ClassVar[str] = "Liu et al., A ConvNet for the 2020s, CVPR 2022"
 
     def __init__(self, channels: int, spatial_dims: int = 2, *, kernel_size: int = 7, bias: bool = True) -> None:
@@ -52,13 +54,13 @@ class SeparableConvolution(Block):
         spatial_dims: Rank of S in ``(B, C, *S)``.
         expansion: r.
         kernel_size: Taps along each axis, odd.
-        bias: Whether the convolutions have a bias.
 
     Raises:
         ValueError: If the kernel is not odd and positive, or there is no channel between.
     """
 
     identity_at_init = False
+    slot: ClassVar[Slot] = "convolution"
     paper: ClassVar[str] = "Yu et al., MetaFormer Baselines for Vision, TPAMI 2024"
 
     def __init__(
@@ -68,21 +70,22 @@ class SeparableConvolution(Block):
         *,
         expansion: float = 2.0,
         kernel_size: int = 7,
-        bias: bool = False,
     ) -> None:
         super().__init__(channels, spatial_dims)
         size, width = _odd(kernel_size, "SeparableConvolution", "kernel_size"), int(expansion * channels)
         if width < 1:
             raise ValueError(f"SeparableConvolution: expansion={expansion} leaves no channel of {channels}")
         conv = CONVOLUTIONS[spatial_dims]
-        self.expand = conv(channels, width, 1, bias=bias)
+        self.expand = conv(channels, width, 1, bias=False)
         self.act = StarReLU(width, spatial_dims)
-        self.depthwise = conv(width, width, size, 1, size // 2, groups=width, bias=bias)
-        self.project = conv(width, channels, 1, bias=bias)
+        self.depthwise = conv(width, width, size, 1, size // 2, groups=width, bias=False)
+        self.project = conv(width, channels, 1, bias=False)
 
     def transform(self, x: Tensor) -> Tensor:
         """Map ``(B, C, *S)`` to the same shape."""
-        return self.project(self.depthwise(self.act(self.expand(x))))
+        hidden = self.act(self.expand(x).to(roomy(x)))
+        mixed = ranged(self.depthwise, hidden, terms=self.depthwise.weight[0].numel())
+        return ranged(self.project, mixed, terms=mixed.shape[1])
 
 
 class InceptionConvolution(Block):
@@ -100,6 +103,7 @@ class InceptionConvolution(Block):
     """
 
     identity_at_init = False
+    slot: ClassVar[Slot] = "convolution"
     paper: ClassVar[str] = "Yu et al., InceptionNeXt: When Inception Meets ConvNeXt, CVPR 2024"
 
     def __init__(

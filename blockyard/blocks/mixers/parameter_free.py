@@ -8,9 +8,9 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from blockyard.blocks.base import Block
+from blockyard.blocks.base import Block, Slot
 
 _POOLS = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 
@@ -23,6 +23,7 @@ class IdentityMixer(Block):
         spatial_dims: Rank of S in ``(B, C, *S)``.
     """
 
+    slot: ClassVar[Slot] = "convolution"
     paper: ClassVar[str] = "Yu et al., MetaFormer Baselines for Vision, TPAMI 2024"
 
     def transform(self, x: Tensor) -> Tensor:
@@ -43,6 +44,7 @@ class PoolMixer(Block):
     """
 
     identity_at_init = False
+    slot: ClassVar[Slot] = "convolution"
     paper: ClassVar[str] = "Yu et al., MetaFormer Is Actually What You Need for Vision, CVPR 2022"
 
     def __init__(self, channels: int, spatial_dims: int = 2, *, window: int = 3) -> None:
@@ -54,7 +56,9 @@ class PoolMixer(Block):
     def transform(self, x: Tensor) -> Tensor:
         """Map ``(B, C, *S)`` to the same shape."""
         pool = _POOLS[self.spatial_dims]
-        return pool(x, self.window, 1, self.window // 2, count_include_pad=False) - x
+        # torch 2.13 pools volumes on a CPU in float32 and float64 only
+        wide = x.float() if x.dim() == 5 and x.dtype.itemsize == 2 and x.device.type == "cpu" else x
+        return pool(wide, self.window, 1, self.window // 2, count_include_pad=False).to(x.dtype) - x
 
 
 class RandomMixer(Block):
@@ -72,6 +76,8 @@ class RandomMixer(Block):
     """
 
     identity_at_init = False
+    matrix: Tensor
+    slot: ClassVar[Slot] = "convolution"
     paper: ClassVar[str] = "Yu et al., MetaFormer Baselines for Vision, TPAMI 2024"
 
     def __init__(self, channels: int, spatial_dims: int = 2, *, size: tuple[int, ...] | None = None) -> None:
@@ -80,7 +86,7 @@ class RandomMixer(Block):
         if len(self.size) != spatial_dims or min(self.size) < 1:
             raise ValueError(f"RandomMixer: size must be {spatial_dims} positive numbers, got {self.size}")
         n = math.prod(self.size)
-        self.matrix = nn.Parameter(torch.rand(n, n).softmax(-1), requires_grad=False)
+        self.register_buffer("matrix", torch.rand(n, n).softmax(-1))
 
     def transform(self, x: Tensor) -> Tensor:
         """Map ``(B, C, *S)`` to the same shape."""

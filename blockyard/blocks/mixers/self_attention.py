@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from blockyard.blocks.base import Block, divide
+from blockyard.blocks.base import Block, Slot, divide
+from blockyard.blocks.half_precision import computes_in_float16
 
 
 class SelfAttention(Block):
@@ -27,6 +29,7 @@ class SelfAttention(Block):
     """
 
     identity_at_init = False
+    slot: ClassVar[Slot] = "convolution"
     paper: ClassVar[str] = "Vaswani et al., Attention Is All You Need, NeurIPS 2017"
 
     def __init__(
@@ -42,5 +45,19 @@ class SelfAttention(Block):
         """Map ``(B, C, *S)`` to the same shape."""
         tokens = x.flatten(2).transpose(1, 2)
         query, key, value = self.qkv(tokens).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
-        mixed = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+        mixed = _attend(query, key, value).transpose(1, 2).flatten(2)
         return self.project(mixed).transpose(1, 2).unflatten(2, x.shape[2:])
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Attention, ``(B, h, N, d)`` each, by torch's fused kernel.
+
+    On a CPU it computes the weights once more for the gradient, from sums as large as the scores: of those of 10⁸, which
+    features of float16 can have, float32 keeps no units, and gradients come out 10¹² times too large. There the weights
+    are kept.
+    """
+    if not (query.device.type == "cpu" and computes_in_float16(query)):
+        return F.scaled_dot_product_attention(query, key, value)
+    with torch.autocast("cpu", enabled=False):
+        weights = (query.float() @ key.float().transpose(2, 3) * query.shape[3] ** -0.5).softmax(3)
+        return (weights @ value.float()).to(query.dtype)
