@@ -74,6 +74,8 @@ VARIANTS = {cls.__name__: cls for cls in OURS} | {
     "HaloAttention of 2": partial(HaloAttention, block_size=2, halo_size=1, outside="nothing"),
 }
 SIZE = (4, 6, 5)
+MIXED = ("convolution", "mixer")
+"""Slots of what mixes positions in the precision of a convolution."""
 every_block = pytest.mark.parametrize("make", VARIANTS.values(), ids=VARIANTS.keys())
 every_rank = pytest.mark.parametrize("rank", [1, 2, 3])
 
@@ -82,7 +84,7 @@ def knows_the_grid(block: Block) -> bool:
     """Whether the weights belong to neighbours or places, so that they differ from rank to rank."""
     return (
         isinstance(block, RelativeAttention | HaloAttention)
-        or (block.slot == "convolution" and not isinstance(block, IdentityMixer | SelfAttention))
+        or (block.slot in MIXED and not isinstance(block, IdentityMixer | SelfAttention))
         or getattr(block, "attention", "") == "position"
         or (isinstance(block, PolynomialBranch) and block.kernel_size is not None)
     )
@@ -136,8 +138,8 @@ def test_autocast_and_half_precision_stay_close_to_float32(make, rank):
     with torch.autocast("cpu", torch.bfloat16):
         mixed = block(x)
     pure = copy.deepcopy(block).bfloat16()(x.bfloat16())
-    # what replaces a convolution hands on what the convolution would: half precision
-    assert mixed.dtype == torch.float32 or (block.slot == "convolution" and mixed.dtype == torch.bfloat16)
+    # what mixes as a convolution does hands on what that would: half precision
+    assert mixed.dtype == torch.float32 or (block.slot in MIXED and mixed.dtype == torch.bfloat16)
     assert pure.dtype == torch.bfloat16
     for result in (mixed, pure):
         # 2^-8 is bfloat16's rounding; a handful of them relative to the largest entry.

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from blockyard.backbones.base import Backbone, Stage
@@ -67,8 +66,8 @@ class MetaFormer(Backbone):
         in_channels: int = 3,
         depths: Sequence[int] = (2, 2, 6, 2),
         widths: Sequence[int] = (64, 128, 320, 512),
-        mixers: Mixer | list[Mixer] = PoolMixer,
-        channel_mixers: Mixer | list[Mixer] | None = None,
+        mixers: list[Mixer] | Mixer = PoolMixer,
+        channel_mixers: list[Mixer] | Mixer | None = None,
         spatial_dims: int = 2,
         style: Style | None = None,
         resolution: Resolution | None = None,
@@ -86,7 +85,7 @@ class MetaFormer(Backbone):
         style, resolution, count = style or Style(), resolution or Resolution(), len(depths)
         makers = [each("mixers", mixers, count), each("channel_mixers", channel_mixers, count)]
         sizes = [None] * count if input_size is None else resolution.sizes(_size(input_size, spatial_dims), count)
-        rates = iter(torch.linspace(0, style.drop_path_rate, sum(depths)).tolist())
+        rates = iter(style.rates(sum(depths)))
         for i, (width, of_stage) in enumerate(zip(widths, style.of_stages(count), strict=True)):
             before = resolution.before(widths[i - 1] if i else in_channels, width, spatial_dims, first=not i)
             self.add_module(f"downsample{i + 1}" if i else "stem", before)
@@ -120,9 +119,7 @@ def _check(depths: Sequence[int], widths: Sequence[int], spatial_dims: int) -> N
     if spatial_dims not in CONVOLUTIONS:
         raise ValueError(f"MetaFormer: spatial_dims must be one of 1, 2, 3, got {spatial_dims}")
     if len(depths) != len(widths) or not depths:
-        raise ValueError(
-            f"MetaFormer: depths and widths are of one number a stage, got {len(depths)} and {len(widths)}"
-        )
+        raise ValueError(f"MetaFormer: depths and widths have one number a stage, got {len(depths)} and {len(widths)}")
     if min(*depths, *widths) < 1:
         raise ValueError(f"MetaFormer: depths and widths must be at least 1, got {list(depths)} and {list(widths)}")
 

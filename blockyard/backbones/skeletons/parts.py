@@ -169,6 +169,10 @@ class Style:
         lists = {name: each(name, getattr(self, name), count) for name in ("norm", "mlp_ratio", "residual_scale")}
         return [replace(self, **{name: values[i] for name, values in lists.items()}) for i in range(count)]
 
+    def rates(self, units: int) -> list[float]:
+        """The probability of dropping a branch of each unit of the network."""
+        return [self.drop_path_rate * i / max(units - 1, 1) for i in range(units)]
+
     def make_norm(self, channels: int, spatial_dims: int) -> nn.Module:
         """A norm of a stage."""
         assert isinstance(self.norm, str)
@@ -194,9 +198,9 @@ def each(name: str, value: Any, count: int) -> list[Any]:
     """
     if not isinstance(value, list | tuple):
         return [value] * count
-    if len(value) != count:
+    if len(value) not in (1, count):
         raise ValueError(f"{name} is one for all stages or one for each of {count}, got {len(value)}")
-    return list(value)
+    return list(value) * (1 if len(value) == count else count)
 
 
 class TwoBranches(nn.Module):

@@ -33,7 +33,7 @@ class DepthwiseConvolution(Block):
     """
 
     identity_at_init = False
-    slot: ClassVar[Slot] = "convolution"
+    slot: ClassVar[Slot] = "mixer"
     paper: ClassVar[str] = "Liu et al., A ConvNet for the 2020s, CVPR 2022"
 
     def __init__(self, channels: int, spatial_dims: int = 2, *, kernel_size: int = 7, bias: bool = True) -> None:
@@ -60,7 +60,7 @@ class SeparableConvolution(Block):
     """
 
     identity_at_init = False
-    slot: ClassVar[Slot] = "convolution"
+    slot: ClassVar[Slot] = "mixer"
     paper: ClassVar[str] = "Yu et al., MetaFormer Baselines for Vision, TPAMI 2024"
 
     def __init__(
@@ -103,7 +103,7 @@ class InceptionConvolution(Block):
     """
 
     identity_at_init = False
-    slot: ClassVar[Slot] = "convolution"
+    slot: ClassVar[Slot] = "mixer"
     paper: ClassVar[str] = "Yu et al., InceptionNeXt: When Inception Meets ConvNeXt, CVPR 2024"
 
     def __init__(

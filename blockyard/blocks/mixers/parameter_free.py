@@ -23,7 +23,7 @@ class IdentityMixer(Block):
         spatial_dims: Rank of S in ``(B, C, *S)``.
     """
 
-    slot: ClassVar[Slot] = "convolution"
+    slot: ClassVar[Slot] = "mixer"
     paper: ClassVar[str] = "Yu et al., MetaFormer Baselines for Vision, TPAMI 2024"
 
     def transform(self, x: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ class PoolMixer(Block):
     """
 
     identity_at_init = False
-    slot: ClassVar[Slot] = "convolution"
+    slot: ClassVar[Slot] = "mixer"
     paper: ClassVar[str] = "Yu et al., MetaFormer Is Actually What You Need for Vision, CVPR 2022"
 
     def __init__(self, channels: int, spatial_dims: int = 2, *, window: int = 3) -> None:
@@ -77,7 +77,7 @@ class RandomMixer(Block):
 
     identity_at_init = False
     matrix: Tensor
-    slot: ClassVar[Slot] = "convolution"
+    slot: ClassVar[Slot] = "mixer"
     paper: ClassVar[str] = "Yu et al., MetaFormer Baselines for Vision, TPAMI 2024"
 
     def __init__(self, channels: int, spatial_dims: int = 2, *, size: tuple[int, ...] | None = None) -> None:

@@ -29,7 +29,7 @@ class SelfAttention(Block):
     """
 
     identity_at_init = False
-    slot: ClassVar[Slot] = "convolution"
+    slot: ClassVar[Slot] = "mixer"
     paper: ClassVar[str] = "Vaswani et al., Attention Is All You Need, NeurIPS 2017"
 
     def __init__(
@@ -52,9 +52,8 @@ class SelfAttention(Block):
 def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Attention, ``(B, h, N, d)`` each, by torch's fused kernel.
 
-    On a CPU it computes the weights once more for the gradient, from sums as large as the scores: of those of 10⁸, which
-    features of float16 can have, float32 keeps no units, and gradients come out 10¹² times too large. There the weights
-    are kept.
+    On a CPU it computes the weights once more for the gradient, from sums as large as the scores. Of 10⁸, which features
+    in float16 can make, float32 keeps no units, and gradients come out 10¹² times too large: weights are kept there.
     """
     if not (query.device.type == "cpu" and computes_in_float16(query)):
         return F.scaled_dot_product_attention(query, key, value)
