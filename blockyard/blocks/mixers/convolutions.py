@@ -115,7 +115,7 @@ class InceptionConvolution(Block):
         width, parts = int(channels * ratio), spatial_dims + 1
         if width < 1 or parts * width > channels:
             raise ValueError(
-                f"InceptionConvolution: ratio={ratio} gives {parts} parts of {width} of {channels} channels"
+                f"InceptionConvolution: ratio={ratio} makes {parts} parts of {width} of {channels} channels"
             )
         # the band along the last axis comes first, as in the paper
         shapes = [(square,) * spatial_dims]

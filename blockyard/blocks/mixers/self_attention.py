@@ -52,8 +52,9 @@ class SelfAttention(Block):
 def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Attention, ``(B, h, N, d)`` each, by torch's fused kernel.
 
-    On a CPU it computes the weights once more for the gradient, from sums as large as the scores. Of 10⁸, which features
-    in float16 can make, float32 keeps no units, and gradients come out 10¹² times too large: weights are kept there.
+    For the gradient the one for CPUs computes the weights once more, from sums as large as the scores. Of 10⁸, which
+    features in float16 can make, float32 keeps no units, and gradients come out 10¹² times too large: there the weights
+    are kept.
     """
     if not (query.device.type == "cpu" and computes_in_float16(query)):
         return F.scaled_dot_product_attention(query, key, value)
