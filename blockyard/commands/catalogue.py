@@ -217,7 +217,7 @@ def _networks() -> dict[str, list[str]]:
 
 
 def _classes(config: Any) -> Iterator[str]:
-    """The names of all classes in a configuration."""
+    """The names of all classes in a configuration, and whatever else is text: a class may go by its name alone."""
     if isinstance(config, dict):
         if "class_path" in config:
             yield class_name(config)
@@ -226,6 +226,8 @@ def _classes(config: Any) -> Iterator[str]:
     elif isinstance(config, list):
         for value in config:
             yield from _classes(value)
+    elif isinstance(config, str):
+        yield config
 
 
 def _costs(kind: type[Any], shape: Shape) -> tuple[str, str, str]:
