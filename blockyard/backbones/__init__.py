@@ -11,6 +11,7 @@ from blockyard.backbones.inputs.front_ended import FrontEnded
 from blockyard.backbones.inputs.log_mel import LogMel
 from blockyard.backbones.pdc_net import PDCNet
 from blockyard.backbones.preresnet import PreResNet
+from blockyard.backbones.skeletons.metaformer import MetaFormer
 
 __all__ = [
     "Backbone",
@@ -19,6 +20,7 @@ __all__ = [
     "FrontEnded",
     "LogMel",
     "MMSegBackbone",
+    "MetaFormer",
     "PDCNet",
     "PreResNet",
     "PyTorchVideoBackbone",

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from torch import Tensor, nn
 
-from blockyard.backbones.layouts import Layout
+from blockyard.backbones.layouts import Layout, State
 from blockyard.backbones.weights import Parts, following, load_blocks, load_weights
 from blockyard.plugging.places import stock_network
 from blockyard.poolings import Pooling
@@ -59,7 +59,7 @@ class Backbone(nn.Module, ABC):
     """Rank of S in the inputs that it was built for; None if it does not say."""
     stock_path: str = ""
     """Path of the stock network inside an adapter; paths of plugs begin there."""
-    head_parts: tuple[str, ...] = ("pooling", "dropout", "fc")
+    head_parts: tuple[str, ...] = ("pooling", "neck", "dropout", "fc")
     """Paths of what stands behind the maps, of those that there are."""
     first_convolutions: tuple[str, ...] = ("conv1",)
     """Paths of what sees the input, and takes weights for other numbers of channels."""
@@ -74,6 +74,7 @@ class Backbone(nn.Module, ABC):
         self.num_classes = num_classes
         self.in_channels = in_channels
         self.pooling: nn.Module | None = None
+        self.neck: nn.Module | None = None
         self.dropout: nn.Module | None = None
         self.fc: nn.Module | None = None
         self._file: tuple[str, Layout] | None = None
@@ -107,10 +108,15 @@ class Backbone(nn.Module, ABC):
         if self.fc is None:
             raise ValueError(f"{type(self).__name__} has no head that classifies its last map")
         vector = last.flatten(2).mean(2) if self.pooling is None else self.pooling(last)
+        vector = vector if self.neck is None else self.neck(vector)
         return self.fc(vector if self.dropout is None else self.dropout(vector))
 
     def make_head(
-        self, channels: int, pooling: Callable[[int], Pooling] | None = None, dropout: float | None = None
+        self,
+        channels: int,
+        pooling: Callable[[int], Pooling] | None = None,
+        dropout: float | None = None,
+        neck: Callable[[int], nn.Module] | None = None,
     ) -> None:
         """Put a pooling and a linear classifier behind the last map; after all else, so that it draws last.
 
@@ -118,12 +124,17 @@ class Backbone(nn.Module, ABC):
             channels: Channels of what :meth:`last_map` gives.
             pooling: In place of the mean over positions; called with the channels.
             dropout: Probability of dropping what is pooled.
+            neck: Called with the channels of what is pooled, makes what stands before the dropout; its
+                ``out_features`` says how many come out.
         """
         if dropout is not None:
             self.dropout = nn.Dropout(dropout)
         if pooling is not None:
             self.pooling = of = pooling(channels)
             channels = of.out_features
+        if neck is not None:
+            self.neck = neck(channels)
+            channels = int(self.neck.out_features)
         self.fc = nn.Linear(channels, max(self.num_classes, 1))
         if not self.num_classes:
             self.trunk()
@@ -163,8 +174,14 @@ class Backbone(nn.Module, ABC):
         """
         if path is None or following():
             return
-        parts = Parts(self.in_channels, self.stock_path, self.first_convolutions, self.classifiers, self._head_keys)
+        parts = Parts(
+            self.in_channels, self.stock_path, self.first_convolutions, self.classifiers, self._head_keys, self.renamed
+        )
         self._file = Path(path).name, replace(load_weights(self, path, parts, strict), state={})
+
+    def renamed(self, file: State) -> State:
+        """The tensors of a file of weights by the names that this network has for them, where it knows the file's."""
+        return file
 
     def load_blocks(self) -> None:
         """Take from the file of weights the blocks that are plugged in where it has them; say which start anew."""

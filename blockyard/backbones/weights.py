@@ -44,6 +44,7 @@ class Parts:
         first_convolutions: The modules that see the input.
         classifiers: The last layers.
         head: Gives the keys of all that stands behind the maps.
+        renamed: Gives a file's tensors by the names that they have in the network, where it knows the file's.
     """
 
     in_channels: int
@@ -51,6 +52,7 @@ class Parts:
     first_convolutions: Sequence[str] = ()
     classifiers: Sequence[str] = ()
     head: Callable[[], set[str]] = set
+    renamed: Callable[[State], State] | None = None
 
 
 def load_weights(network: nn.Module, path: str | Path, parts: Parts, strict: bool = True) -> Layout:
@@ -75,8 +77,9 @@ def load_weights(network: nn.Module, path: str | Path, parts: Parts, strict: boo
         ValueError: If the file cannot be read as weights, or does not match, or not at all.
     """
     path = Path(path)
+    file = _read(path)
     free = (*parts.first_convolutions, *parts.classifiers)
-    found = find_layout(_read(path), network, parts.stock, free)
+    found = find_layout(file if parts.renamed is None else parts.renamed(file), network, parts.stock, free)
     state, own = found.state, found.target.state_dict()
     for name in parts.first_convolutions:
         _adapt(state, own, f"{name}.weight".removeprefix(found.inside), parts.in_channels)

@@ -14,6 +14,9 @@ from blockyard.blocks.convolutions.cheap_convolutions import PHC, GhostModule
 from blockyard.blocks.convolutions.dcls import DCLS
 from blockyard.blocks.convolutions.parameter_free import PFLayer
 from blockyard.blocks.convolutions.polynomials import PolynomialBranch, PolynomialConvolution
+from blockyard.blocks.mixers.convolutions import DepthwiseConvolution, InceptionConvolution, SeparableConvolution
+from blockyard.blocks.mixers.parameter_free import IdentityMixer, PoolMixer, RandomMixer
+from blockyard.blocks.mixers.self_attention import SelfAttention
 from blockyard.blocks.nonlocals.asymmetric import AsymmetricNonlocal
 from blockyard.blocks.nonlocals.compact import CompactNonlocal
 from blockyard.blocks.nonlocals.criss_cross import CrissCross
@@ -38,6 +41,7 @@ __all__ = [
     "ChannelAttention",
     "CompactNonlocal",
     "CrissCross",
+    "DepthwiseConvolution",
     "DisentangledNonlocal",
     "DoubleAttention",
     "GSoP",
@@ -45,6 +49,8 @@ __all__ = [
     "GlobalContext",
     "GraphBlock",
     "HaloAttention",
+    "IdentityMixer",
+    "InceptionConvolution",
     "MixStyle",
     "Nonlocal",
     "NonlocalStage",
@@ -52,10 +58,14 @@ __all__ = [
     "ParallelSum",
     "PolynomialBranch",
     "PolynomialConvolution",
+    "PoolMixer",
     "PositionAttention",
+    "RandomMixer",
     "RelativeAttention",
     "ReleasedNonlocal",
     "SelectiveDepth",
+    "SelfAttention",
+    "SeparableConvolution",
     "SpectralNonlocal",
     "SqueezeExcitation",
     "StarReLU",

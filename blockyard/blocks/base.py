@@ -10,8 +10,8 @@ from typing import ClassVar, Literal, TypeVar
 from torch import Tensor, nn
 
 Kind = TypeVar("Kind")
-Slot = Literal["after", "convolution", "activation", "stage"]
-"""Where it belongs: after any module, in place of a convolution or an activation, or around a whole stage."""
+Slot = Literal["after", "convolution", "activation", "mixer", "stage"]
+"""Where it belongs: after any module, in place of a convolution, an activation or a mixer, or around a whole stage."""
 
 
 class Pluggable(nn.Module, ABC):

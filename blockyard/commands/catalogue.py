@@ -37,6 +37,7 @@ SLOTS = {
         "--model.plugs '[{block: NAME, at: layer2.0.conv2, mode: replace}]'",
     ),
     "activation": ("in place of one", "--model.plugs '[{block: NAME, at: layer2.0.relu2, mode: replace}]'"),
+    "mixer": ("of positions in every unit of a MetaFormer", "--model.backbone MetaFormer --model.backbone.mixers NAME"),
     "stage": (
         "around a whole one, for the costs here of three units that cost nothing",
         "--model.plugs '[{block: NAME, at: stage3, mode: around}]'",
@@ -216,7 +217,7 @@ def _networks() -> dict[str, list[str]]:
 
 
 def _classes(config: Any) -> Iterator[str]:
-    """The names of all classes in a configuration."""
+    """The names of all classes in a configuration, and whatever else is text: a class may go by its name alone."""
     if isinstance(config, dict):
         if "class_path" in config:
             yield class_name(config)
@@ -225,6 +226,8 @@ def _classes(config: Any) -> Iterator[str]:
     elif isinstance(config, list):
         for value in config:
             yield from _classes(value)
+    elif isinstance(config, str):
+        yield config
 
 
 def _costs(kind: type[Any], shape: Shape) -> tuple[str, str, str]:

@@ -35,6 +35,7 @@ from blockyard.plugging.making import innermost
 PLACES = {
     "after": {"at": "stage2.0", "mode": "after"},
     "convolution": {"at": "stage2.0.conv2", "mode": "replace"},
+    "mixer": {"at": "stage2.0.conv2", "mode": "replace"},
     "activation": {"at": "stage2.0.relu2", "mode": "replace"},
     "stage": {"at": "stage2", "mode": "around"},
 }

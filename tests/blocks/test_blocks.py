@@ -29,13 +29,16 @@ from blockyard.blocks import (
     GlobalContext,
     GSoP,
     HaloAttention,
+    IdentityMixer,
     MixStyle,
     Nonlocal,
     NonlocalStage,
     PolynomialBranch,
     PolynomialConvolution,
+    PoolMixer,
     PositionAttention,
     RelativeAttention,
+    SelfAttention,
     SpectralNonlocal,
     SqueezeExcitation,
     list_blocks,
@@ -71,6 +74,8 @@ VARIANTS = {cls.__name__: cls for cls in OURS} | {
     "HaloAttention of 2": partial(HaloAttention, block_size=2, halo_size=1, outside="nothing"),
 }
 SIZE = (4, 6, 5)
+MIXED = ("convolution", "mixer")
+"""Slots of what mixes positions in the precision of a convolution."""
 every_block = pytest.mark.parametrize("make", VARIANTS.values(), ids=VARIANTS.keys())
 every_rank = pytest.mark.parametrize("rank", [1, 2, 3])
 
@@ -79,7 +84,7 @@ def knows_the_grid(block: Block) -> bool:
     """Whether the weights belong to neighbours or places, so that they differ from rank to rank."""
     return (
         isinstance(block, RelativeAttention | HaloAttention)
-        or block.slot == "convolution"
+        or (block.slot in MIXED and not isinstance(block, IdentityMixer | SelfAttention))
         or getattr(block, "attention", "") == "position"
         or (isinstance(block, PolynomialBranch) and block.kernel_size is not None)
     )
@@ -133,8 +138,8 @@ def test_autocast_and_half_precision_stay_close_to_float32(make, rank):
     with torch.autocast("cpu", torch.bfloat16):
         mixed = block(x)
     pure = copy.deepcopy(block).bfloat16()(x.bfloat16())
-    # what replaces a convolution hands on what the convolution would: half precision
-    assert mixed.dtype == torch.float32 or (block.slot == "convolution" and mixed.dtype == torch.bfloat16)
+    # what mixes as a convolution does hands on what that would: half precision
+    assert mixed.dtype == torch.float32 or (block.slot in MIXED and mixed.dtype == torch.bfloat16)
     assert pure.dtype == torch.bfloat16
     for result in (mixed, pure):
         # 2^-8 is bfloat16's rounding; a handful of them relative to the largest entry.
@@ -188,13 +193,13 @@ def test_memory_format_does_not_matter(make):
 def test_one_state_dict_serves_every_rank(make):
     """3-D with T = 1 is 2-D, 2-D with H = 1 is 1-D. Pools see other cells there, so the pyramid is left out."""
     one, two, three = (awake(make(32, rank)).double().eval() for rank in (1, 2, 3))
-    if knows_the_grid(one) and any(True for _ in one.parameters()):
+    if knows_the_grid(one) and one.state_dict():
         with pytest.raises(RuntimeError):
             two.load_state_dict(one.state_dict())
         return
     two.load_state_dict(one.state_dict())
     three.load_state_dict(one.state_dict())
-    if isinstance(one, AsymmetricNonlocal):
+    if isinstance(one, AsymmetricNonlocal | PoolMixer):
         return
     x = draw(2, 2, dtype=torch.float64)
     torch.testing.assert_close(three(x.unsqueeze(2)).squeeze(2), two(x))

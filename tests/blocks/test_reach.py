@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from blockyard.blocks import Block, HaloAttention, PolynomialBranch, RelativeAttention, list_blocks
+from blockyard.blocks import Block, HaloAttention, PolynomialBranch, RandomMixer, RelativeAttention, list_blocks
 
 SIZE = (12, 40)
 HERE, FAR = (5, 4), (1, 30)
@@ -17,11 +17,13 @@ HERE, FAR = (5, 4), (1, 30)
 OWN = {kind.__name__: kind for kind in list_blocks() if kind.__module__.startswith("blockyard.")}
 MAKE = OWN | {
     "RelativeAttention": partial(RelativeAttention, size=SIZE),
+    "RandomMixer": partial(RandomMixer, size=SIZE),
     "HaloAttention": partial(HaloAttention, block_size=4, halo_size=1),
     "PolynomialBranch without norm": partial(PolynomialBranch, norm=False),
 }
 LOCAL = {
     *("DCLS", "GhostModule", "HaloAttention", "MixStyle", "PFLayer", "PHC", "PolynomialConvolution", "StarReLU"),
+    *("DepthwiseConvolution", "IdentityMixer", "InceptionConvolution", "PoolMixer", "SeparableConvolution"),
     "PolynomialBranch without norm",  # with it, the statistics of a map tell each of its positions of all others
 }
 
@@ -51,10 +53,13 @@ def test_a_position_hears_of_all_others_or_of_its_neighbours(name: str):
 
 
 CLIP = (6, 9, 10)
-IN_ORDER = {"DCLS", "GhostModule", "HaloAttention", "RelativeAttention", "PHC", "PolynomialConvolution"}
+IN_ORDER = {
+    *("DCLS", "GhostModule", "HaloAttention", "RelativeAttention", "PHC", "PolynomialConvolution"),
+    *("DepthwiseConvolution", "InceptionConvolution", "RandomMixer", "SeparableConvolution"),
+}
 """Whose weights belong to offsets in time. PHC and PolynomialConvolution have the kernel of what they replace, and so
 one tap over time in the network of the diagnostic."""
-OF_CLIPS = MAKE | {"RelativeAttention": partial(RelativeAttention, size=CLIP)}
+OF_CLIPS = MAKE | {kind.__name__: partial(kind, size=CLIP) for kind in (RandomMixer, RelativeAttention)}
 
 
 @pytest.mark.parametrize("name", OF_CLIPS)

@@ -1,0 +1,1 @@
+"""Networks of one shape whose mixers are blocks."""

@@ -1,0 +1,150 @@
+"""One pyramid for any mixer.
+
+Yu et al., MetaFormer Is Actually What You Need for Vision, CVPR 2022; MetaFormer Baselines for Vision, TPAMI 2024. With
+one branch a unit it is ConvNeXt's (Liu et al., CVPR 2022) and the MetaNeXt of InceptionNeXt (Yu et al., CVPR 2024).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from blockyard.backbones.base import Backbone, Stage
+from blockyard.backbones.layouts import State
+from blockyard.backbones.skeletons.neck import Neck
+from blockyard.backbones.skeletons.parts import Activation, Style, each
+from blockyard.backbones.skeletons.resolution import Resolution
+from blockyard.backbones.skeletons.stock_names import own_names
+from blockyard.blocks.base import Block
+from blockyard.blocks.convolutions.convolution import CONVOLUTIONS
+from blockyard.blocks.mixers.parameter_free import PoolMixer
+from blockyard.plugging.making import wishes
+from blockyard.poolings import Pooling
+
+Mixer = Callable[[int, int], Block]
+"""``(channels, spatial_dims) -> block``: a class, a ``functools.partial``, or what jsonargparse makes of a config."""
+
+
+class MetaFormer(Backbone):
+    """Stages of residual units around a mixer, each at half the resolution of the one before.
+
+    Any block can be the mixer; its own residual, if it has one, stays. A list is of one value for each stage.
+
+    Args:
+        num_classes: Number of classes K, or 0 for the trunk alone.
+        in_channels: Channels of the input.
+        depths: Units of each stage.
+        widths: Channels of each stage.
+        mixers: What mixes positions.
+        channel_mixers: What mixes channels; None is an MLP.
+        spatial_dims: Rank of S: 1 for sequences, 2 for images, 3 for video.
+        style: What else the units are like.
+        resolution: How maps become smaller.
+        head_norm: Whether a norm of the pooled channels stands before the classifier.
+        head_ratio: Hidden channels / C of a layer before the classifier; None is none.
+        head_act: Its activation.
+        input_size: Positions of the input along each axis, for mixers made for one size; None takes their defaults.
+        dropout: Probability of dropout before the classifier.
+        pooling: In place of the mean over positions; called with the channels of the last map.
+        weights: Weights from a file: a checkpoint of a training of any task with this network in it, a state dict of
+            it, or timm's of the PoolFormerV2, ConvFormer, CAFormer, ConvNeXt or InceptionNeXt that it is set up as.
+        strict: Whether what does not match in the file is a mistake; if not, it is printed and starts anew.
+
+    Raises:
+        ValueError: If a list is not of one value a stage, a number is not positive, or the weights are not the
+            network's.
+    """
+
+    first_convolutions = ("stem.0",)
+
+    def __init__(
+        self,
+        num_classes: int = 0,
+        in_channels: int = 3,
+        depths: Sequence[int] = (2, 2, 6, 2),
+        widths: Sequence[int] = (64, 128, 320, 512),
+        mixers: list[Mixer] | Mixer = PoolMixer,
+        channel_mixers: list[Mixer] | Mixer | None = None,
+        spatial_dims: int = 2,
+        style: Style | None = None,
+        resolution: Resolution | None = None,
+        head_norm: bool = True,
+        head_ratio: float | None = None,
+        head_act: Activation = "gelu",
+        input_size: int | list[int] | None = None,
+        dropout: float | None = None,
+        pooling: Callable[[int], Pooling] | None = None,
+        weights: str | Path | None = None,
+        strict: bool = True,
+    ) -> None:
+        super().__init__(num_classes, in_channels)
+        _check(depths, widths, spatial_dims)
+        style, resolution, count = style or Style(), resolution or Resolution(), len(depths)
+        makers = [each("mixers", mixers, count), each("channel_mixers", channel_mixers, count)]
+        sizes = [None] * count if input_size is None else resolution.sizes(_size(input_size, spatial_dims), count)
+        rates = iter(style.rates(sum(depths)))
+        for i, (width, of_stage) in enumerate(zip(widths, style.of_stages(count), strict=True)):
+            before = resolution.before(widths[i - 1] if i else in_channels, width, spatial_dims, first=not i)
+            self.add_module(f"downsample{i + 1}" if i else "stem", before)
+            mixer, mlp = (partial(_made, maker[i], width, spatial_dims, sizes[i]) for maker in makers)
+            units = [
+                of_stage.make_unit(mixer(), mlp() or of_stage.make_mlp(width, spatial_dims), rate)
+                for _, rate in zip(range(depths[i]), rates, strict=False)
+            ]
+            self.add_module(f"layer{i + 1}", nn.Sequential(*units))
+        strides = resolution.strides(count)
+        self.stages = tuple(Stage(f"layer{i + 1}", widths[i], strides[i]) for i in range(count))
+        self.make_head(widths[-1], pooling, dropout, lambda channels: Neck(channels, head_norm, head_ratio, head_act))
+        _initialise(self)
+        self.load_weights(weights, strict)
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """The maps of the stages, ``(B, stage.channels, *S / stage.stride)`` each."""
+        maps = list[Tensor]()
+        for number, stage in enumerate(self.stages, 1):
+            x = self.get_submodule("stem" if number == 1 else f"downsample{number}")(x)
+            x = self.get_submodule(stage.path)(x)
+            maps.append(x)
+        return maps
+
+    def renamed(self, file: State) -> State:
+        """The tensors of timm's file by the names that they have here."""
+        return own_names(file, self.state_dict())
+
+
+def _check(depths: Sequence[int], widths: Sequence[int], spatial_dims: int) -> None:
+    if spatial_dims not in CONVOLUTIONS:
+        raise ValueError(f"MetaFormer: spatial_dims must be one of 1, 2, 3, got {spatial_dims}")
+    if len(depths) != len(widths) or not depths:
+        raise ValueError(f"MetaFormer: depths and widths have one number a stage, got {len(depths)} and {len(widths)}")
+    if min(*depths, *widths) < 1:
+        raise ValueError(f"MetaFormer: depths and widths must be at least 1, got {list(depths)} and {list(widths)}")
+
+
+def _size(size: int | Sequence[int], spatial_dims: int) -> tuple[int, ...]:
+    sizes = (size,) * spatial_dims if isinstance(size, int) else tuple(size)
+    if len(sizes) != spatial_dims or min(sizes) < 1:
+        raise ValueError(f"MetaFormer: input_size must be {spatial_dims} positive numbers, got {list(sizes)}")
+    return sizes
+
+
+def _made(maker: Mixer | None, width: int, spatial_dims: int, size: tuple[int, ...] | None) -> Block | None:
+    """A mixer of a stage; None where there is nothing to make it."""
+    if maker is None:
+        return None
+    return maker(width, spatial_dims, **({"size": size} if size and "size" in wishes(maker) else {}))
+
+
+def _initialise(module: nn.Module) -> None:
+    """Normal weights of σ = 0.02, no bias, but in blocks that have to begin as the identity."""
+    if isinstance(module, Block) and module.identity_at_init:
+        return
+    if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    for child in module.children():
+        _initialise(child)

@@ -1,0 +1,253 @@
+"""What stands around the mixers: norms, the mixing of channels, scales, and the residual unit; maps ``(B, C, *S)``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from blockyard.blocks.activations import StarReLU
+from blockyard.blocks.base import Block
+from blockyard.blocks.convolutions.convolution import BATCH_NORMS
+from blockyard.mistakes import nearest
+
+Norm = Literal["layer", "group", "batch"]
+Activation = Literal["gelu", "relu", "squared-relu", "star-relu"]
+
+
+class LayerNorm(nn.LayerNorm):
+    """The norm over the channels of each position, ``(B, C, *S)`` to the same shape."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise each position; the memory that comes out lies channels last."""
+        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
+
+
+class GroupNorm(nn.GroupNorm):
+    """The norm over all channels and positions of a sample, ``(B, C, *S)`` to the same shape."""
+
+    def __init__(self, channels: int, eps: float) -> None:
+        super().__init__(1, channels, eps)
+
+
+def norm(kind: Norm, channels: int, spatial_dims: int, *, bias: bool = True) -> nn.Module:
+    """A norm of a map ``(B, C, *S)``.
+
+    Args:
+        kind: ``layer`` over the channels of each position, ``group`` over the sample, ``batch``.
+        channels: C.
+        spatial_dims: Rank of S.
+        bias: Whether it has one besides its scale.
+
+    Raises:
+        ValueError: If there is no such norm.
+    """
+    if kind == "batch":
+        made = BATCH_NORMS[spatial_dims](channels)
+    elif kind in ("layer", "group"):
+        made = LayerNorm(channels, 1e-6) if kind == "layer" else GroupNorm(channels, 1e-6)
+    else:
+        raise ValueError(f"there is no norm {kind!r}{nearest(kind, ('layer', 'group', 'batch'))}")
+    if not bias:
+        made.register_parameter("bias", None)
+    return made
+
+
+class SquaredReLU(nn.Module):
+    """Y = relu(x)² (So et al., Primer, NeurIPS 2021)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map any tensor to the same shape."""
+        return x.relu().square()
+
+
+def activation(kind: Activation, channels: int, spatial_dims: int) -> nn.Module:
+    """An activation of a map of C channels.
+
+    Raises:
+        ValueError: If there is no such activation.
+    """
+    made: dict[str, Callable[[], nn.Module]] = {
+        "gelu": nn.GELU,
+        "relu": nn.ReLU,
+        "squared-relu": SquaredReLU,
+        "star-relu": lambda: StarReLU(channels, spatial_dims),
+    }
+    if kind not in made:
+        raise ValueError(f"there is no activation {kind!r}{nearest(kind, made)}")
+    return made[kind]()
+
+
+class Pointwise(nn.Linear):
+    """A linear map of the channels of each position, ``(B, C_in, *S)`` to ``(B, C_out, *S)``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map each position; the memory that comes out lies channels last."""
+        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
+
+
+class MLP(nn.Module):
+    """Two linear maps of the channels of each position with an activation between, ``(B, C, *S)`` to the same shape.
+
+    Args:
+        channels: C.
+        spatial_dims: Rank of S.
+        ratio: Hidden channels / C.
+        act: The activation.
+        bias: Whether the linear maps have one.
+    """
+
+    def __init__(self, channels: int, spatial_dims: int, ratio: float, act: Activation, *, bias: bool = True) -> None:
+        super().__init__()
+        hidden = int(ratio * channels)
+        self.fc1 = Pointwise(channels, hidden, bias=bias)
+        self.act = activation(act, hidden, spatial_dims)
+        self.fc2 = Pointwise(hidden, channels, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mix the channels of each position."""
+        return self.fc2(self.act(self.fc1(x)))
+
+
+class Scale(nn.Module):
+    """One learned factor a channel, ``(B, C, *S)`` to the same shape."""
+
+    def __init__(self, channels: int, value: float) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.full((channels,), value))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Multiply each channel."""
+        return x * self.scale.view(-1, *(1,) * (x.dim() - 2))
+
+
+def drop_path(rate: float) -> nn.Module:
+    """What leaves out a branch for whole samples in training, and scales up what is kept (Huang et al., ECCV 2016)."""
+    if not rate:
+        return nn.Identity()
+    from torchvision.ops import StochasticDepth  # which few networks need
+
+    return StochasticDepth(rate, "row")
+
+
+@dataclass(frozen=True)
+class Style:
+    """What the units of a skeleton are like but for their mixers; a list is of one value for each stage.
+
+    Attributes:
+        branches: 2: x + mixer(norm x), then x + mlp(norm x). 1: x + mlp(norm(mixer x)).
+        norm: ``layer`` over the channels of each position, ``group`` over the sample, ``batch``. The first also stands
+            in the stem and before what makes maps smaller.
+        norm_bias: Whether norms have a bias.
+        act: Activation of the MLP.
+        mlp_ratio: Its hidden channels / C.
+        mlp_bias: Whether its linear maps have a bias.
+        layer_scale: First value of a factor a channel behind each branch; None is none.
+        residual_scale: The same of the way past the branches.
+        drop_path_rate: Probability of dropping the last branch in training; it rises from 0 unit by unit.
+    """
+
+    branches: Literal[1, 2] = 2
+    norm: Norm | list[Norm] = "layer"
+    norm_bias: bool = True
+    act: Activation = "gelu"
+    mlp_ratio: float | list[float] = 4.0
+    mlp_bias: bool = True
+    layer_scale: float | None = None
+    residual_scale: float | list[float | None] | None = None
+    drop_path_rate: float = 0.0
+
+    def of_stages(self, count: int) -> list[Style]:
+        """The style of each stage.
+
+        Raises:
+            ValueError: If a list is not of one value for each.
+        """
+        lists = {name: each(name, getattr(self, name), count) for name in ("norm", "mlp_ratio", "residual_scale")}
+        return [replace(self, **{name: values[i] for name, values in lists.items()}) for i in range(count)]
+
+    def rates(self, units: int) -> list[float]:
+        """The probability of dropping a branch of each unit of the network."""
+        return [self.drop_path_rate * i / max(units - 1, 1) for i in range(units)]
+
+    def make_norm(self, channels: int, spatial_dims: int) -> nn.Module:
+        """A norm of a stage."""
+        assert isinstance(self.norm, str)
+        return norm(self.norm, channels, spatial_dims, bias=self.norm_bias)
+
+    def make_mlp(self, channels: int, spatial_dims: int) -> nn.Module:
+        """An MLP of a stage."""
+        assert not isinstance(self.mlp_ratio, list)
+        return MLP(channels, spatial_dims, self.mlp_ratio, self.act, bias=self.mlp_bias)
+
+    def make_unit(self, mixer: Block, channel_mixer: nn.Module, rate: float) -> nn.Module:
+        """A unit of a stage around a mixer."""
+        assert not isinstance(self.residual_scale, list)
+        kind = OneBranch if self.branches == 1 else TwoBranches
+        return kind(mixer, channel_mixer, self, rate)
+
+
+def each(name: str, value: Any, count: int) -> list[Any]:
+    """One value for each stage: those of a list, or the same for all.
+
+    Raises:
+        ValueError: If the list is not of one value for each.
+    """
+    if not isinstance(value, list | tuple):
+        return [value] * count
+    if len(value) not in (1, count):
+        raise ValueError(f"{name} is one for all stages or one for each of {count}, got {len(value)}")
+    return list(value) * (1 if len(value) == count else count)
+
+
+class TwoBranches(nn.Module):
+    """The unit of a MetaFormer: r·x + s·mixer(norm x), then the same of what mixes channels.
+
+    Args:
+        mixer: Mixes positions of ``(B, C, *S)``.
+        channel_mixer: Mixes channels.
+        style: The rest.
+        rate: Probability of dropping a branch.
+    """
+
+    def __init__(self, mixer: Block, channel_mixer: nn.Module, style: Style, rate: float) -> None:
+        super().__init__()
+        channels, rank = mixer.channels, mixer.spatial_dims
+        self.norm1 = style.make_norm(channels, rank)
+        self.mixer = mixer
+        self.norm2 = style.make_norm(channels, rank)
+        self.mlp = channel_mixer
+        for branch in (1, 2):
+            self.add_module(f"drop_path{branch}", drop_path(rate))
+            self.add_module(f"layer_scale{branch}", _maybe(channels, style.layer_scale))
+            self.add_module(f"residual_scale{branch}", _maybe(channels, style.residual_scale))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, C, *S)`` to the same shape."""
+        x = self.residual_scale1(x) + self.drop_path1(self.layer_scale1(self.mixer(self.norm1(x))))
+        return self.residual_scale2(x) + self.drop_path2(self.layer_scale2(self.mlp(self.norm2(x))))
+
+
+class OneBranch(nn.Module):
+    """The unit of ConvNeXt and of a MetaNeXt: x + s·mlp(norm(mixer x)); arguments as of :class:`TwoBranches`."""
+
+    def __init__(self, mixer: Block, channel_mixer: nn.Module, style: Style, rate: float) -> None:
+        super().__init__()
+        channels = mixer.channels
+        self.mixer = mixer
+        self.norm = style.make_norm(channels, mixer.spatial_dims)
+        self.mlp = channel_mixer
+        self.layer_scale = _maybe(channels, style.layer_scale)
+        self.residual_scale = _maybe(channels, style.residual_scale)
+        self.drop_path = drop_path(rate)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, C, *S)`` to the same shape."""
+        return self.residual_scale(x) + self.drop_path(self.layer_scale(self.mlp(self.norm(self.mixer(x)))))
+
+
+def _maybe(channels: int, value: Any) -> nn.Module:
+    return nn.Identity() if value is None else Scale(channels, value)
