@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from blockyard.commands import options
+from blockyard.commands import options, package_options
 from blockyard.commands.parser import Parser, listed, terminal_width, typed
 from blockyard.composing.importing import imported
 from blockyard.composing.processes import say_once
@@ -78,7 +78,10 @@ VERBS = {
         options.suggest,
     ),
     "fetch": Verb(
-        "download a published data set, check and unpack it", "commands.fetch:main", options.fetch, THE_SAME_LINE
+        "download a published data set, check and unpack it",
+        "commands.fetch:main",
+        package_options.fetch,
+        THE_SAME_LINE,
     ),
     "samples": Verb("write sample data in the published layout of a data set", "commands.samples:main"),
     "study": Verb(
@@ -99,15 +102,17 @@ VERBS = {
     "leaderboard verify": Verb(
         "test the checkpoint of a record again, and compare", "commands.verify:main", options.verify
     ),
-    "configs": Verb("list the configurations and studies that ship", "commands.configs:main", options.configs),
-    "blocks": Verb("list the blocks with paper, parameters and costs", "commands.catalogue:main", options.blocks),
+    "configs": Verb("list the configurations and studies that ship", "commands.configs:main", package_options.configs),
+    "blocks": Verb(
+        "list the blocks with paper, parameters and costs", "commands.catalogue:main", package_options.blocks
+    ),
     "describe": Verb(
         "show where blocks can go in a network, and what they would add", "commands.describe:main", options.describe
     ),
     "completion": Verb(
         'let bash or zsh complete words by TAB: eval "$(blockyard completion bash)"',
         "commands.completion:main",
-        options.completion,
+        package_options.completion,
     ),
     "inspect": Verb(
         "draw what the nonlocal blocks of a checkpoint look at, and what they do to graph frequencies",

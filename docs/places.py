@@ -20,6 +20,7 @@ PLACES = {
     "convolution": ("conv 1", "", "conv 3"),
     "convolutions": ("", "", ""),
     "activation": ("conv 1", "", "conv 2", ""),
+    "mixer": ("norm", ""),
     "head": ("last map", "", "classifier of positions"),
     "pooling": ("last map", "", "classifier"),
     "loss": ("logits", "", "gradient"),
@@ -27,7 +28,7 @@ PLACES = {
     "gradient": ("loss", "gradient", "", "optimiser"),
 }
 """What runs in the lower row, one after another; the empty ones are the block."""
-RESIDUAL = ("branch", "shortcut", "convolution", "convolutions", "activation")
+RESIDUAL = ("branch", "shortcut", "convolution", "convolutions", "activation", "mixer")
 PART_OF = {"head": "classifier", "pooling": "pooling", "loss": "loss", "objective": "loss", "gradient": "loss"}
 """Which part of the network the lower row belongs to, if not to stages."""
 

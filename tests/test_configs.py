@@ -13,7 +13,8 @@ import torch
 from blockyard.backbones.adapters import timm_backbone
 from blockyard.blocks import list_blocks
 from blockyard.commands.study.file import configurations, read_study
-from blockyard.composing.composition import CONFIGS, compose, config_names, read_config
+from blockyard.composing.composition import compose
+from blockyard.composing.config_files import CONFIGS, config_names, read_config
 from blockyard.composing.preparing import prepare
 from blockyard.composing.suite import SuiteCLI
 from blockyard.costs import count_parameters

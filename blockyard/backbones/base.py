@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from torch import Tensor, nn
 
@@ -134,7 +134,7 @@ class Backbone(nn.Module, ABC):
             channels = of.out_features
         if neck is not None:
             self.neck = neck(channels)
-            channels = int(self.neck.out_features)
+            channels = cast("int", self.neck.out_features)
         self.fc = nn.Linear(channels, max(self.num_classes, 1))
         if not self.num_classes:
             self.trunk()

@@ -16,7 +16,7 @@ from torch import nn
 from blockyard import objectives, training
 from blockyard.blocks import Block, Wrapper, list_blocks, list_wrappers
 from blockyard.commands.describe import cost_cells
-from blockyard.composing.composition import CONFIGS, config_names, read_config
+from blockyard.composing.config_files import CONFIGS, config_names, read_config
 from blockyard.composing.preparing import allow_imports
 from blockyard.costs import Cost, count_macs, count_parameters
 from blockyard.leaderboard.console import console
@@ -120,7 +120,7 @@ def main(options: Namespace, _: list[str]) -> int:
     """List what a glob matches, with what it costs on a map of a given shape.
 
     Args:
-        options: What :func:`~blockyard.commands.options.blocks` reads.
+        options: What :func:`~blockyard.commands.package_options.blocks` reads.
 
     Returns:
         The exit code, 0.

@@ -12,7 +12,7 @@ from blockyard.cli import VERBS
 from blockyard.commands import sources
 from blockyard.commands.parser import Parser
 from blockyard.commands.samples import writers
-from blockyard.composing.composition import config_names
+from blockyard.composing.config_files import config_names
 from blockyard.publishers.sets import SETS
 
 BASH = """\
@@ -49,7 +49,7 @@ def main(options: Namespace, _: list[str]) -> int:
     """Print the lines that a shell reads, or, as those lines ask, what a word may become, one a line.
 
     Args:
-        options: What :func:`~blockyard.commands.options.completion` reads.
+        options: What :func:`~blockyard.commands.package_options.completion` reads.
 
     Returns:
         0.

@@ -10,7 +10,7 @@ from itertools import takewhile
 from rich.console import Console
 from rich.table import Table
 
-from blockyard.composing.composition import CONFIGS, config_names
+from blockyard.composing.config_files import CONFIGS, config_names
 from blockyard.mistakes import nearest
 
 
@@ -18,7 +18,7 @@ def main(options: Namespace, _: list[str]) -> int:
     """List what ``--config`` and ``study`` take, with what each says of itself.
 
     Args:
-        options: What :func:`~blockyard.commands.options.configs` reads.
+        options: What :func:`~blockyard.commands.package_options.configs` reads.
 
     Returns:
         0.

@@ -40,7 +40,7 @@ def main(options: Namespace, _: list[str]) -> int:
     """Fetch a set, or list what can be fetched.
 
     Args:
-        options: What :func:`~blockyard.commands.options.fetch` reads.
+        options: What :func:`~blockyard.commands.package_options.fetch` reads.
 
     Returns:
         0.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from blockyard.composing.composition import look_for_files, read_config
+from blockyard.composing.composition import look_for_files
+from blockyard.composing.config_files import read_config
 from blockyard.leaderboard.record import read
 
 

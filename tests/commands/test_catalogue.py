@@ -9,7 +9,7 @@ import pytest
 from blockyard.blocks import DCLS, ECA, Block, Nonlocal, RelativeAttention, SpectralNonlocal, SqueezeExcitation
 from blockyard.cli import main
 from blockyard.commands.catalogue import SLOTS, entries, markdown, published
-from blockyard.composing.composition import CONFIGS, config_names
+from blockyard.composing.config_files import CONFIGS, config_names
 from blockyard.costs import count_parameters
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from blockyard.cli import VERBS, main
 from blockyard.commands import sources
-from blockyard.composing.composition import config_names
+from blockyard.composing.config_files import config_names
 
 
 def completed(capsys, *line: str) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from blockyard.cli import main
 from blockyard.commands.configs import about
-from blockyard.composing.composition import config_names
+from blockyard.composing.config_files import config_names
 
 
 def test_every_configuration_is_listed(capsys):

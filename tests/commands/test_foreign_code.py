@@ -14,7 +14,8 @@ import yaml
 
 from blockyard.cli import main
 from blockyard.commands.study.file import configurations, read_study
-from blockyard.composing.composition import Composed, compose, config_names, merge, read_config
+from blockyard.composing.composition import Composed, compose, merge
+from blockyard.composing.config_files import config_names, read_config
 from blockyard.composing.preparing import prepare
 from blockyard.composing.suite import SuiteCLI
 from blockyard.datamodules import ImageMaskFolder

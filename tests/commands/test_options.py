@@ -13,7 +13,7 @@ import pytest
 from blockyard.cli import VERBS, main
 from blockyard.commands import options
 from blockyard.commands.export_formats import FORMATS
-from blockyard.composing.composition import find_config
+from blockyard.composing.config_files import find_config
 
 HELP = """
 import contextlib, io, json, sys

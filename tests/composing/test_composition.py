@@ -9,7 +9,8 @@ import pytest
 import torch
 import yaml
 
-from blockyard.composing.composition import Composed, compose, contradiction, flatten, merge, read_config
+from blockyard.composing.composition import Composed, compose, contradiction, flatten, merge
+from blockyard.composing.config_files import read_config
 from blockyard.runs.run_config import CONFIG_KEY
 
 PLUGGED = {"class_path": "GlobalContext", "init_args": {"reduction": 4}}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import blockyard
-from blockyard.composing.composition import config_names
+from blockyard.composing.config_files import config_names
 from blockyard.publishers.downloading import check_address
 from blockyard.publishers.sets import SETS, how_to_get
 

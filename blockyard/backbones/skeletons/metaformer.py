@@ -83,17 +83,17 @@ class MetaFormer(Backbone):
         super().__init__(num_classes, in_channels)
         _check(depths, widths, spatial_dims)
         style, resolution, count = style or Style(), resolution or Resolution(), len(depths)
-        makers = [each("mixers", mixers, count), each("channel_mixers", channel_mixers, count)]
+        mixing, mixing_channels = each("mixers", mixers, count), each("channel_mixers", channel_mixers, count)
         sizes = [None] * count if input_size is None else resolution.sizes(_size(input_size, spatial_dims), count)
         rates = iter(style.rates(sum(depths)))
         for i, (width, of_stage) in enumerate(zip(widths, style.of_stages(count), strict=True)):
             before = resolution.before(widths[i - 1] if i else in_channels, width, spatial_dims, first=not i)
             self.add_module(f"downsample{i + 1}" if i else "stem", before)
-            mixer, mlp = (partial(_made, maker[i], width, spatial_dims, sizes[i]) for maker in makers)
-            units = [
-                of_stage.make_unit(mixer(), mlp() or of_stage.make_mlp(width, spatial_dims), rate)
-                for _, rate in zip(range(depths[i]), rates, strict=False)
-            ]
+            make = partial(_made, width=width, spatial_dims=spatial_dims, size=sizes[i])
+            units = []
+            for _ in range(depths[i]):
+                mlp = make(mixing_channels[i]) if mixing_channels[i] else of_stage.make_mlp(width, spatial_dims)
+                units.append(of_stage.make_unit(make(mixing[i]), mlp, next(rates)))
             self.add_module(f"layer{i + 1}", nn.Sequential(*units))
         strides = resolution.strides(count)
         self.stages = tuple(Stage(f"layer{i + 1}", widths[i], strides[i]) for i in range(count))
@@ -131,10 +131,8 @@ def _size(size: int | Sequence[int], spatial_dims: int) -> tuple[int, ...]:
     return sizes
 
 
-def _made(maker: Mixer | None, width: int, spatial_dims: int, size: tuple[int, ...] | None) -> Block | None:
-    """A mixer of a stage; None where there is nothing to make it."""
-    if maker is None:
-        return None
+def _made(maker: Mixer, width: int, spatial_dims: int, size: tuple[int, ...] | None) -> Block:
+    """A mixer of a stage, which is told the size of its map if it asks."""
     return maker(width, spatial_dims, **({"size": size} if size and "size" in wishes(maker) else {}))
 
 

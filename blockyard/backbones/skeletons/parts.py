@@ -220,10 +220,9 @@ class TwoBranches(nn.Module):
         self.mixer = mixer
         self.norm2 = style.make_norm(channels, rank)
         self.mlp = channel_mixer
-        for branch in (1, 2):
-            self.add_module(f"drop_path{branch}", drop_path(rate))
-            self.add_module(f"layer_scale{branch}", _maybe(channels, style.layer_scale))
-            self.add_module(f"residual_scale{branch}", _maybe(channels, style.residual_scale))
+        self.drop_path1, self.drop_path2 = drop_path(rate), drop_path(rate)
+        self.layer_scale1, self.layer_scale2 = (_maybe(channels, style.layer_scale) for _ in range(2))
+        self.residual_scale1, self.residual_scale2 = (_maybe(channels, style.residual_scale) for _ in range(2))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, C, *S)`` to the same shape."""

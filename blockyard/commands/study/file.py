@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from blockyard.composing.composition import read_config
+from blockyard.composing.config_files import read_config
 from blockyard.composing.flat_options import laid_over, said_twice
 from blockyard.mistakes import nearest
 

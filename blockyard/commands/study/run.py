@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from blockyard.composing.claim import claimed
-from blockyard.composing.composition import Composed, read_config
+from blockyard.composing.composition import Composed
+from blockyard.composing.config_files import read_config
 from blockyard.composing.run_directories import RUNS, find_checkpoint, run_directory
 from blockyard.composing.suite import SuiteCLI
 from blockyard.leaderboard.counting import is_complete

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from blockyard.commands.study.job import carry_out_in_job
 from blockyard.commands.study.plan import Run, write_configuration
 from blockyard.composing.claim import claimed, holder, pass_on
-from blockyard.composing.composition import read_config
+from blockyard.composing.config_files import read_config
 from blockyard.mistakes import nearest
 
 if TYPE_CHECKING:

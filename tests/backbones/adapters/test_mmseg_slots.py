@@ -12,7 +12,7 @@ from blockyard.backbones import MMSegBackbone
 from blockyard.backbones.adapters import mmseg_slots
 from blockyard.backbones.adapters.mmseg_config import class_of
 from blockyard.backbones.adapters.mmseg_slots import KINDS, check, known
-from blockyard.composing.composition import config_names, read_config
+from blockyard.composing.config_files import config_names, read_config
 from blockyard.heads import check_heads
 from blockyard.heads.decode_head import register_own_heads
 

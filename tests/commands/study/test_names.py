@@ -11,7 +11,7 @@ from blockyard.cli import main
 from blockyard.commands.study.file import configurations, read_study
 from blockyard.commands.study.names import names
 from blockyard.commands.study.progress import once
-from blockyard.composing.composition import config_names
+from blockyard.composing.config_files import config_names
 
 DIGITS = "image_classification/digits.yaml"
 ROWS = {

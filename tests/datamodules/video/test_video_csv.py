@@ -2,7 +2,7 @@
 
 import pytest
 
-from blockyard.composing.composition import read_config
+from blockyard.composing.config_files import read_config
 from blockyard.datamodules import DataError, VideoCSV
 
 TRAIN = [  # label, id, start, end
