@@ -246,7 +246,10 @@ class TestMistakes:
                 ["fit", *DEV, *SNL, "--model.block.kernel", "dott"],
                 "'relu', 'sigmoid'], got dott",
             ),
-            (["fit", *DEV, *SNL, "--model.block.reduction", "5"], "32 channels are not divisible by reduction=5"),
+            (
+                ["fit", *DEV, *SNL, "--model.block.reduction", "5"],
+                "32 channels are not divisible by --model.block.reduction 5",
+            ),
             (["fit", *DEV, "--model.block", "Nonlocal"], "block is given without at"),
             (["fit", *DEV, "--model.at", "stage2.1"], "at is given without block"),
             (["fit", *DEV, "--model.block", "Nonlocal", "--model.at", "stage2.9"], "matches nothing in PreResNet"),
@@ -263,7 +266,7 @@ class TestMistakes:
             (["fit", *DEV, "--model.lr_scheduler", "cosin"], "did you mean cosine"),
             (["fit", *DEV, "--model.loss", "BiasLos"], "no loss BiasLos; did you mean BiasLoss"),
             (["fit", *DEV, "--model.block", "ISqrtCov", "--model.at", "stage2.1"], "it goes where a pooling does"),
-            (["fit", *DEV, "--model.label_smoothing", "2"], "label_smoothing=2.0 must be from 0 to 1"),
+            (["fit", *DEV, "--model.label_smoothing", "2"], "--model.label_smoothing 2.0 must be from 0 to 1"),
             (
                 ["fit", *DEV, "--model.mixing.mixup_alfa", "1"],
                 "Mixing has no option mixup_alfa; did you mean mixup_alpha",

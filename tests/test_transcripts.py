@@ -29,6 +29,7 @@ CANNOT = {
     r"blockyard fetch \w+": "downloads: tests/commands/test_fetch.py",
     r".*blockyard profile \w+": "trains for a quarter of an hour: tests/commands/test_profile.py",
     r"blockyard study studies/(diagnostics|digits-blocks)": "plans hundreds of runs: tests/test_configs.py",
+    r"blockyard fit --config suggested\.yaml": "of ten kinds of folders: tests/commands/test_suggest.py",
     r"blockyard test --ckpt_path … --data\.clips 3": "a checkpoint of videos: tests/tasks/classification/test_video.py",
     r"blockyard export --ckpt_path (best\.ckpt|… --format onnx)( --format torch)?$": "tests/commands/test_export.py",
 }
@@ -38,7 +39,9 @@ STAND_INS = (
     (r"runs/…/checkpoints/best\.ckpt|(?<=--ckpt_path )…", "best.ckpt"),
     (r"--config … --data\.root DIR", "--config image_classification/image_folder.yaml --data.root DIR --data.size 16"),
     (r"--config …", DIGITS),
-    (r"studies/…\.yaml", "studies/image_classification-demo.yaml"),
+    (r"studies/…\.yaml|mine\.yaml|STUDY\.yaml", "studies/image_classification-demo.yaml"),
+    (r"--config FILE", DIGITS),
+    (r"--slurm cluster/submit\.yaml ", ""),
     (r"runs/records/\w+\.json|\bRECORD\b|FILE…", "results/*.json"),
     (r" --jobs \d+", ""),
     (r"\bOTHER\b", "DIR"),
@@ -81,9 +84,9 @@ def commands_of(block: str) -> list[str]:
 
 def is_whole(command: str) -> bool:
     """Whether what stands within a sentence could be typed: verbs that need a configuration have one."""
-    verb = command.split()[1]
-    alone = verb in ("blocks", "configs", "leaderboard", "fetch", "study", "profile", "VERB")
-    return alone or any(option in command for option in ("--config", "--ckpt_path", "help"))
+    verb, *options = command.split()[1:]
+    alone = verb in ("blocks", "configs", "leaderboard", "fetch", "profile", "VERB") or (verb == "study" and options)
+    return bool(alone) or any(option in command for option in ("--config", "--ckpt_path", "help"))
 
 
 def lines() -> list[Line]:

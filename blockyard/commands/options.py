@@ -121,6 +121,7 @@ def suggest() -> Parser:
         " or size of pictures, normalisation, class weights, batch, epochs by a budget of steps, augmentation, a"
         " network of fitting size; every choice has its reason above it. blockyard fit --config FILE trains by it.",
         "docs/suggest.md says which layouts are known, and how far the suggestions go beside plain references.",
+        example="blockyard suggest --data.root photos",
     )
     parser.usage = "%(prog)s --data.root DIR [options]"
     parser.add_argument("--data.root", metavar="DIR", type=Path, dest="root", required=True, help="the folder")

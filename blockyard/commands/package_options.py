@@ -68,6 +68,7 @@ def completion() -> Parser:
         "completion",
         "Let a shell complete verbs, options, classes, places and what --config takes by TAB:"
         ' eval "$(blockyard completion bash)", or zsh, in the file that it reads at its start.',
+        example="blockyard completion bash",
     )
     parser.usage = "%(prog)s bash|zsh"
     parser.add_argument("shell", choices=("bash", "zsh", "words"), help="words is what the shell asks then")

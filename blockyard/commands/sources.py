@@ -79,7 +79,8 @@ def _read(file: Path) -> Iterator[tuple[str, Source]]:
 
 
 def _source(node: ast.ClassDef) -> Source:
-    bases = tuple(ast.unparse(base).rpartition(".")[2] for base in node.bases)
+    named = (ast.unparse(base).rpartition(".")[2] for base in node.bases)
+    bases = tuple(name for name in named if name != node.name)  # a LayerNorm of one's own is no base of itself
     methods = [part for part in node.body if isinstance(part, ast.FunctionDef)]
     names = frozenset(method.name for method in methods)
     abstract = frozenset(

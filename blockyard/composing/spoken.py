@@ -16,7 +16,8 @@ from jsonargparse import Namespace
 from blockyard.composing.composition import flatten
 from blockyard.mistakes import mistake_in
 
-_ARGUMENT = re.compile(r"(?<![\w.\-/=])([a-z][a-z_]*)=(?:(True|False|None)\b)?")
+_ARGUMENT = re.compile(r"\w\((?:[^()]|\([^()]*\))*\)|(?<![\w.\-/=])([a-z][a-z_]*)=(?:(True|False|None)\b)?")
+"""One, or a whole call, as ``Metric(name='psnr')``, which is left as it is."""
 _WORDS = {"True": " true", "False": " false", "None": " null", None: " "}
 
 

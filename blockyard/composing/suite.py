@@ -113,7 +113,7 @@ class SuiteCLI(LightningCLI):
     def _section(self) -> Any:
         """What has been parsed, of the verb."""
         config = getattr(self, "config", {})
-        return config.get(self.subcommand, {}) if self.verb else config
+        return config.get(self.verb, {}) if self.verb else config
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
         """The verb that is called for: to make the parsers of all takes their time, and none of them is used."""

@@ -65,7 +65,7 @@ def test_pictures(here, capsys):
     assert "weights as built" in said
     for score in content["scores"]:
         assert f"{100 * score['value']:.2f}" in said
-        assert f"{100 * score['low']:.1f} – {100 * score['high']:.1f}" in said
+        assert f"{100 * score['low']:.2f} – {100 * score['high']:.2f}" in said
     assert [path.name for path in here.rglob("*") if path.is_file()] == ["off-the-shelf.json"]
 
 

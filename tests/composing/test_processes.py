@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from blockyard.composing.processes import RANKS, is_first_process
+from blockyard.progress import RANKS, is_first_process
 
 PAIR = """
 import os, sys

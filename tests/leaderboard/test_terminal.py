@@ -7,7 +7,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from blockyard.commands import catalogue
-from blockyard.commands.options import blocks
+from blockyard.commands.package_options import blocks
 from blockyard.leaderboard import main
 from blockyard.leaderboard.columns import columns
 from blockyard.leaderboard.console import PIPE

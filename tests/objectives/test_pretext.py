@@ -108,8 +108,8 @@ def test_a_study_wants_scores():
         ),
         ([*TURNED, "--model.mixing.mixup_alpha", "0.2"], "the place of the loss that mixing is for"),
         ([*TURNED, "--model.objective.turns", "8"], "Rotation has no option turns"),
-        (["--data.labels_per_class", "0"], "labels_per_class=0 must be at least 1"),
-        (["--data.labels_per_class", "500"], "labels_per_class=500 is more"),
+        (["--data.labels_per_class", "0"], "--data.labels_per_class 0 must be at least 1"),
+        (["--data.labels_per_class", "500"], "--data.labels_per_class 500 is more"),
         (
             ["--data.labels_per_class", "10", "--trainer.overfit_batches", "2"],
             "overfit_batches reads the split",

@@ -85,7 +85,7 @@ def test_a_loss_that_gets_features():
     [
         (["timm.loss.SoftTargetCrossEntropy"], "SoftTargetCrossEntropy does not take the target"),
         (["timm.loss.LabelSmoothingCrossEntropy", "--model.mixing.mixup_alpha", "0.2"], "as mixing makes them"),
-        (["timm.loss.TwoWayLoss", "--model.loss.tp", "-1"], "TwoWayLoss(tp=-1.0, tn=1.0): assert tp > 0"),
+        (["timm.loss.TwoWayLoss", "--model.loss.tp", "-1"], "TwoWayLoss(tp=-1.0): assert tp > 0"),
         (["timm.loss.BinaryCrossEntropy", "--model.loss.reduction", "foo"], "foo is not a valid value for reduction"),
     ],
 )

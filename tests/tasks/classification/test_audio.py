@@ -146,7 +146,7 @@ class TestOutputs:
         assert module.render(torch.randn(1, 60 * few.RATE)).shape[2] in (300, 301)
 
     def test_predictions_of_files_and_their_windows(self, tmp_path):
-        with pytest.warns(UserWarning, match="1 of them could not be read"):
+        with pytest.warns(UserWarning, match="1 of 5 could not be read"):
             few.trainer(callbacks=[PredictionsCSV(tmp_path)]).predict(
                 few.task(), few.FewSounds(5), return_predictions=False
             )

@@ -132,4 +132,7 @@ def test_an_exported_network_normalises_by_itself_and_says_what_it_takes(trained
 def test_a_network_of_another_rank_is_refused_in_one_line(root, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["fit", *OPTIONS, "--data.root", str(root), "--model.backbone.spatial_dims", "2"]) == 2
-    assert "PreResNet does not run on the example (1, 2, 16)" in capsys.readouterr().err.strip().splitlines()[-1]
+    assert (
+        "PreResNet is for samples (C, *S) with S of rank 2, and the data's are (2, 16): --model.backbone.spatial_dims 1"
+        in capsys.readouterr().err.strip().splitlines()[-1]
+    )

@@ -128,7 +128,7 @@ class TestPredictions:
     def test_one_line_a_video_with_the_mean_of_its_views(self, tmp_path):
         module, data = few.task().double().eval(), few.FewVideos(5)
         table = PredictionsCSV(tmp_path)
-        with pytest.warns(UserWarning, match=r"1 of them could not be read: v2\.avi"):
+        with pytest.warns(UserWarning, match=r"1 of 5 could not be read: v2\.avi"):
             few.trainer(callbacks=[table]).predict(module, data, return_predictions=False)
         rows = {row["file"]: row for row in csv.DictReader((tmp_path / "predictions.csv").open())}
         assert list(rows) == [f"v{video}.avi" for video in range(5)]

@@ -41,7 +41,7 @@ def test_files_and_the_printed_table(tmp_path, capsys):
     assert [row["class"] for row in rows] == CLASSES
     assert rows[1]["IoU"] == "0.75"
     assert (tmp_path / "confusion.png").read_bytes().startswith(b"\x89PNG")
-    assert "0.6667" in capsys.readouterr().out
+    assert "66.67" in capsys.readouterr().out
 
 
 def test_many_classes_are_printed_worst_first_without_the_absent(tmp_path, capsys):
