@@ -54,6 +54,15 @@ def _as_on_an_idle_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _no_package_of_another_test() -> Iterator[None]:
+    """People's own packages are called alike in several tests, each in a folder of its own."""
+    yield
+    if "mypkg" in sys.modules:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "mypkg"]:
+            del sys.modules[name]
+
+
+@pytest.fixture(autouse=True)
 def _no_width(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables go into a pipe of no width, whatever terminal pytest-xdist says that its workers have."""
     monkeypatch.delenv("COLUMNS", raising=False)

@@ -96,10 +96,10 @@ class Entry:
 
     @property
     def options(self) -> list[str]:
-        """What its user may choose, as YAML writes values: ``kernel: dot | rbf = dot``."""
+        """What its user may choose, as YAML writes values: ``kernel: dot | rbf = dot``; types if they are said."""
         hints = get_type_hints(self.kind.__init__)
         chosen = [p for p in inspect.signature(self.kind).parameters.values() if p.name not in GIVEN]
-        return [f"{p.name}: {_type(hints[p.name], p.annotation)} = {_yaml(p.default)}" for p in chosen]
+        return [_option(p, hints.get(p.name)) for p in chosen]
 
 
 COLUMNS: dict[str, Callable[[Entry], str]] = {
@@ -236,6 +236,10 @@ def _costs(kind: type[Any], shape: Shape) -> tuple[str, str, str]:
 
 
 def _cost(kind: type[Block] | type[Wrapper] | type[Pooling], shape: Shape) -> Cost:
+    asked = [p for p in inspect.signature(kind).parameters.values() if p.name not in GIVEN]
+    named = [p.name for p in asked if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    if named:
+        raise ValueError(f"its costs depend on {' and '.join(named)}, with no default")
     convolution = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[len(shape) - 2]
     hosts: dict[str, nn.Module] = {
         "convolution": convolution(shape[0], shape[0], 3, padding=1),
@@ -261,12 +265,16 @@ def _map_shape(text: str) -> Shape:
     return shape
 
 
-def _type(hint: Any, text: str) -> str:
-    return " | ".join(map(_yaml, get_args(hint))) if get_origin(hint) is Literal else text
+def _option(parameter: inspect.Parameter, hint: Any) -> str:
+    said, empty = parameter.annotation, inspect.Parameter.empty
+    text = said if isinstance(said, str) else inspect.formatannotation(said)
+    kind = " | ".join(map(_yaml, get_args(hint))) if get_origin(hint) is Literal else text
+    typed = "" if said is empty else f": {kind}"
+    return f"{parameter.name}{typed}{'' if parameter.default is empty else f' = {_yaml(parameter.default)}'}"
 
 
 def _yaml(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str) else json.dumps(value, default=repr)
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -34,6 +34,24 @@ def test_costs_are_those_of_the_block():
         assert not entry.refusal
 
 
+def test_options_of_a_block_of_ones_own_need_no_types():
+    class Mine(Block):
+        """Y = x."""
+
+        paper = "None, 2026"
+
+        def __init__(self, channels, spatial_dims=2, *, width, act=print, taps: int = 3):
+            super().__init__(channels, spatial_dims)
+
+        def transform(self, x):
+            return x.clone()
+
+    (entry,) = entries([Mine], (8, 4, 4))
+    assert entry.options == ["width", 'act = "<built-in function print>"', "taps: int = 3"]
+    assert entry.refusal == "its costs depend on width, with no default"
+    assert "Mine" in markdown([entry], (8, 4, 4))
+
+
 def test_options_are_what_a_user_may_set_and_not_what_the_place_tells():
     relative, dcls, nonlocal_ = entries([RelativeAttention, DCLS, Nonlocal], (64, 8, 8))
     assert relative.options == ["heads: int = 4", "position: relative | absolute = relative"]
