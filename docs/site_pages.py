@@ -39,6 +39,7 @@ FAMILIES = {
     "attention": "Attention",
     "channels": "Channels",
     "convolutions": "Convolutions",
+    "mixers": "Mixers",
     "activations": "Activations",
     "stages": "Whole stages",
     "poolings": "Poolings",

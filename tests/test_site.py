@@ -101,3 +101,8 @@ def test_docstrings_lose_what_only_sphinx_reads():
     assert plain("``stage3\n.-2`` and ``b``") == "`stage3\n.-2` and `b`"
     table = "===  =======\n``a``  begins\n       and ends\n``b``  so\n===  ======="
     assert plain(f"Before.\n\n{table}\n\n``c``") == "Before.\n\n- `a`: begins and ends\n- `b`: so\n\n`c`"
+
+
+def test_every_class_has_a_family_in_the_menu():
+    rooms = [kind.__module__.split(".")[1:3] for kind in KINDS.values()]
+    assert {folder if room == "blocks" else room for room, folder in rooms} == site_pages.FAMILIES.keys()
