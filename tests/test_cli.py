@@ -209,7 +209,7 @@ class TestOptions:
         assert {"Nonlocal", "CrissCross", "Gated"} <= {type(module).__name__ for module in model.modules()}
 
     def test_own_blocks_by_permission_only(self, here, monkeypatch, capsys):
-        (here / "trusted_later.py").write_text(
+        (here / "mypkg.py").write_text(
             "from blockyard.blocks import Block\n"
             "class Plain(Block):\n"
             "    def transform(self, x):\n"
@@ -217,14 +217,16 @@ class TestOptions:
             "class ForAudio(Plain):\n"
             "    ranks = (1,)\n"
         )
-        mine = ["fit", *DEV, "--model.block", "trusted_later.Plain", "--model.at", "stage2.1"]
-        assert "set BLOCKYARD_ALLOW=trusted_later" in said(capsys, *mine)
-        assert "trusted_later" not in sys.modules
+        mine = ["fit", *DEV, "--model.block", "mypkg.Plain", "--model.at", "stage2.1"]
+        assert "set BLOCKYARD_ALLOW=mypkg" in said(capsys, *mine)
+        assert "mypkg" not in sys.modules
         monkeypatch.setattr(sys, "path", list(sys.path))
-        monkeypatch.setenv("BLOCKYARD_ALLOW", "trusted_later")
+        monkeypatch.setenv("BLOCKYARD_ALLOW", "mypkg")
         assert main(mine) == 0
-        line = said(capsys, "fit", *DEV, "--model.block", "trusted_later.ForAudio", "--model.at", "stage2.1")
+        line = said(capsys, "fit", *DEV, "--model.block", "mypkg.ForAudio", "--model.at", "stage2.1")
         assert "ForAudio: spatial_dims must be one of (1,), got 2" in line
+        monkeypatch.delenv("BLOCKYARD_ALLOW")
+        assert "set BLOCKYARD_ALLOW=mypkg" in said(capsys, *mine), "a permission ends with what gave it"
 
 
 class TestMistakes:

@@ -27,6 +27,8 @@ ALLOWED = (
     "lightning.pytorch.strategies",
 )
 """What a configuration may import, besides the packages in the environment variable BLOCKYARD_ALLOW."""
+_GRANTED: set[str] = set()
+"""What this process has ever allowed."""
 
 
 def allowed() -> list[str]:
@@ -49,7 +51,10 @@ def allow_imports() -> None:
     Raises:
         ValueError: If BLOCKYARD_ALLOW holds something that is not a comma-separated list of package names.
     """
-    set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=allowed())
+    now = allowed()
+    withdrawn = _GRANTED.difference(now)  # the parser adds to what it was told before
+    set_parsing_settings(import_path_denylist=["*", *sorted(withdrawn)], import_path_allowlist=now)
+    _GRANTED.update(now)
 
 
 def quiet() -> None:
