@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from blockyard import files
+from blockyard.blocks.base import concrete_subclasses
 from blockyard.commands.commented import commented
 from blockyard.composing.composition import read_checkpoint
 from blockyard.composing.preparing import prepare
@@ -80,10 +80,11 @@ def find(root: Path, name: str | None) -> Match:
     Raises:
         ValueError: If there is no such task or folder, or it has no layout that is known, or two.
     """
-    tasks = {task.__name__: task for task in below(Task) if task.data_kinds}
+    kinds = [kind for kind in own(DataModule, "datamodules") if kind.laid_out]
+    samples = {kind.samples_are for kind in kinds}
+    tasks = {task.__name__: task for task in own(Task, "tasks") if not samples.isdisjoint(task.learns_from)}
     if name is not None and name not in tasks:
         raise ValueError(f"no task {name} that can be suggested; {nearest(name, tasks)}")
-    kinds = [kind for kind in below(DataModule) if kind.laid_out]
     matches = [
         Match(tuple(parts), opening, data, task)
         for kind in kinds
@@ -176,14 +177,6 @@ def plain(value: Any) -> Any:
     return value.value if isinstance(value, Choice) else value
 
 
-def below(kind: Any) -> Iterator[Any]:
-    """The classes below a class, of this package's rooms, each once, in the order in which they were defined."""
-    seen: dict[type, None] = {}
-
-    def visit(kinds: Iterable[type]) -> None:
-        for each in kinds:
-            seen[each] = None
-            visit(each.__subclasses__())
-
-    visit(kind.__subclasses__())
-    yield from (each for each in seen if each.__module__.startswith(("blockyard.tasks.", "blockyard.datamodules.")))
+def own(base: Any, room: str) -> list[Any]:
+    """The classes of a room of this package that something can be made of."""
+    return [kind for kind in concrete_subclasses(base, "*") if kind.__module__.startswith(f"blockyard.{room}.")]

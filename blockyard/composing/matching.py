@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from blockyard.blocks.base import concrete_subclasses
 from blockyard.datamodules import DataModule
 from blockyard.tasks.base import Task
 
@@ -21,7 +22,8 @@ def refuse_other_data(task: type, data: DataModule, labels: bool) -> None:
     """
     if _fits(task, data, labels):
         return
-    able = [kind.__name__ for kind in _tasks(Task) if kind.learns_from and _fits(kind, data, True)]
+    own = (kind for kind in concrete_subclasses(Task, "*") if kind.__module__.startswith("blockyard."))
+    able = [kind.__name__ for kind in own if kind.learns_from and _fits(kind, data, True)]
     wanted = " or ".join(getattr(task, "learns_from", ())) or "other samples"
     advice = f"that is for --model {' or '.join(able)}" if able else "no task here takes that"
     raise ValueError(f"{task.__name__} learns from {wanted}, and {type(data).__name__} is {_content(data)}: {advice}")
@@ -36,9 +38,3 @@ def _fits(task: Any, data: DataModule, labels: bool) -> bool:
 
 def _content(data: DataModule) -> str:
     return f"{data.samples_are or 'samples'} of shape {data.input_shape}"
-
-
-def _tasks(kind: type[Task]) -> list[type[Task]]:
-    """Those of this package."""
-    below = [task for child in kind.__subclasses__() for task in (child, *_tasks(child))]
-    return [task for task in below if task.__module__.startswith("blockyard.")]

@@ -79,8 +79,6 @@ class Task(Recipe, LightningModule):
 
     primary_metric: ClassVar[str]
     """The metric that the leaderboard ranks by, that ``best.ckpt`` is chosen by and early stopping looks at."""
-    learns_from: ClassVar[tuple[str, ...]] = ()
-    """What samples of its data are, as :attr:`~blockyard.datamodules.DataModule.samples_are` has it; empty for any."""
     ranks: ClassVar[tuple[int, ...]] = (1, 2, 3)
     """Ranks of S in samples ``(C, *S)`` that it can learn from."""
     metrics: ClassVar[tuple[Metric, ...]] = ()

@@ -18,13 +18,13 @@ WARM = 20
 class Recipe:
     """What a task suggests; a mixin, by default of those that suggest nothing."""
 
-    data_kinds: ClassVar[tuple[type[DataModule], ...]] = ()
-    """Data modules that it can learn from."""
+    learns_from: ClassVar[tuple[str, ...]] = ()
+    """What samples of its data are, as :attr:`~blockyard.datamodules.DataModule.samples_are` has it; empty for any."""
 
     @classmethod
     def suits(cls, data: DataModule) -> bool:
-        """Whether it can learn from data."""
-        return isinstance(data, cls.data_kinds)
+        """Whether it is made for data."""
+        return data.samples_are in cls.learns_from
 
     @classmethod
     def suggest(cls, data: DataModule, trained: Choice | None, epochs: int) -> dict[str, Choice]:

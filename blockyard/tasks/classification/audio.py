@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from blockyard.backbones import Backbone, FrontEnded, LogMel
-from blockyard.datamodules import AudioDataModule, DataModule
+from blockyard.datamodules import DataModule
 from blockyard.datamodules.suggesting import Choice
 from blockyard.tasks.classification.views import ViewClassification
 
@@ -47,7 +47,6 @@ class AudioClassification(ViewClassification):
     ranks: ClassVar[tuple[int, ...]] = (1,)
     called: ClassVar[str] = "files"
     pipeline: ClassVar[str] = "audio-classification"
-    data_kinds: ClassVar[tuple[type[DataModule], ...]] = (AudioDataModule,)
 
     @classmethod
     def suits(cls, data: DataModule) -> bool:

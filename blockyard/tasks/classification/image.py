@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from blockyard.backbones import Backbone
-from blockyard.datamodules import DataModule, ImageDataModule
 from blockyard.tasks.classification.base import Classification
 
 
@@ -36,7 +35,6 @@ class ImageClassification(Classification):
     evaluation_options: ClassVar[tuple[str, ...]] = ("flip_test",)
 
     pipeline: ClassVar[str] = "image-classification"
-    data_kinds: ClassVar[tuple[type[DataModule], ...]] = (ImageDataModule,)
 
     def __init__(
         self,

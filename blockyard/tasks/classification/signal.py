@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from blockyard.datamodules import DataModule, SignalDataModule
+from blockyard.datamodules import DataModule
 from blockyard.datamodules.suggesting import Choice
 from blockyard.tasks.classification.views import ViewClassification
 
@@ -28,7 +28,6 @@ class SignalClassification(ViewClassification):
     learns_from: ClassVar[tuple[str, ...]] = ("series with a class",)
     ranks: ClassVar[tuple[int, ...]] = (1,)
     called: ClassVar[str] = "recordings"
-    data_kinds: ClassVar[tuple[type[DataModule], ...]] = (SignalDataModule,)
 
     @classmethod
     def untrained(cls, data: DataModule, **options: Any) -> Choice:

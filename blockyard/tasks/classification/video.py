@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from blockyard.datamodules import DataModule, VideoDataModule
+from blockyard.datamodules import DataModule
 from blockyard.datamodules.suggesting import Choice
 from blockyard.tasks.classification.views import ViewClassification
 
@@ -21,7 +21,6 @@ class ActionRecognition(ViewClassification):
     ranks: ClassVar[tuple[int, ...]] = (3,)
     called: ClassVar[str] = "videos"
     pipeline: ClassVar[str] = "video-classification"
-    data_kinds: ClassVar[tuple[type[DataModule], ...]] = (VideoDataModule,)
 
     @classmethod
     def suggest(cls, data: DataModule, trained: Choice | None, epochs: int) -> dict[str, Choice]:

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from blockyard.analysis.probe import Probe
 from blockyard.backbones import Backbone
-from blockyard.datamodules import DataModule, PersonDataModule
 from blockyard.heads.embedding import Embedding, Temporal
 from blockyard.objectives import Default
 from blockyard.retrieval import KReciprocal, Ranking, nearest, rank
@@ -65,7 +64,6 @@ class PersonReID(Task):
     ranks: ClassVar[tuple[int, ...]] = (2, 3)
     primary_metric: ClassVar[str] = "mAP"
     pipeline: ClassVar[str] = "image-feature-extraction"
-    data_kinds: ClassVar[tuple[type[DataModule], ...]] = (PersonDataModule,)
     output: ClassVar[str] = "vectors (B, D), to be compared by the cosine of their angle"
     reports: ClassVar[tuple[Callable[[Path], Callback], ...]] = (RankedGallery, RetrievalWriter)
     evaluation_options: ClassVar[tuple[str, ...]] = ("distance", "rerank")

@@ -76,7 +76,6 @@ class SemanticSegmentation(Task):
     network: Segmentor
     primary_metric: ClassVar[str] = "mIoU"
     pipeline: ClassVar[str] = "image-segmentation"
-    data_kinds: ClassVar[tuple[type[DataModule], ...]] = (SegmentationDataModule,)
     output: ClassVar[str] = "logits (B, K, H, W) at the input's size; the largest is a pixel's class"
     named: ClassVar[bool] = True
     reports: ClassVar[tuple[Callable[[Path], Callback], ...]] = (SegmentationReport, SegmentationCases, MaskWriter)
