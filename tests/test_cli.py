@@ -267,6 +267,10 @@ class TestMistakes:
             (["fit", *DEV, "--model.optimizer", "Adamm"], "no optimizer Adamm; did you mean Adam"),
             (["fit", *DEV, "--model.lr_scheduler", "cosin"], "did you mean cosine"),
             (["fit", *DEV, "--model.loss", "BiasLos"], "no loss BiasLos; did you mean BiasLoss"),
+            (
+                ["fit", *DEV, "--model.backbone", "MetaFormer", "--model.backbone.mixers", "[PoolMixr]"],
+                "no mixer PoolMixr; did you mean PoolMixer",
+            ),
             (["fit", *DEV, "--model.block", "ISqrtCov", "--model.at", "stage2.1"], "it goes where a pooling does"),
             (["fit", *DEV, "--model.label_smoothing", "2"], "--model.label_smoothing 2.0 must be from 0 to 1"),
             (

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from blockyard.backbones import Backbone
-from blockyard.blocks.base import Pluggable
+from blockyard.blocks.base import Block, Pluggable
 from blockyard.datamodules import DataModule
 from blockyard.mistakes import nearest
 from blockyard.objectives import Objective
@@ -39,6 +39,8 @@ BASES: dict[str, type] = {
     "callbacks": Callback,
     "logger": Logger,
     "loss": nn.Module,
+    "mixers": Block,
+    "channel_mixers": Block,
 }
 """What the classes named at these keys derive from."""
 PASSED = ("params", "optimizer", "channels", "spatial_dims", "num_classes", "in_channels", "input_shape")
@@ -102,7 +104,8 @@ def _wrong_class(before: str, after: str, match: re.Match[str]) -> str:
 
 
 def _singular(key: str) -> str:
-    return {"callbacks": "callback", "plugs": "plug"}.get(key, key)
+    plural = ("callbacks", "plugs", "mixers", "channel_mixers")
+    return key.removesuffix("s").replace("_", " ") if key in plural else key
 
 
 def _denied(before: str, after: str, match: re.Match[str]) -> str:
