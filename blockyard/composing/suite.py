@@ -34,10 +34,10 @@ from blockyard.composing.resuming import from_the_beginning, go_on, go_on_here, 
 from blockyard.composing.run_directories import RUNS, find_checkpoint, no_checkpoint, run_directory
 from blockyard.composing.spoken import spoken
 from blockyard.composing.startup import Startup
-from blockyard.composing.trainer_options import fit_to_machine, settle, settle_warm_up, try_out
+from blockyard.composing.trainer_options import check_seed, fit_to_machine, settle, settle_warm_up, try_out
 from blockyard.datamodules import DataError, DataModule
 from blockyard.files import insist_on
-from blockyard.leaderboard.identity import FINGERPRINTS, FOUND
+from blockyard.leaderboard.identity import FINGERPRINTS, FOUND, SEED
 from blockyard.metrics import Metric
 from blockyard.mistakes import printable
 from blockyard.progress import is_first_process
@@ -149,6 +149,7 @@ class SuiteCLI(LightningCLI):
             self.config = parser.parse_args(self.composed.arguments(self.verb))
         except ArgumentError as error:
             raise ValueError(explain(str(error))) from error
+        check_seed(self.config[f"{self.verb}.{SEED}" if self.verb else SEED])
 
     def before_instantiate_classes(self) -> None:
         """Settle which configuration the run has, and refuse one that contradicts its checkpoint."""

@@ -1,4 +1,4 @@
-"""The trainer's options, looked at before data are read or a run has a folder."""
+"""The trainer's options and the seed, looked at before data are read or a run has a folder."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from lightning.pytorch.strategies import SingleDeviceStrategy
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
 from blockyard.datamodules import DataModule
+from blockyard.leaderboard.identity import SEED, SEEDS
 from blockyard.runs.machine import precision
 
 NONE = ("callbacks", "logger", "plugins", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
@@ -28,6 +29,19 @@ LEAST = {
     "num_sanity_val_steps": -1,
 }
 """Least values that Lightning does not insist on: with others it divides by zero, or does something else in silence."""
+
+
+def check_seed(seed: Any) -> None:
+    """Refuse one that generators do not take, or that says that there is none.
+
+    Args:
+        seed: What was parsed; True lets Lightning draw one.
+
+    Raises:
+        ValueError: One line.
+    """
+    if seed is False or seed not in SEEDS:
+        raise ValueError(f"{SEED}: {seed}; allowed is a whole number from 0 to {SEEDS[-1]}")
 
 
 def settle(options: Any, trains: bool) -> None:

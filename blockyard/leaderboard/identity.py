@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 SEED = "seed_everything"
+SEEDS = range(2**32)
+"""Those that NumPy takes."""
 IGNORED = (
     # the seed tells runs of one experiment apart
     SEED,
@@ -192,9 +194,9 @@ def seed_of(config: Mapping[str, Any]) -> int:
     Raises:
         ValueError: If there is none: without it, a run can't be compared with its baseline.
     """
-    seed = config.get("seed_everything")
-    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise ValueError(f"config: seed_everything is {seed!r}; a record needs a whole number, 0 or more")
+    seed = config.get(SEED)
+    if type(seed) is not int or seed not in SEEDS:
+        raise ValueError(f"config: {SEED} is {seed!r}; a record needs a whole number from 0 to {SEEDS[-1]}")
     return seed
 
 

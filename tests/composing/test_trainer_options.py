@@ -27,6 +27,12 @@ def fit(*options: str) -> int:
     return main(["fit", *DIGITS, *SHORT, *options])
 
 
+@pytest.mark.parametrize("seed", ["-1", "4294967296", "false"])
+def test_a_seed_that_generators_do_not_take_is_refused(seed, capsys):
+    assert fit("--seed_everything", seed) == 2
+    assert "allowed is a whole number from 0 to 4294967295" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -23,7 +23,7 @@ from blockyard.composing.data import build_data
 from blockyard.composing.flat_options import laid_over
 from blockyard.composing.resolving import resolve
 from blockyard.composing.run_directories import RUNS, find_checkpoint, run_directory
-from blockyard.leaderboard.identity import FINGERPRINTS, Identity, identity
+from blockyard.leaderboard.identity import FINGERPRINTS, SEED, SEEDS, Identity, identity
 from blockyard.leaderboard.record import Record, described, read_all
 from blockyard.metrics import counted
 from blockyard.mistakes import DataError
@@ -102,7 +102,7 @@ def plan(study: Study, name: str, look_only: bool = False, line: Sequence[str] =
             folder; one line.
     """
     runs: list[Run | Impossible] = []
-    known: dict[str, dict[str, str]] = {}
+    resolving = _Resolving(line, look_only)
     configs = configurations(study)
     said = dict(pairs(line))
     labels = names(study, [laid_over(config, said) for config in configs])
@@ -110,7 +110,7 @@ def plan(study: Study, name: str, look_only: bool = False, line: Sequence[str] =
         for config, label in zip(configs, labels, strict=True):
             step()
             try:
-                resolved = _resolved(deepcopy(config), line, known, look_only)
+                resolved = resolving(config)
                 directory = run_directory(resolved)
             except ValueError as mistake:
                 if line and _is_possible(config):
@@ -149,17 +149,43 @@ def _is_possible(config: dict[str, Any]) -> bool:
     return True
 
 
-def _resolved(
-    config: dict[str, Any], line: Sequence[str], known: dict[str, dict[str, str]], look_only: bool
-) -> dict[str, Any]:
-    """A configuration with everything that it leaves to defaults, and which data it is about."""
-    make_room(config, line)
-    composed = Composed(merge(config, {"trainer": {"enable_progress_bar": False}}), list(line))
-    resolved = resolve(composed)
-    key = json.dumps(resolved["data"], sort_keys=True)
-    if key not in known:
-        known[key] = _fingerprints(resolved["data"], look_only)
-    return resolved | {FINGERPRINTS: known[key]} if known[key] else resolved
+@dataclass
+class _Resolving:
+    """Gives configurations everything that they leave to defaults, and says which data they are about.
+
+    It keeps what runs share: they are the same but for their seed, which the line may not say; and their data.
+
+    Attributes:
+        line: Command line tokens over every configuration.
+        look_only: Whether data that are not there yet stay so.
+    """
+
+    line: Sequence[str]
+    look_only: bool
+    seedless: dict[str, dict[str, Any]] = field(default_factory=dict)
+    fingerprints: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def __call__(self, config: dict[str, Any]) -> dict[str, Any]:
+        seed = config.get(SEED)
+        known = _text({key: value for key, value in config.items() if key != SEED})
+        if known not in self.seedless or type(seed) is not int or seed not in SEEDS:
+            self.seedless[known] = self._resolved(deepcopy(config))
+            seed = self.seedless[known][SEED]
+        return deepcopy(self.seedless[known]) | {SEED: seed}
+
+    def _resolved(self, config: dict[str, Any]) -> dict[str, Any]:
+        make_room(config, self.line)
+        composed = Composed(merge(config, {"trainer": {"enable_progress_bar": False}}), list(self.line))
+        resolved = resolve(composed)
+        key = _text(resolved["data"])
+        if key not in self.fingerprints:
+            self.fingerprints[key] = _fingerprints(resolved["data"], self.look_only)
+        found = self.fingerprints[key]
+        return resolved | {FINGERPRINTS: found} if found else resolved
+
+
+def _text(options: Any) -> str:
+    return json.dumps(options, sort_keys=True, default=repr)
 
 
 def _fingerprints(data: dict[str, Any], look_only: bool) -> dict[str, str]:

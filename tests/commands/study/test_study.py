@@ -65,6 +65,22 @@ def test_trains_tests_and_compares_every_run_once(here, capsys):
     assert capsys.readouterr().out.count("has a record, skipped") == 4
 
 
+def test_a_run_planned_beside_others_is_the_run_planned_alone(here):
+    seeds = [3, 0, 7]
+    together = plan(read_study(study_file(here, seeds=seeds)), "small", look_only=True)
+    alone = [run for seed in seeds for run in plan(read_study(study_file(here, seeds=[seed])), "small", look_only=True)]
+    assert [run.config["seed_everything"] for run in together] == [3, 3, 0, 0, 7, 7]
+    assert together == alone
+    assert len({id(run.config["model"]) for run in together}) == len(together)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "one", 2**32])
+def test_a_wrong_seed_is_refused_behind_right_ones(here, seed):
+    right, *wrong = plan(read_study(study_file(here, seeds=[0, seed], plugs=[None])), "small", look_only=True)
+    assert "seed" in wrong[0].why
+    assert right.identity
+
+
 def test_variants_are_experiments_of_their_own_and_averaged(here, capsys):
     variants = [{"data": {"init_args": {"augment": augment}}} for augment in (True, False)]
     assert main(["study", study_file(here, seeds=[0], variants=variants)]) == 0
