@@ -15,6 +15,7 @@ from blockyard.blocks.convolutions.dcls import DCLS
 from blockyard.blocks.convolutions.parameter_free import PFLayer
 from blockyard.blocks.convolutions.polynomials import PolynomialBranch, PolynomialConvolution
 from blockyard.blocks.mixers.convolutions import DepthwiseConvolution, InceptionConvolution, SeparableConvolution
+from blockyard.blocks.mixers.gated import RecursiveGatedConvolution
 from blockyard.blocks.mixers.parameter_free import IdentityMixer, PoolMixer, RandomMixer
 from blockyard.blocks.mixers.self_attention import SelfAttention
 from blockyard.blocks.nonlocals.asymmetric import AsymmetricNonlocal
@@ -61,6 +62,7 @@ __all__ = [
     "PoolMixer",
     "PositionAttention",
     "RandomMixer",
+    "RecursiveGatedConvolution",
     "RelativeAttention",
     "ReleasedNonlocal",
     "SelectiveDepth",

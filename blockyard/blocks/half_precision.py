@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+Layer = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
 MAX = torch.finfo(torch.float16).max
 
 
@@ -37,6 +38,14 @@ def ranged(product: Callable[..., Tensor], *factors: Tensor, terms: int) -> Tens
     for divisor in divisors:
         result = result * _over(divisor, result)
     return result.to(roomy(factors[0]))
+
+
+def ranged_layer(layer: Layer, x: Tensor) -> Tensor:
+    """A linear map or a convolution whose input may leave the range of float16; otherwise as :func:`ranged`."""
+    if not computes_in_float16(x) or layer.bias is None:
+        return ranged(layer, x, terms=layer.weight[0].numel())
+    bias = layer.bias if isinstance(layer, nn.Linear) else layer.bias.view(-1, *(1,) * (layer.weight.dim() - 2))
+    return ranged(lambda x: layer(x) - bias, x, terms=layer.weight[0].numel()) + bias
 
 
 def computes_in_float16(*tensors: Tensor) -> bool:

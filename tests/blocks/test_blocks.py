@@ -37,6 +37,7 @@ from blockyard.blocks import (
     PolynomialConvolution,
     PoolMixer,
     PositionAttention,
+    RecursiveGatedConvolution,
     RelativeAttention,
     SelfAttention,
     SpectralNonlocal,
@@ -71,6 +72,7 @@ VARIANTS = {cls.__name__: cls for cls in OURS} | {
     "PolynomialBranch without norm": partial(PolynomialBranch, norm=False),
     "PolynomialBranch of 3": partial(PolynomialBranch, kernel_size=3, negative_slope=0.01),
     "RelativeAttention absolute": partial(RelativeAttention, position="absolute"),
+    "RecursiveGatedConvolution of all frequencies": partial(RecursiveGatedConvolution, global_filter=True),
     "HaloAttention of 2": partial(HaloAttention, block_size=2, halo_size=1, outside="nothing"),
 }
 SIZE = (4, 6, 5)

@@ -9,7 +9,15 @@ import pytest
 import torch
 from torch import nn
 
-from blockyard.blocks import Block, HaloAttention, PolynomialBranch, RandomMixer, RelativeAttention, list_blocks
+from blockyard.blocks import (
+    Block,
+    HaloAttention,
+    PolynomialBranch,
+    RandomMixer,
+    RecursiveGatedConvolution,
+    RelativeAttention,
+    list_blocks,
+)
 
 SIZE = (12, 40)
 HERE, FAR = (5, 4), (1, 30)
@@ -20,10 +28,12 @@ MAKE = OWN | {
     "RandomMixer": partial(RandomMixer, size=SIZE),
     "HaloAttention": partial(HaloAttention, block_size=4, halo_size=1),
     "PolynomialBranch without norm": partial(PolynomialBranch, norm=False),
+    "RecursiveGatedConvolution of all frequencies": partial(RecursiveGatedConvolution, global_filter=True),
 }
 LOCAL = {
     *("DCLS", "GhostModule", "HaloAttention", "MixStyle", "PFLayer", "PHC", "PolynomialConvolution", "StarReLU"),
     *("DepthwiseConvolution", "IdentityMixer", "InceptionConvolution", "PoolMixer", "SeparableConvolution"),
+    "RecursiveGatedConvolution",
     "PolynomialBranch without norm",  # with it, the statistics of a map tell each of its positions of all others
 }
 
@@ -56,6 +66,7 @@ CLIP = (6, 9, 10)
 IN_ORDER = {
     *("DCLS", "GhostModule", "HaloAttention", "RelativeAttention", "PHC", "PolynomialConvolution"),
     *("DepthwiseConvolution", "InceptionConvolution", "RandomMixer", "SeparableConvolution"),
+    *("RecursiveGatedConvolution", "RecursiveGatedConvolution of all frequencies"),
 }
 """Whose weights belong to offsets in time. PHC and PolynomialConvolution have the kernel of what they replace, and so
 one tap over time in the network of the diagnostic."""

@@ -1,12 +1,15 @@
-"""How timm calls what the skeletons hold."""
+"""How timm, and the first checkpoints of ConvNeXt and HorNet, call what the skeletons hold."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from blockyard.backbones.layouts import State
 
-_COMMON = (
+Rules = tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]
+"""Pattern and what stands for it."""
+_COMMON: Rules = (
     (r"^stem\.conv\.", "stem.0."),
     (r"^stem\.norm\.", "stem.1."),
     (r"downsample\.norm\.", "downsample.0."),
@@ -26,8 +29,8 @@ _COMMON = (
     (r"\.res_scale([12])\.", r".residual_scale\1."),
     (r"\.gamma$", ".layer_scale.scale"),
 )
-_HIDDEN = ((r"^head\.fc1\.", "neck.hidden.0."), (r"^head\.norm\.", "neck.hidden.2."), (r"^head\.fc2\.", "fc."))
-_HEAD = (
+_HIDDEN: Rules = ((r"^head\.fc1\.", "neck.hidden.0."), (r"^head\.norm\.", "neck.hidden.2."), (r"^head\.fc2\.", "fc."))
+_HEAD: Rules = (
     (r"^head\.norm\.", "neck.norm1."),
     (r"^head\.fc\.fc1\.", "neck.hidden.0."),
     (r"^head\.fc\.norm\.", "neck.hidden.2."),
@@ -36,16 +39,39 @@ _HEAD = (
 )
 
 
+_PUBLISHED: Rules = (
+    (r"^downsample_layers\.0\.", "stem."),
+    (r"^downsample_layers\.(\d+)\.", lambda found: f"downsample{int(found[1]) + 1}."),
+    (r"^stages\.(\d+)\.", lambda found: f"layer{int(found[1]) + 1}."),
+    (r"\.gnconv\.dwconv\.dw\.", ".mixer.context.local."),
+    (r"\.gnconv\.dwconv\.complex_weight$", ".mixer.context.filter"),
+    (r"\.gnconv\.dwconv\.pre_norm\.", ".mixer.context.norm1."),
+    (r"\.gnconv\.dwconv\.post_norm\.", ".mixer.context.norm2."),
+    (r"\.gnconv\.dwconv\.", ".mixer.context."),
+    (r"\.gnconv\.proj_in\.", ".mixer.expand."),
+    (r"\.gnconv\.pws\.", ".mixer.widen."),
+    (r"\.gnconv\.proj_out\.", ".mixer.project."),
+    (r"\.dwconv\.", ".mixer.conv."),
+    (r"\.pwconv([12])\.", r".mlp.fc\1."),
+    (r"\.gamma([12]?)$", r".layer_scale\1.scale"),
+    (r"^norm\.", "neck.norm1."),
+    (r"^head\.", "fc."),
+)
+
+
 def own_names(file: State, own: State) -> State:
-    """The tensors of a file by the names that a skeleton has for them; a file that is not timm's stays as it is.
+    """The tensors of a file by the names that a skeleton has for them; a file of none that is known stays as it is.
 
     Args:
         file: The tensors of the file by name.
         own: Those of the skeleton; a 1×1 convolution of the file may be a linear map here.
     """
-    if "stages.0.blocks.0.norm.weight" not in file and "stages.0.blocks.0.norm1.weight" not in file:
+    if "downsample_layers.0.0.weight" in file:
+        rules = _PUBLISHED
+    elif "stages.0.blocks.0.norm.weight" in file or "stages.0.blocks.0.norm1.weight" in file:
+        rules = (*_COMMON, *(_HIDDEN if "head.fc1.weight" in file else _HEAD))
+    else:
         return file
-    rules = (*_COMMON, *(_HIDDEN if "head.fc1.weight" in file else _HEAD))
     found = State()
     for key, value in file.items():
         for pattern, name in rules:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from blockyard.blocks.base import Block
 from blockyard.blocks.channels.squeeze_excitation import rescale
-from blockyard.blocks.half_precision import computes_in_float16, ranged, roomy
+from blockyard.blocks.half_precision import ranged_layer, roomy
 from blockyard.blocks.nonlocals.affinities import Projection
 
 GRID = 8
@@ -90,20 +90,11 @@ class GSoP(Block):
         return x * F.interpolate(grid, x.shape[2:], mode="nearest-exact")
 
     def _gate(self, summary: Tensor) -> Tensor:
-        return _in_range(self.gates, summary).sigmoid()
+        return ranged_layer(self.gates, summary).sigmoid()
 
     def _sum_up(self, matrix: Tensor) -> Tensor:
         """Four numbers for each row of a matrix ``(B, r, r)``, ``(B, 4 r)``."""
-        return _in_range(self.rows, self.row_norm(matrix)).flatten(1)
-
-
-def _in_range(layer: nn.Linear | nn.Conv1d, x: Tensor) -> Tensor:
-    """A layer whose input may leave the range of float16."""
-    if not computes_in_float16(x):
-        return layer(x)
-    assert layer.bias is not None
-    bias = layer.bias if isinstance(layer, nn.Linear) else layer.bias[:, None]
-    return ranged(lambda x: layer(x) - bias, x, terms=layer.weight[0].numel()) + bias
+        return ranged_layer(self.rows, self.row_norm(matrix)).flatten(1)
 
 
 def covariance(signal: Tensor) -> Tensor:

@@ -13,7 +13,12 @@ from blockyard.blocks.convolutions.convolution import CONVOLUTIONS
 from blockyard.blocks.half_precision import ranged, roomy
 
 
-def _odd(value: int, block: str, option: str) -> int:
+def odd(value: int, block: str, option: str) -> int:
+    """A number of taps that has a middle.
+
+    Raises:
+        ValueError: If it has none.
+    """
     if value < 1 or value % 2 == 0:
         raise ValueError(f"{block}: {option} must be odd and positive, got {value}")
     return value
@@ -38,7 +43,7 @@ class DepthwiseConvolution(Block):
 
     def __init__(self, channels: int, spatial_dims: int = 2, *, kernel_size: int = 7, bias: bool = True) -> None:
         super().__init__(channels, spatial_dims)
-        size = _odd(kernel_size, "DepthwiseConvolution", "kernel_size")
+        size = odd(kernel_size, "DepthwiseConvolution", "kernel_size")
         self.conv = CONVOLUTIONS[spatial_dims](channels, channels, size, 1, size // 2, groups=channels, bias=bias)
 
     def transform(self, x: Tensor) -> Tensor:
@@ -72,7 +77,7 @@ class SeparableConvolution(Block):
         kernel_size: int = 7,
     ) -> None:
         super().__init__(channels, spatial_dims)
-        size, width = _odd(kernel_size, "SeparableConvolution", "kernel_size"), int(expansion * channels)
+        size, width = odd(kernel_size, "SeparableConvolution", "kernel_size"), int(expansion * channels)
         if width < 1:
             raise ValueError(f"SeparableConvolution: expansion={expansion} leaves no channel of {channels}")
         conv = CONVOLUTIONS[spatial_dims]
@@ -110,8 +115,8 @@ class InceptionConvolution(Block):
         self, channels: int, spatial_dims: int = 2, *, ratio: float = 0.125, square: int = 3, band: int = 11
     ) -> None:
         super().__init__(channels, spatial_dims)
-        _odd(square, "InceptionConvolution", "square")
-        _odd(band, "InceptionConvolution", "band")
+        odd(square, "InceptionConvolution", "square")
+        odd(band, "InceptionConvolution", "band")
         width, parts = int(channels * ratio), spatial_dims + 1
         if width < 1 or parts * width > channels:
             raise ValueError(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
+import zlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -17,7 +21,15 @@ import blockyard
 from blockyard.backbones import Backbone, MetaFormer
 from blockyard.backbones.skeletons.parts import Style
 from blockyard.backbones.skeletons.resolution import Resolution
-from blockyard.blocks import IdentityMixer, PoolMixer, RandomMixer, SelfAttention, SpectralNonlocal, list_blocks
+from blockyard.blocks import (
+    IdentityMixer,
+    PoolMixer,
+    RandomMixer,
+    RecursiveGatedConvolution,
+    SelfAttention,
+    SpectralNonlocal,
+    list_blocks,
+)
 from blockyard.plugging import plug
 
 NETWORKS = Path(blockyard.__file__).parent / "configs" / "image_classification" / "networks"
@@ -28,6 +40,10 @@ PUBLISHED = {
     "inceptionnext-tiny": (28_055_680, "inception_next_tiny"),
     "inceptionnext-small": (49_374_016, None),
     "inceptionnext-base": (86_672_136, None),
+    "hornet-tiny": (22_409_512, None),
+    "hornet-small": (49_528_264, None),
+    "hornet-base": (87_256_680, None),
+    "hornet-tiny-gf": (22_991_848, None),
     "identityformer-s12": (11_891_712, None),
     "poolformerv2-s12": (11_891_712, "poolformerv2_s12"),
     "randformer-s12": (11_891_712, None),
@@ -94,6 +110,64 @@ def test_timms_weights_give_timms_numbers(name: str, tmp_path: Path):
         expected = stock(x)
         # norms of single positions and fused kernels sum up in another order
         torch.testing.assert_close(network(x), expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
+
+
+def drawn_by_name(name: str, shape: list[int]) -> torch.Tensor:
+    """Weights that their name alone decides."""
+    values = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(shape)
+    if len(shape) > 1:
+        return torch.from_numpy(values).float() / values[0].size ** 0.5
+    return torch.from_numpy(values / 4 + (not name.endswith("bias"))).float()
+
+
+def test_published_weights_of_hornet_give_its_numbers(tmp_path: Path):
+    """Names, shapes and numbers are those of mmpretrain 1.2.0, whose network had these weights, in float64."""
+    golden = json.loads(Path(__file__).with_name("hornet.json").read_text())
+    file = {name: drawn_by_name(name, shape) for name, shape in golden["shapes"].items()}
+    torch.save({"model": file}, tmp_path / "hornet.pth")
+    local = [partial(RecursiveGatedConvolution, order=order) for order in (1, 3)]
+    far = [
+        partial(RecursiveGatedConvolution, order=order, global_filter=True, size=size)
+        for order, size in ((2, (4, 4)), (3, (3, 2)))
+    ]
+    network = MetaFormer(
+        0,
+        depths=[1, 2, 1, 1],
+        widths=[4, 8, 16, 32],
+        mixers=[*local, *far],
+        style=Style(layer_scale=1e-6),
+        resolution=Resolution(stem_kernel=4, kernel=2),
+        weights=tmp_path / "hornet.pth",
+    )
+    x = torch.from_numpy(np.random.RandomState(0).standard_normal((2, 3, 64, 48)))
+    for found, expected in zip(network.double().eval().features(x), golden["maps"], strict=True):
+        some = found.flatten()[:: max(1, found.numel() // 5)][:5]
+        # mmpretrain transforms in float32
+        torch.testing.assert_close(some.detach(), torch.tensor(expected, dtype=torch.float64), rtol=1e-7, atol=1e-7)
+
+
+def test_the_first_checkpoints_of_convnext_have_other_names(tmp_path: Path):
+    stock = timm.create_model("convnext_atto", depths=(1, 1, 1, 1), dims=(8, 16, 16, 24), conv_mlp=False)
+    names = (
+        ("stem.", "downsample_layers.0."),
+        (r"stages\.(\d)\.downsample\.", r"downsample_layers.\1."),
+        (r"\.blocks\.", "."),
+        ("conv_dw", "dwconv"),
+        (r"mlp\.fc", "pwconv"),
+        (r"head\.norm", "norm"),
+        (r"head\.fc", "head"),
+    )
+    file = {}
+    for key, value in stock.state_dict().items():
+        for pattern, name in names:
+            key = re.sub(pattern, name, key)
+        file[key] = torch.rand_like(value)
+    torch.save({"model": file}, tmp_path / "convnext.pth")
+    options = {"depths": (1, 1, 1, 1), "widths": (8, 16, 16, 24)}
+    network = configured("convnext-tiny")(1000, 3, **options, weights=tmp_path / "convnext.pth").state_dict()
+    assert torch.equal(network["layer2.0.layer_scale.scale"], file["stages.1.0.gamma"])
+    assert torch.equal(network["downsample3.1.weight"], file["downsample_layers.2.1.weight"])
+    assert len(network) == len(file)
 
 
 def test_a_file_for_other_classes_says_so(tmp_path: Path, capsys):
