@@ -159,6 +159,18 @@ def divide(channels: int, divisor: int, block: str, option: str = "reduction") -
     return channels // divisor
 
 
+def positions(size: tuple[int, ...] | None, spatial_dims: int, block: str) -> tuple[int, ...]:
+    """Positions along each axis that something is made for; None is 14 along each.
+
+    Raises:
+        ValueError: If they do not fit the rank.
+    """
+    size = (14,) * spatial_dims if size is None else tuple(size)
+    if len(size) != spatial_dims or min(size) < 1:
+        raise ValueError(f"{block}: size must be {spatial_dims} positive numbers, got {size}")
+    return size
+
+
 def concrete_subclasses(base: type[Kind], pattern: str) -> list[type[Kind]]:
     """Return all that can be made of a class and its subclasses whose names match a glob, in alphabetical order."""
     found: set[type[Kind]] = set()

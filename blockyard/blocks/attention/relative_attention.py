@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from blockyard.blocks.base import Block, Slot, divide
+from blockyard.blocks.base import Block, Slot, divide, positions
 from blockyard.blocks.half_precision import ranged
 from blockyard.blocks.nonlocals.affinities import Projection
 
@@ -48,9 +48,7 @@ class RelativeAttention(Block):
     ) -> None:
         super().__init__(channels, spatial_dims)
         width = divide(channels, heads, "RelativeAttention", "heads")
-        size = (14,) * spatial_dims if size is None else tuple(size)
-        if len(size) != spatial_dims or min(size) < 1:
-            raise ValueError(f"RelativeAttention: size must be {spatial_dims} positive numbers, got {size}")
+        size = positions(size, spatial_dims, "RelativeAttention")
         lengths = [2 * n - 1 for n in size] if position == "relative" else size
         self.qkv = Projection(channels, 3 * channels, spatial_dims)
         self.tables = nn.ParameterList(torch.randn(length, width) * width**-0.5 for length in lengths)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from blockyard.blocks.base import Block, Slot
+from blockyard.blocks.base import Block, Slot, positions
 from blockyard.blocks.convolutions.convolution import CONVOLUTIONS
 from blockyard.blocks.half_precision import Layer, ranged_layer, roomy
 from blockyard.blocks.mixers.convolutions import odd
@@ -23,7 +23,7 @@ class RecursiveGatedConvolution(Block):
         order: n.
         kernel_size: Taps of the depthwise convolution along each axis, odd.
         scale: 1 / α.
-        global_filter: Whether a :class:`GlobalLocalFilter` stands in place of the depthwise convolution.
+        global_filter: Whether a :class:`GlobalLocalFilter` stands in place of that convolution.
         size: Positions along each axis that its filter is for, S; the skeletons and ``plug`` hand it over. None is 14
             along each axis.
 
@@ -100,9 +100,7 @@ class GlobalLocalFilter(nn.Module):
 
     def __init__(self, channels: int, spatial_dims: int = 2, size: tuple[int, ...] | None = None) -> None:
         super().__init__()
-        self.size = (14,) * spatial_dims if size is None else tuple(size)
-        if len(self.size) != spatial_dims or min(self.size) < 1:
-            raise ValueError(f"GlobalLocalFilter: size must be {spatial_dims} positive numbers, got {self.size}")
+        self.size = positions(size, spatial_dims, "GlobalLocalFilter")
         if channels % 2:
             raise ValueError(f"GlobalLocalFilter: channels must be even, got {channels}")
         half = channels // 2

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from blockyard.blocks.base import Block, Slot
+from blockyard.blocks.base import Block, Slot, positions
 
 _POOLS = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 
@@ -82,9 +82,7 @@ class RandomMixer(Block):
 
     def __init__(self, channels: int, spatial_dims: int = 2, *, size: tuple[int, ...] | None = None) -> None:
         super().__init__(channels, spatial_dims)
-        self.size = (14,) * spatial_dims if size is None else tuple(size)
-        if len(self.size) != spatial_dims or min(self.size) < 1:
-            raise ValueError(f"RandomMixer: size must be {spatial_dims} positive numbers, got {self.size}")
+        self.size = positions(size, spatial_dims, "RandomMixer")
         n = math.prod(self.size)
         self.register_buffer("matrix", torch.rand(n, n).softmax(-1))
 

@@ -15,6 +15,7 @@ import timm
 import torch
 import yaml
 from jsonargparse import ArgumentParser
+from timm.models.convnext import checkpoint_filter_fn
 from torch import nn
 
 import blockyard
@@ -146,28 +147,29 @@ def test_published_weights_of_hornet_give_its_numbers(tmp_path: Path):
         torch.testing.assert_close(some.detach(), torch.tensor(expected, dtype=torch.float64), rtol=1e-7, atol=1e-7)
 
 
-def test_the_first_checkpoints_of_convnext_have_other_names(tmp_path: Path):
-    stock = timm.create_model("convnext_atto", depths=(1, 1, 1, 1), dims=(8, 16, 16, 24), conv_mlp=False)
+def test_the_first_checkpoints_of_convnext_are_read_as_timm_reads_them():
+    depths, widths = (1, 1, 1, 1), (8, 16, 16, 24)
+    stock = timm.create_model("convnext_tiny", depths=depths, dims=widths)
+    with torch.device("meta"):
+        own = configured("convnext-tiny")(1000, 3, depths=depths, widths=widths)
     names = (
-        ("stem.", "downsample_layers.0."),
-        (r"stages\.(\d)\.downsample\.", r"downsample_layers.\1."),
+        (r"^stem\.", "downsample_layers.0."),
+        (r"^stages\.(\d)\.downsample\.", r"downsample_layers.\1."),
         (r"\.blocks\.", "."),
-        ("conv_dw", "dwconv"),
-        (r"mlp\.fc", "pwconv"),
-        (r"head\.norm", "norm"),
-        (r"head\.fc", "head"),
+        (r"\.conv_dw\.", ".dwconv."),
+        (r"\.mlp\.fc", ".pwconv"),
+        (r"^head\.norm", "norm"),
+        (r"^head\.fc", "head"),
     )
-    file = {}
+    first = {}
     for key, value in stock.state_dict().items():
         for pattern, name in names:
             key = re.sub(pattern, name, key)
-        file[key] = torch.rand_like(value)
-    torch.save({"model": file}, tmp_path / "convnext.pth")
-    options = {"depths": (1, 1, 1, 1), "widths": (8, 16, 16, 24)}
-    network = configured("convnext-tiny")(1000, 3, **options, weights=tmp_path / "convnext.pth").state_dict()
-    assert torch.equal(network["layer2.0.layer_scale.scale"], file["stages.1.0.gamma"])
-    assert torch.equal(network["downsample3.1.weight"], file["downsample_layers.2.1.weight"])
-    assert len(network) == len(file)
+        first[key] = torch.rand_like(value)
+    by_timm = own.renamed(checkpoint_filter_fn(dict(first), stock))
+    found = own.renamed(first)
+    assert found.keys() == by_timm.keys() == own.state_dict().keys()
+    assert all(torch.equal(found[key], by_timm[key]) for key in found)
 
 
 def test_a_file_for_other_classes_says_so(tmp_path: Path, capsys):
