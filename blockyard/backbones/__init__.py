@@ -11,6 +11,7 @@ from blockyard.backbones.inputs.front_ended import FrontEnded
 from blockyard.backbones.inputs.log_mel import LogMel
 from blockyard.backbones.pdc_net import PDCNet
 from blockyard.backbones.preresnet import PreResNet
+from blockyard.backbones.skeletons.isotropic import Isotropic
 from blockyard.backbones.skeletons.metaformer import MetaFormer
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "BackboneFeatures",
     "Framewise",
     "FrontEnded",
+    "Isotropic",
     "LogMel",
     "MMSegBackbone",
     "MetaFormer",

@@ -16,8 +16,10 @@ from blockyard.blocks.convolutions.parameter_free import PFLayer
 from blockyard.blocks.convolutions.polynomials import PolynomialBranch, PolynomialConvolution
 from blockyard.blocks.mixers.convolutions import DepthwiseConvolution, InceptionConvolution, SeparableConvolution
 from blockyard.blocks.mixers.gated import RecursiveGatedConvolution
+from blockyard.blocks.mixers.gated_attention import GatedPositionalAttention
 from blockyard.blocks.mixers.parameter_free import IdentityMixer, PoolMixer, RandomMixer
 from blockyard.blocks.mixers.self_attention import SelfAttention
+from blockyard.blocks.mixers.sparse_rate import ISTA, SubspaceSelfAttention
 from blockyard.blocks.nonlocals.asymmetric import AsymmetricNonlocal
 from blockyard.blocks.nonlocals.compact import CompactNonlocal
 from blockyard.blocks.nonlocals.criss_cross import CrissCross
@@ -35,6 +37,7 @@ from blockyard.blocks.stages.selective_depth import SelectiveDepth
 __all__ = [
     "DCLS",
     "ECA",
+    "ISTA",
     "PHC",
     "ULSAM",
     "AsymmetricNonlocal",
@@ -46,6 +49,7 @@ __all__ = [
     "DisentangledNonlocal",
     "DoubleAttention",
     "GSoP",
+    "GatedPositionalAttention",
     "GhostModule",
     "GlobalContext",
     "GraphBlock",
@@ -71,6 +75,7 @@ __all__ = [
     "SpectralNonlocal",
     "SqueezeExcitation",
     "StarReLU",
+    "SubspaceSelfAttention",
     "Wrapper",
     "list_blocks",
     "list_wrappers",

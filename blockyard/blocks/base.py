@@ -30,6 +30,8 @@ class Pluggable(nn.Module, ABC):
 
     identity_at_init: bool = True
     """Whether a fresh one changes nothing, bit for bit."""
+    own_init: ClassVar[bool] = False
+    """Whether its first weights are a part of the method, which a network that it is made for leaves as they are."""
     ranks: ClassVar[tuple[int, ...]] = (1, 2, 3)
     """The values of ``spatial_dims`` that it exists for."""
     paper: ClassVar[str] = ""

@@ -37,7 +37,7 @@ SLOTS = {
         "--model.plugs '[{block: NAME, at: layer2.0.conv2, mode: replace}]'",
     ),
     "activation": ("in place of one", "--model.plugs '[{block: NAME, at: layer2.0.relu2, mode: replace}]'"),
-    "mixer": ("of positions in every unit of a MetaFormer", "--model.backbone MetaFormer --model.backbone.mixers NAME"),
+    "mixer": ("of positions in every unit of a skeleton", "--model.backbone MetaFormer --model.backbone.mixers NAME"),
     "stage": (
         "around a whole one, for the costs here of three units that cost nothing",
         "--model.plugs '[{block: NAME, at: stage3, mode: around}]'",

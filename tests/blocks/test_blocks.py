@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from blockyard.blocks import (
     DCLS,
     ECA,
+    ISTA,
     PHC,
     ULSAM,
     AsymmetricNonlocal,
@@ -42,6 +43,7 @@ from blockyard.blocks import (
     SelfAttention,
     SpectralNonlocal,
     SqueezeExcitation,
+    SubspaceSelfAttention,
     list_blocks,
 )
 
@@ -86,7 +88,7 @@ def knows_the_grid(block: Block) -> bool:
     """Whether the weights belong to neighbours or places, so that they differ from rank to rank."""
     return (
         isinstance(block, RelativeAttention | HaloAttention)
-        or (block.slot in MIXED and not isinstance(block, IdentityMixer | SelfAttention))
+        or (block.slot in MIXED and not isinstance(block, IdentityMixer | SelfAttention | ISTA | SubspaceSelfAttention))
         or getattr(block, "attention", "") == "position"
         or (isinstance(block, PolynomialBranch) and block.kernel_size is not None)
     )

@@ -7,25 +7,20 @@ one branch a unit it is ConvNeXt's (Liu et al., CVPR 2022) and the MetaNeXt of I
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from blockyard.backbones.base import Backbone, Stage
 from blockyard.backbones.layouts import State
 from blockyard.backbones.skeletons.neck import Neck
 from blockyard.backbones.skeletons.parts import Activation, Style, each
 from blockyard.backbones.skeletons.resolution import Resolution
+from blockyard.backbones.skeletons.stages import Mixer, initialise, make_stage, sizes_of
 from blockyard.backbones.skeletons.stock_names import own_names
-from blockyard.blocks.base import Block
 from blockyard.blocks.convolutions.convolution import CONVOLUTIONS
 from blockyard.blocks.mixers.parameter_free import PoolMixer
-from blockyard.plugging.making import wishes
 from blockyard.poolings import Pooling
-
-Mixer = Callable[[int, int], Block]
-"""``(channels, spatial_dims) -> block``: a class, a ``functools.partial``, or what jsonargparse makes of a config."""
 
 
 class MetaFormer(Backbone):
@@ -83,22 +78,19 @@ class MetaFormer(Backbone):
         super().__init__(num_classes, in_channels)
         _check(depths, widths, spatial_dims)
         style, resolution, count = style or Style(), resolution or Resolution(), len(depths)
-        mixing, mixing_channels = each("mixers", mixers, count), each("channel_mixers", channel_mixers, count)
-        sizes = [None] * count if input_size is None else resolution.sizes(_size(input_size, spatial_dims), count)
+        mixing = zip(each("mixers", mixers, count), each("channel_mixers", channel_mixers, count), strict=True)
+        size = None if input_size is None else sizes_of(input_size, spatial_dims, "MetaFormer")
+        sizes = [None] * count if size is None else resolution.sizes(size, count)
         rates = iter(style.rates(sum(depths)))
-        for i, (width, of_stage) in enumerate(zip(widths, style.of_stages(count), strict=True)):
-            before = resolution.before(widths[i - 1] if i else in_channels, width, spatial_dims, first=not i)
+        for i, (of_stage, mixed) in enumerate(zip(style.of_stages(count), mixing, strict=True)):
+            before = resolution.before(widths[i - 1] if i else in_channels, widths[i], spatial_dims, first=not i)
             self.add_module(f"downsample{i + 1}" if i else "stem", before)
-            make = partial(_made, width=width, spatial_dims=spatial_dims, size=sizes[i])
-            units = []
-            for _ in range(depths[i]):
-                mlp = make(mixing_channels[i]) if mixing_channels[i] else of_stage.make_mlp(width, spatial_dims)
-                units.append(of_stage.make_unit(make(mixing[i]), mlp, next(rates)))
-            self.add_module(f"layer{i + 1}", nn.Sequential(*units))
+            stage = make_stage(depths[i], widths[i], spatial_dims, mixed, of_stage, rates, sizes[i])
+            self.add_module(f"layer{i + 1}", stage)
         strides = resolution.strides(count)
         self.stages = tuple(Stage(f"layer{i + 1}", widths[i], strides[i]) for i in range(count))
         self.make_head(widths[-1], pooling, dropout, lambda channels: Neck(channels, head_norm, head_ratio, head_act))
-        _initialise(self)
+        initialise(self)
         self.load_weights(weights, strict)
 
     def features(self, x: Tensor) -> list[Tensor]:
@@ -122,27 +114,3 @@ def _check(depths: Sequence[int], widths: Sequence[int], spatial_dims: int) -> N
         raise ValueError(f"MetaFormer: depths and widths have one number a stage, got {len(depths)} and {len(widths)}")
     if min(*depths, *widths) < 1:
         raise ValueError(f"MetaFormer: depths and widths must be at least 1, got {list(depths)} and {list(widths)}")
-
-
-def _size(size: int | Sequence[int], spatial_dims: int) -> tuple[int, ...]:
-    sizes = (size,) * spatial_dims if isinstance(size, int) else tuple(size)
-    if len(sizes) != spatial_dims or min(sizes) < 1:
-        raise ValueError(f"MetaFormer: input_size must be {spatial_dims} positive numbers, got {list(sizes)}")
-    return sizes
-
-
-def _made(maker: Mixer, width: int, spatial_dims: int, size: tuple[int, ...] | None) -> Block:
-    """A mixer of a stage, which is told the size of its map if it asks."""
-    return maker(width, spatial_dims, **({"size": size} if size and "size" in wishes(maker) else {}))
-
-
-def _initialise(module: nn.Module) -> None:
-    """Normal weights of σ = 0.02, no bias, but in blocks that have to begin as the identity."""
-    if isinstance(module, Block) and module.identity_at_init:
-        return
-    if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
-        nn.init.trunc_normal_(module.weight, std=0.02)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-    for child in module.children():
-        _initialise(child)

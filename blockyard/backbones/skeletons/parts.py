@@ -33,7 +33,7 @@ class GroupNorm(nn.GroupNorm):
         super().__init__(1, channels, eps)
 
 
-def norm(kind: Norm, channels: int, spatial_dims: int, *, bias: bool = True) -> nn.Module:
+def norm(kind: Norm, channels: int, spatial_dims: int, *, bias: bool = True, eps: float = 1e-6) -> nn.Module:
     """A norm of a map ``(B, C, *S)``.
 
     Args:
@@ -41,6 +41,7 @@ def norm(kind: Norm, channels: int, spatial_dims: int, *, bias: bool = True) -> 
         channels: C.
         spatial_dims: Rank of S.
         bias: Whether it has one besides its scale.
+        eps: What is added to a variance, but to that of a batch, which torch's default is added to.
 
     Raises:
         ValueError: If there is no such norm.
@@ -48,7 +49,7 @@ def norm(kind: Norm, channels: int, spatial_dims: int, *, bias: bool = True) -> 
     if kind == "batch":
         made = BATCH_NORMS[spatial_dims](channels)
     elif kind in ("layer", "group"):
-        made = LayerNorm(channels, 1e-6) if kind == "layer" else GroupNorm(channels, 1e-6)
+        made = LayerNorm(channels, eps) if kind == "layer" else GroupNorm(channels, eps)
     else:
         raise ValueError(f"there is no norm {kind!r}{nearest(kind, ('layer', 'group', 'batch'))}")
     if not bias:
@@ -142,22 +143,26 @@ class Style:
         norm: ``layer`` over the channels of each position, ``group`` over the sample, ``batch``. The first also stands
             in the stem and before what makes maps smaller.
         norm_bias: Whether norms have a bias.
+        norm_eps: What they add to a variance.
         act: Activation of the MLP.
         mlp_ratio: Its hidden channels / C.
         mlp_bias: Whether its linear maps have a bias.
         layer_scale: First value of a factor a channel behind each branch; None is none.
         residual_scale: The same of the way past the branches.
+        channel_residual: Whether there is a way past the second branch; ISTA needs none.
         drop_path_rate: Probability of dropping the last branch in training; it rises from 0 unit by unit.
     """
 
     branches: Literal[1, 2] = 2
     norm: Norm | list[Norm] = "layer"
     norm_bias: bool = True
+    norm_eps: float = 1e-6
     act: Activation = "gelu"
     mlp_ratio: float | list[float] = 4.0
     mlp_bias: bool = True
     layer_scale: float | None = None
     residual_scale: float | list[float | None] | None = None
+    channel_residual: bool = True
     drop_path_rate: float = 0.0
 
     def of_stages(self, count: int) -> list[Style]:
@@ -176,7 +181,7 @@ class Style:
     def make_norm(self, channels: int, spatial_dims: int) -> nn.Module:
         """A norm of a stage."""
         assert isinstance(self.norm, str)
-        return norm(self.norm, channels, spatial_dims, bias=self.norm_bias)
+        return norm(self.norm, channels, spatial_dims, bias=self.norm_bias, eps=self.norm_eps)
 
     def make_mlp(self, channels: int, spatial_dims: int) -> nn.Module:
         """An MLP of a stage."""
@@ -220,14 +225,17 @@ class TwoBranches(nn.Module):
         self.mixer = mixer
         self.norm2 = style.make_norm(channels, rank)
         self.mlp = channel_mixer
-        self.drop_path1, self.drop_path2 = drop_path(rate), drop_path(rate)
+        self.drop_path1, self.drop_path2 = drop_path(rate), drop_path(rate if style.channel_residual else 0.0)
         self.layer_scale1, self.layer_scale2 = (_maybe(channels, style.layer_scale) for _ in range(2))
-        self.residual_scale1, self.residual_scale2 = (_maybe(channels, style.residual_scale) for _ in range(2))
+        scales = [style.residual_scale, style.residual_scale if style.channel_residual else None]
+        self.residual_scale1, self.residual_scale2 = (_maybe(channels, scale) for scale in scales)
+        self.channel_residual = style.channel_residual
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, C, *S)`` to the same shape."""
         x = self.residual_scale1(x) + self.drop_path1(self.layer_scale1(self.mixer(self.norm1(x))))
-        return self.residual_scale2(x) + self.drop_path2(self.layer_scale2(self.mlp(self.norm2(x))))
+        mixed = self.drop_path2(self.layer_scale2(self.mlp(self.norm2(x))))
+        return self.residual_scale2(x) + mixed if self.channel_residual else mixed
 
 
 class OneBranch(nn.Module):

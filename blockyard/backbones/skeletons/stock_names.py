@@ -1,4 +1,4 @@
-"""How timm, and the first checkpoints of ConvNeXt and HorNet, call what the skeletons hold."""
+"""How timm, and the first checkpoints of ConvNeXt, HorNet and CRATE, call what the skeletons hold."""
 
 from __future__ import annotations
 
@@ -59,6 +59,31 @@ _PUBLISHED: Rules = (
 )
 
 
+_ISOTROPIC: Rules = (
+    (r"^cls_token$", "class_token"),
+    (r"^pos_embed(ding)?$", "positions.table"),
+    (r"^patch_embed\.proj\.", "patches.project."),
+    (r"^to_patch_embedding\.1\.", "patches.norm1."),
+    (r"^to_patch_embedding\.2\.", "patches.project."),
+    (r"^to_patch_embedding\.3\.", "patches.norm2."),
+    (r"^mlp_head\.0\.", "neck.norm1."),
+    (r"^mlp_head\.1\.", "fc."),
+    (r"^transformer\.layers\.", "blocks."),
+    (r"^(blocks\.\d+)\.([01])\.norm\.", lambda found: f"{found[1]}.norm{int(found[2]) + 1}."),
+    (r"\.0\.fn\.qkv\.", ".mixer.subspaces."),
+    (r"\.0\.fn\.to_out\.0\.", ".mixer.project."),
+    (r"\.1\.fn\.weight$", ".mlp.dictionary"),
+    (r"\.attn\.proj\.", ".mixer.project."),
+    (r"\.attn\.v\.", ".mixer.value."),
+    (r"\.attn\.pos_proj\.", ".mixer.position."),
+    (r"\.attn\.gating_param$", ".mixer.gate"),
+    (r"\.attn\.", ".mixer."),
+    (r"^norm\.", "neck.norm1."),
+    (r"^head\.", "fc."),
+)
+_UNIT = re.compile(r"layer\d+\.\d+(?=\.)")
+
+
 def own_names(file: State, own: State) -> State:
     """The tensors of a file by the names that a skeleton has for them; a file of none that is known stays as it is.
 
@@ -70,6 +95,9 @@ def own_names(file: State, own: State) -> State:
         rules = _PUBLISHED
     elif "stages.0.blocks.0.norm.weight" in file or "stages.0.blocks.0.norm1.weight" in file:
         rules = (*_COMMON, *(_HIDDEN if "head.fc1.weight" in file else _HEAD))
+    elif "cls_token" in file:
+        units = list(dict.fromkeys(unit[0] for unit in map(_UNIT.match, own) if unit))
+        rules = (*_ISOTROPIC, *((rf"^blocks\.{number}\.", f"{unit}.") for number, unit in enumerate(units)))
     else:
         return file
     found = State()

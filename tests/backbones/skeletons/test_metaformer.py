@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import zlib
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -13,13 +11,11 @@ import numpy as np
 import pytest
 import timm
 import torch
-import yaml
-from jsonargparse import ArgumentParser
 from timm.models.convnext import checkpoint_filter_fn
 from torch import nn
 
 import blockyard
-from blockyard.backbones import Backbone, MetaFormer
+from blockyard.backbones import MetaFormer
 from blockyard.backbones.skeletons.parts import Style
 from blockyard.backbones.skeletons.resolution import Resolution
 from blockyard.blocks import (
@@ -54,28 +50,20 @@ PUBLISHED = {
 """Parameters for 1000 classes, and what timm calls the same network."""
 
 
-def configured(name: str) -> Callable[..., Backbone]:
-    """The factory that a configuration names."""
-    config = yaml.safe_load((NETWORKS / f"{name}.yaml").read_text())
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--backbone", type=Callable[[int, int], Backbone])
-    return parser.instantiate(parser.parse_object({"backbone": config["model"]["init_args"]["backbone"]})).backbone
-
-
 def small(mixers=PoolMixer, spatial_dims: int = 2, classes: int = 3, **options) -> MetaFormer:
     resolution = options.pop("resolution", Resolution(stem_kernel=3, stem_stride=1))
     return MetaFormer(classes, 2, [1, 2], [8, 16], mixers, spatial_dims=spatial_dims, resolution=resolution, **options)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_parameters_are_the_published_ones(name: str):
+def test_parameters_are_the_published_ones(configured, name: str):
     with torch.device("meta"):
         network = configured(name)(1000, 3)
     assert sum(p.numel() for p in network.parameters()) == PUBLISHED[name][0]
     assert f"{PUBLISHED[name][0]:,} parameters for 1000 classes" in ((NETWORKS / f"{name}.yaml").read_text())
 
 
-def test_a_random_mixer_keeps_the_published_numbers_that_are_never_trained():
+def test_a_random_mixer_keeps_the_published_numbers_that_are_never_trained(configured):
     with torch.device("meta"):
         network = configured("randformer-s12")(1000, 3)
     matrices = [m.matrix for m in network.modules() if isinstance(m, RandomMixer)]
@@ -87,7 +75,7 @@ STOCK = {name: stock for name, (_, stock) in PUBLISHED.items() if stock}
 
 
 @pytest.mark.parametrize("name", STOCK)
-def test_timm_has_the_same_tensors(name: str):
+def test_timm_has_the_same_tensors(configured, name: str):
     with torch.device("meta"):
         own, stock = configured(name)(1000, 3), timm.create_model(STOCK[name])
         renamed = own.renamed(stock.state_dict())
@@ -96,7 +84,7 @@ def test_timm_has_the_same_tensors(name: str):
 
 
 @pytest.mark.parametrize("name", STOCK)
-def test_timms_weights_give_timms_numbers(name: str, tmp_path: Path):
+def test_timms_weights_give_timms_numbers(configured, name: str, tmp_path: Path):
     """Where timm lets, with one unit a stage and few channels: where all tensors are, the test above says."""
     depths, widths = (1, 1, 1, 1), (32, 64, 64, 96)
     small = ({"depths": depths, "widths": widths}, {"depths": depths, "dims": widths}) if "next" in name else ({}, {})
@@ -113,15 +101,7 @@ def test_timms_weights_give_timms_numbers(name: str, tmp_path: Path):
         torch.testing.assert_close(network(x), expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
 
 
-def drawn_by_name(name: str, shape: list[int]) -> torch.Tensor:
-    """Weights that their name alone decides."""
-    values = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(shape)
-    if len(shape) > 1:
-        return torch.from_numpy(values).float() / values[0].size ** 0.5
-    return torch.from_numpy(values / 4 + (not name.endswith("bias"))).float()
-
-
-def test_published_weights_of_hornet_give_its_numbers(tmp_path: Path):
+def test_published_weights_of_hornet_give_its_numbers(drawn_by_name, tmp_path: Path):
     """Names, shapes and numbers are those of mmpretrain 1.2.0, whose network had these weights, in float64."""
     golden = json.loads(Path(__file__).with_name("hornet.json").read_text())
     file = {name: drawn_by_name(name, shape) for name, shape in golden["shapes"].items()}
@@ -147,7 +127,7 @@ def test_published_weights_of_hornet_give_its_numbers(tmp_path: Path):
         torch.testing.assert_close(some.detach(), torch.tensor(expected, dtype=torch.float64), rtol=1e-7, atol=1e-7)
 
 
-def test_the_first_checkpoints_of_convnext_are_read_as_timm_reads_them():
+def test_the_first_checkpoints_of_convnext_are_read_as_timm_reads_them(configured):
     depths, widths = (1, 1, 1, 1), (8, 16, 16, 24)
     stock = timm.create_model("convnext_tiny", depths=depths, dims=widths)
     with torch.device("meta"):
@@ -172,14 +152,14 @@ def test_the_first_checkpoints_of_convnext_are_read_as_timm_reads_them():
     assert all(torch.equal(found[key], by_timm[key]) for key in found)
 
 
-def test_a_file_for_other_classes_says_so(tmp_path: Path, capsys):
+def test_a_file_for_other_classes_says_so(configured, tmp_path: Path, capsys):
     stock = timm.create_model("inception_next_atto", num_classes=7)
     torch.save(stock.state_dict(), tmp_path / "stock.pth")
     configured("inceptionnext-atto")(5, 3, weights=tmp_path / "stock.pth")
     assert "classifier of 7 classes left out" in capsys.readouterr().out
 
 
-def test_a_file_of_another_network_is_refused(tmp_path: Path):
+def test_a_file_of_another_network_is_refused(configured, tmp_path: Path):
     torch.save(timm.create_model("convnext_atto").state_dict(), tmp_path / "stock.pth")
     with pytest.raises(ValueError, match="holds other weights than the network's"):
         configured("inceptionnext-atto")(1000, 3, weights=tmp_path / "stock.pth")
