@@ -15,6 +15,7 @@ PLACES = {
     "unit": ("unit", "unit", "", "unit"),
     "stage": ("unit", "unit", "unit", ""),
     "around": ("unit", "unit", "unit"),
+    "units": ("unit", "", "", "unit"),
     "branch": ("conv 1", "conv 2", "conv 3", ""),
     "shortcut": ("conv 1", "conv 2", "conv 3"),
     "convolution": ("conv 1", "", "conv 3"),

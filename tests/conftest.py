@@ -14,6 +14,7 @@ os.environ["OMP_NUM_THREADS"] = os.environ.get("BLOCKYARD_TEST_THREADS", "1")
 import fnmatch
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from fractions import Fraction
@@ -327,3 +328,17 @@ def scribble():
         path.write_bytes(content)
 
     return overwrite
+
+
+@pytest.fixture
+def drawn_by_name() -> Callable[[str, list[int]], Tensor]:
+    """``drawn_by_name(name, shape)``: weights and statistics that their name alone decides."""
+
+    def draw(name: str, shape: list[int]) -> Tensor:
+        values = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(shape)
+        if len(shape) > 1:
+            return torch.from_numpy(values).float() / values[0].size ** 0.5
+        drawn = torch.from_numpy(values / 4 + (not name.endswith(("bias", "mean")))).float()
+        return drawn.abs() if name.endswith("var") else drawn
+
+    return draw

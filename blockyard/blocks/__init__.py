@@ -12,6 +12,7 @@ from blockyard.blocks.channels.second_order import GSoP
 from blockyard.blocks.channels.squeeze_excitation import ECA, SqueezeExcitation
 from blockyard.blocks.convolutions.cheap_convolutions import PHC, GhostModule
 from blockyard.blocks.convolutions.dcls import DCLS
+from blockyard.blocks.convolutions.inverted_residual import InvertedResidual
 from blockyard.blocks.convolutions.parameter_free import PFLayer
 from blockyard.blocks.convolutions.polynomials import PolynomialBranch, PolynomialConvolution
 from blockyard.blocks.mixers.convolutions import DepthwiseConvolution, InceptionConvolution, SeparableConvolution
@@ -31,6 +32,7 @@ from blockyard.blocks.nonlocals.graph_block import GraphBlock
 from blockyard.blocks.nonlocals.pairwise import Nonlocal, NonlocalStage
 from blockyard.blocks.nonlocals.released import ReleasedNonlocal
 from blockyard.blocks.nonlocals.spectral import SpectralNonlocal
+from blockyard.blocks.stages.ghost_stage import GhostStage
 from blockyard.blocks.stages.parallel_sum import ParallelSum
 from blockyard.blocks.stages.selective_depth import SelectiveDepth
 
@@ -51,11 +53,13 @@ __all__ = [
     "GSoP",
     "GatedPositionalAttention",
     "GhostModule",
+    "GhostStage",
     "GlobalContext",
     "GraphBlock",
     "HaloAttention",
     "IdentityMixer",
     "InceptionConvolution",
+    "InvertedResidual",
     "MixStyle",
     "Nonlocal",
     "NonlocalStage",

@@ -10,8 +10,9 @@ from typing import ClassVar, Literal, TypeVar
 from torch import Tensor, nn
 
 Kind = TypeVar("Kind")
-Slot = Literal["after", "convolution", "activation", "mixer", "stage"]
-"""Where it belongs: after any module, in place of a convolution, an activation or a mixer, or around a whole stage."""
+Slot = Literal["after", "convolution", "activation", "mixer", "stage", "units"]
+"""Where it belongs: after any module, in place of a convolution, an activation or a mixer, around a whole stage, or in
+place of one's units."""
 
 
 class Pluggable(nn.Module, ABC):

@@ -42,6 +42,10 @@ SLOTS = {
         "around a whole one, for the costs here of three units that cost nothing",
         "--model.plugs '[{block: NAME, at: stage3, mode: around}]'",
     ),
+    "units": (
+        "in place of a whole stage's units, for the costs here of four basic ones",
+        "--model.plugs '[{block: NAME, at: stage3, mode: replace}]'",
+    ),
     "pooling": ("in place of that of PreResNet or a timm network", "--model.backbone.pooling NAME"),
     "loss": ("of a classification", "--model.loss NAME"),
     "objective": ("what a training step minimises", "--model.objective NAME"),

@@ -38,6 +38,7 @@ PLACES = {
     "mixer": {"at": "stage2.0.conv2", "mode": "replace"},
     "activation": {"at": "stage2.0.relu2", "mode": "replace"},
     "stage": {"at": "stage2", "mode": "around"},
+    "units": {"at": "stage2", "mode": "replace"},
 }
 """Where a block goes, by its slot; a block of one's own without a slot goes where most do."""
 MOST_JOBS = 4

@@ -27,10 +27,12 @@ from blockyard.blocks import (
     DisentangledNonlocal,
     DoubleAttention,
     GhostModule,
+    GhostStage,
     GlobalContext,
     GSoP,
     HaloAttention,
     IdentityMixer,
+    InvertedResidual,
     MixStyle,
     Nonlocal,
     NonlocalStage,
@@ -87,7 +89,7 @@ every_rank = pytest.mark.parametrize("rank", [1, 2, 3])
 def knows_the_grid(block: Block) -> bool:
     """Whether the weights belong to neighbours or places, so that they differ from rank to rank."""
     return (
-        isinstance(block, RelativeAttention | HaloAttention)
+        isinstance(block, RelativeAttention | HaloAttention | GhostStage | InvertedResidual)
         or (block.slot in MIXED and not isinstance(block, IdentityMixer | SelfAttention | ISTA | SubspaceSelfAttention))
         or getattr(block, "attention", "") == "position"
         or (isinstance(block, PolynomialBranch) and block.kernel_size is not None)

@@ -31,26 +31,10 @@ class UnitWrapper(Wrapper):
     def units(self, host: nn.Module) -> list[nn.Module]:
         """The units of a host in their order, with all that is plugged into them.
 
-        They are the children of an ``nn.Sequential``. Of any other module they are those of a list that is its only
-        child, or its own if their names count them (``b1``, ``b2``…): that it runs them in this order, :meth:`check`
-        finds out. Types tell nothing: what is plugged in changes them.
-
         Raises:
             ValueError: If there are none.
         """
-        children = list(host.children())
-        if type(host).forward is nn.Sequential.forward or _counted([name for name, _ in host.named_children()]):
-            found = children
-        else:
-            found = list(children[0]) if len(children) == 1 and isinstance(children[0], nn.ModuleList) else []
-        if not found:
-            parts = [name for name, part in host.named_children() if isinstance(part, nn.Sequential) and _alike(part)]
-            where = f"; what runs units in it is {' and '.join(parts)}" if parts else ""
-            raise ValueError(
-                f"{type(self).__name__} needs units that run one after another, as in an nn.Sequential; "
-                f"{type(host).__name__} has none{where}"
-            )
-        return found
+        return units_of(host, type(self).__name__)
 
     def run(self, unit: nn.Module, x: Tensor) -> Tensor:
         """What a unit makes of ``(B, C, *S)``, which must be left as it is: others read it too.
@@ -94,6 +78,35 @@ class UnitWrapper(Wrapper):
                 f"{type(self).__name__} needs units that hand the map on to the next and do no more; in "
                 f"{type(host).__name__} they do"
             )
+
+
+def units_of(host: nn.Module, name: str) -> list[nn.Module]:
+    """The units of a stage in their order, with all that is plugged into them.
+
+    They are the children of an ``nn.Sequential``. Of any other module they are those of a list that is its only child,
+    or its own if their names count them (``b1``, ``b2``…): whether it runs them in this order, only a run finds out.
+    Types tell nothing: what is plugged in changes them.
+
+    Args:
+        host: The stage.
+        name: Who asks.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    children = list(host.children())
+    if type(host).forward is nn.Sequential.forward or _counted([child for child, _ in host.named_children()]):
+        found = children
+    else:
+        found = list(children[0]) if len(children) == 1 and isinstance(children[0], nn.ModuleList) else []
+    if not found:
+        parts = [child for child, part in host.named_children() if isinstance(part, nn.Sequential) and _alike(part)]
+        where = f"; what runs units in it is {' and '.join(parts)}" if parts else ""
+        raise ValueError(
+            f"{name} needs units that run one after another, as in an nn.Sequential; {type(host).__name__} has none"
+            f"{where}"
+        )
+    return found
 
 
 def _counted(names: Sequence[str]) -> bool:
