@@ -12,6 +12,7 @@ from blockyard.backbones.inputs.log_mel import LogMel
 from blockyard.backbones.pdc_net import PDCNet
 from blockyard.backbones.preresnet import PreResNet
 from blockyard.backbones.skeletons.isotropic import Isotropic
+from blockyard.backbones.skeletons.lsnet import LSNet
 from blockyard.backbones.skeletons.metaformer import MetaFormer
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Framewise",
     "FrontEnded",
     "Isotropic",
+    "LSNet",
     "LogMel",
     "MMSegBackbone",
     "MetaFormer",

@@ -18,6 +18,7 @@ from blockyard.blocks.convolutions.polynomials import PolynomialBranch, Polynomi
 from blockyard.blocks.mixers.convolutions import DepthwiseConvolution, InceptionConvolution, SeparableConvolution
 from blockyard.blocks.mixers.gated import RecursiveGatedConvolution
 from blockyard.blocks.mixers.gated_attention import GatedPositionalAttention
+from blockyard.blocks.mixers.large_small import LSConvolution
 from blockyard.blocks.mixers.parameter_free import IdentityMixer, PoolMixer, RandomMixer
 from blockyard.blocks.mixers.self_attention import SelfAttention
 from blockyard.blocks.mixers.sparse_rate import ISTA, SubspaceSelfAttention
@@ -60,6 +61,7 @@ __all__ = [
     "IdentityMixer",
     "InceptionConvolution",
     "InvertedResidual",
+    "LSConvolution",
     "MixStyle",
     "Nonlocal",
     "NonlocalStage",

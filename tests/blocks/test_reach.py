@@ -66,7 +66,7 @@ CLIP = (6, 9, 10)
 IN_ORDER = {
     *("DCLS", "GhostModule", "HaloAttention", "RelativeAttention", "PHC", "PolynomialConvolution"),
     *("DepthwiseConvolution", "InceptionConvolution", "RandomMixer", "SeparableConvolution"),
-    *("GatedPositionalAttention", "GhostStage", "InvertedResidual"),
+    *("GatedPositionalAttention", "GhostStage", "InvertedResidual", "LSConvolution"),
     *("RecursiveGatedConvolution", "RecursiveGatedConvolution of all frequencies"),
 }
 """Whose weights belong to offsets in time. PHC and PolynomialConvolution have the kernel of what they replace, and so

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from torch import Tensor
-
-from blockyard.backbones.base import Backbone, Stage
+from blockyard.backbones.base import Stage
 from blockyard.backbones.layouts import State
 from blockyard.backbones.skeletons.neck import Neck
 from blockyard.backbones.skeletons.parts import Activation, Style, each
+from blockyard.backbones.skeletons.pyramid import Pyramid
 from blockyard.backbones.skeletons.resolution import Resolution
 from blockyard.backbones.skeletons.stages import Mixer, initialise, make_stage, sizes_of
 from blockyard.backbones.skeletons.stock_names import own_names
@@ -23,7 +22,7 @@ from blockyard.blocks.mixers.parameter_free import PoolMixer
 from blockyard.poolings import Pooling
 
 
-class MetaFormer(Backbone):
+class MetaFormer(Pyramid):
     """Stages of residual units around a mixer, each at half the resolution of the one before.
 
     Any block can be the mixer; its own residual, if it has one, stays. A list is of one value for each stage.
@@ -92,15 +91,6 @@ class MetaFormer(Backbone):
         self.make_head(widths[-1], pooling, dropout, lambda channels: Neck(channels, head_norm, head_ratio, head_act))
         initialise(self)
         self.load_weights(weights, strict)
-
-    def features(self, x: Tensor) -> list[Tensor]:
-        """The maps of the stages, ``(B, stage.channels, *S / stage.stride)`` each."""
-        maps = list[Tensor]()
-        for number, stage in enumerate(self.stages, 1):
-            x = self.get_submodule("stem" if number == 1 else f"downsample{number}")(x)
-            x = self.get_submodule(stage.path)(x)
-            maps.append(x)
-        return maps
 
     def renamed(self, file: State) -> State:
         """The tensors of timm's file by the names that they have here."""
