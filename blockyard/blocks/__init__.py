@@ -35,6 +35,7 @@ from blockyard.blocks.nonlocals.released import ReleasedNonlocal
 from blockyard.blocks.nonlocals.spectral import SpectralNonlocal
 from blockyard.blocks.stages.ghost_stage import GhostStage
 from blockyard.blocks.stages.parallel_sum import ParallelSum
+from blockyard.blocks.stages.recursion import Recursion
 from blockyard.blocks.stages.selective_depth import SelectiveDepth
 
 __all__ = [
@@ -72,6 +73,7 @@ __all__ = [
     "PoolMixer",
     "PositionAttention",
     "RandomMixer",
+    "Recursion",
     "RecursiveGatedConvolution",
     "RelativeAttention",
     "ReleasedNonlocal",

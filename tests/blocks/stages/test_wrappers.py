@@ -11,12 +11,14 @@ from torch import Tensor, nn
 
 from blockyard.backbones.preresnet import BasicBlock
 from blockyard.blocks import Block, Wrapper, list_blocks, list_wrappers
+from blockyard.blocks.stages.units import UnitWrapper
 from blockyard.plugging import Wrapped
 
 OURS = [kind for kind in list_wrappers() if kind.__module__.startswith("blockyard.")]
 CHANNELS, WIDTH = 4, 6
 SIZE = (6, 8, 5)
 every_wrapper = pytest.mark.parametrize("kind", OURS)
+every_unit_wrapper = pytest.mark.parametrize("kind", [kind for kind in OURS if issubclass(kind, UnitWrapper)])
 every_rank = pytest.mark.parametrize("rank", [1, 2, 3])
 strides = pytest.mark.parametrize("stride", [1, 2])
 
@@ -142,7 +144,7 @@ def test_large_maps_stay_finite_in_half_precision(kind):
     assert all(p.grad.isfinite().all() for p in network.parameters())
 
 
-@every_wrapper
+@every_unit_wrapper
 def test_what_it_cannot_go_around_is_answered_in_one_line(kind):
     def refused(host: nn.Module | None, why: str, rank: int = 2) -> None:
         with pytest.raises(ValueError, match=why) as error:
@@ -162,7 +164,7 @@ class Spoiler(nn.Module):
         return x.relu_() + 1
 
 
-@every_wrapper
+@every_unit_wrapper
 def test_a_unit_that_changes_its_input_in_place_is_refused(kind):
     host = nn.Sequential(nn.Conv2d(CHANNELS, WIDTH, 1), nn.Conv2d(WIDTH, WIDTH, 1), Spoiler())
     network = Wrapped(host, kind(WIDTH, host=host))
@@ -171,7 +173,7 @@ def test_a_unit_that_changes_its_input_in_place_is_refused(kind):
 
 
 def test_wrappers_are_found_by_glob_name_their_paper_and_are_no_blocks():
-    assert {"ParallelSum", "SelectiveDepth"} <= {kind.__name__ for kind in OURS}
+    assert {"ParallelSum", "Recursion", "SelectiveDepth"} <= {kind.__name__ for kind in OURS}
     assert list_wrappers("nothing*") == []
     assert not [kind for kind in OURS if issubclass(kind, Block) or kind in list_blocks()]
     assert all(kind.paper.rsplit(" ", 1)[1].isdigit() and kind.__doc__ for kind in OURS), "the year stands last"
