@@ -82,6 +82,28 @@ def test_the_page_of_blocks_comes_from_the_classes():
     assert update.blocks() == update.BLOCKS.read_text(), "run make docs"
 
 
+def test_the_page_of_systems_comes_from_their_list_and_the_records():
+    systems = _update("systems")
+    assert systems.page() == systems.PAGE.read_text(), "run make docs"
+
+
+def test_a_system_that_works_is_reached_by_what_there_is_and_checked_by_a_test_that_there_is():
+    systems = _update("systems")
+    kinds = systems.published_names()
+    listed = systems.entries()
+    assert len({entry["name"] for entry in listed}) == len(listed) == 87
+    for entry in listed:
+        assert re.search(r" (19|20)\d\d$", entry["paper"]), entry["name"]
+        if "reach" not in entry:
+            assert not entry.keys() & {"check", "test"}, entry["name"]
+            continue
+        path, _, name = entry["test"].partition("::")
+        assert re.search(rf"^ *def {name}\(", (ROOT / path).read_text(), re.MULTILINE), entry["name"]
+        known = systems.classes(entry) & kinds
+        verb = re.match(r"blockyard ([\w-]+)", entry["reach"])
+        assert known or "backbone" in entry["reach"] or (verb and verb[1] in VERBS), entry["name"]
+
+
 def test_the_readme_names_verbs_and_blocks_that_exist():
     assert set(re.findall(r"^(?:srun .*|\w+=\w+ )?blockyard (\w+)", README, re.MULTILINE)) <= set(VERBS)
     for name in re.findall(r"from blockyard.blocks import (\w+)", README):
