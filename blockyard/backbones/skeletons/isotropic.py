@@ -117,7 +117,8 @@ class Isotropic(Backbone):
 
     def _passed(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
         """The grids behind the stages, and all that comes out of the last one."""
-        x = self.patches(x)
+        # channels last in memory, as norms and linear maps of channels read them
+        x = self.patches(x).movedim(1, -1).contiguous().movedim(-1, 1)
         size, maps = x.shape[2:], list[Tensor]()
         if self.positions is not None:
             x = x + self.positions.grid(size)
@@ -135,7 +136,8 @@ class Isotropic(Backbone):
         token: Tensor = self.class_token
         if self.positions is not None and self.positions.first:
             token = token + self.positions.tokens()
-        return torch.cat([token.transpose(1, 2).to(x.dtype).expand(len(x), -1, -1), x.flatten(2)], 2)
+        tokens = x.flatten(2).transpose(1, 2)
+        return torch.cat([token.to(x.dtype).expand(len(x), -1, -1), tokens], 1).transpose(1, 2)
 
     def renamed(self, file: State) -> State:
         """The tensors of timm's file, or of CRATE's first ones, by the names that they have here."""
