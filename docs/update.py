@@ -25,7 +25,6 @@ from blockyard.metrics import Metric
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 RECORDS = ROOT / "leaderboard" / "records"
-STUDY = ROOT / "leaderboard" / "digits-blocks"
 TABLES = ROOT / "docs" / "leaderboards.md"
 RESUME = ROOT / "docs" / "resume.md"
 COSTS = ROOT / "docs" / "costs.md"
@@ -34,7 +33,8 @@ SUGGEST = ROOT / "docs" / "suggest.md"
 SHAPE = (256, 28, 28)
 RESULTS = ROOT / "benchmarks" / "results"
 PICTURE = ROOT / "docs" / "nonlocal.png"
-STUDY_TEXT = """\
+STUDIES = {
+    "digits-blocks": """\
 # Every block at one place
 
 `blockyard study studies/digits-blocks.yaml` trains one small network with each block after the only unit of its second
@@ -51,7 +51,22 @@ block is better:
 - Five seeds: with Holm's correction over all rows, a difference is significant only where its mean is several times its
   standard deviation over the seeds. No significance is no equality.
 - MixStyle is made for domains that differ, GSoP and the nonlocal blocks for scenes: digits have neither.
-"""
+""",
+    "digits-mixers": """\
+# Every block as the only way that information moves
+
+`blockyard study studies/digits-mixers.yaml` trains a MetaFormer of four units on patches of 4×4 pixels that do not
+overlap, 7×7 of them, whose mixers are the block, with five seeds. Nothing else moves anything from patch to patch:
+without a block the network sees a bag of patches. No vector says where a patch lies, so that blocks that treat
+positions as a set can move what patches hold, but not where.
+""",
+    "digits-stages": """\
+# What is done to whole stages
+
+`blockyard study studies/digits-stages.yaml` runs every stage of a PreResNet-20 in another way, with five seeds.
+""",
+}
+"""What stands above the leaderboard of each study, by its folder."""
 PEERS = {"SNL materialised": "the N×N matrix", "NL mmcv": "mmcv's NonLocal2d"}
 SHOWN = (64, 196, 784, 3136, 4096, 16384)
 
@@ -107,14 +122,13 @@ def blocks() -> str:
         "# The blocks\n\nWritten by `make docs` from the classes and the configurations, as "
         "`blockyard blocks --format markdown` does for any glob and shape.\n"
     )
-    return "\n".join([title, catalogue(entries(own, SHAPE), SHAPE), study()]).strip() + "\n"
+    return "\n".join([title, catalogue(entries(own, SHAPE), SHAPE), studies()]).strip() + "\n"
 
 
-def study() -> str:
-    """The leaderboard of all blocks at one place, and what it cannot say; nothing before it has been carried out."""
-    if not STUDY.exists():
-        return ""
-    return f"{STUDY_TEXT}\n{markdown(committed(STUDY))}"
+def studies() -> str:
+    """The leaderboards of the studies that have been carried out, and what they cannot say."""
+    folders = {ROOT / "leaderboard" / name: text for name, text in STUDIES.items()}
+    return "\n\n".join(f"{text}\n{markdown(committed(folder))}" for folder, text in folders.items() if folder.exists())
 
 
 def peers() -> str:

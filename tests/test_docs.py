@@ -229,5 +229,5 @@ def test_the_wrapper_on_the_page_about_plugging_goes_around_a_stage(capsys):
     page = (ROOT / "docs" / "plugging.md").read_text()
     (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     exec(example, {"__name__": "example"})
-    assert capsys.readouterr().out.startswith("around stages.2.blocks: Recursion, ")
+    assert capsys.readouterr().out.startswith("around stages.2.blocks: Twice, ")
     assert all(f"`{mode}`" in page for mode in get_args(Mode))
