@@ -133,7 +133,7 @@ def studies() -> str:
 
 def peers() -> str:
     """What else is timed beside a peer, a line each."""
-    video, audio, reid = (rows_of(name) for name in ("video", "audio", "reid_eval"))
+    video, audio, reid, skeletons = (rows_of(name) for name in ("video", "audio", "reid_eval", "skeletons"))
     of_video = {
         decoder: [
             row["times pytorchvideo"] for row in video if row["library"] == "blockyard" and row["decoder"] == decoder
@@ -147,6 +147,8 @@ def peers() -> str:
     lines += [f"| training pictures | {peer} | {_range(times)} |" for peer, times in _of_pictures().items()]
     lines.append(f"| clips of Speech Commands | torchaudio | {_range(of_audio)} |")
     lines.append(f"| ranking of a gallery | torchreid | {_range(of_reid)} |")
+    steps = [row["speed_to_timm"] for row in skeletons if row["by"] == "blockyard"]
+    lines.append(f"| training steps of {len(steps)} published networks, by the skeletons | timm | {_range(steps, 2)} |")
     return "\n".join(lines)
 
 
@@ -159,9 +161,9 @@ def _of_pictures() -> dict[str, list[str]]:
     return {peer: [str(ours[workers] / theirs[workers]) for workers in ours] for peer, theirs in speed.items()}
 
 
-def _range(times: list[str]) -> str:
+def _range(times: list[str], digits: int = 1) -> str:
     ordered = sorted(map(float, times))
-    return f"{ordered[0]:.1f} – {ordered[-1]:.1f}"
+    return f"{ordered[0]:.{digits}f} – {ordered[-1]:.{digits}f}"
 
 
 def rows_of(name: str) -> list[dict[str, str]]:

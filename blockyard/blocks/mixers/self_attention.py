@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from blockyard.blocks.base import Block, Slot, divide
+from blockyard.blocks.half_precision import computes_in_float16
 
 
 class SelfAttention(Block):
@@ -48,19 +49,15 @@ class SelfAttention(Block):
         return self.project(mixed).transpose(1, 2).unflatten(2, x.shape[2:])
 
 
-_REACH = 1e5
-"""Scores up to which float32 tells apart what differs by a hundredth."""
-
-
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Attention, ``(B, h, N, d)`` each, by torch's fused kernel.
 
-    For the gradient the one for CPUs computes the weights once more, from sums as large as the scores. Of 10⁸, float32
-    keeps no units, and gradients come out without bound: there, queries whose scores might leave ±10⁵ are shortened to
-    that, where a softmax has its maximum alone but for scores that differ by a part in 10⁴.
+    For the gradient the one for CPUs computes the weights once more, from sums as large as the scores. Of 10⁸, which
+    features in float16 can make, float32 keeps no units, and gradients come out 10¹² times too large: there the weights
+    are kept.
     """
-    if query.device.type == "cpu" and query.dtype != torch.float64:
-        longest = key.detach().norm(dim=3, dtype=torch.float32).amax(2)[..., None, None]
-        reach = query.detach().norm(dim=3, keepdim=True, dtype=torch.float32) * longest * query.shape[3] ** -0.5
-        query = (query * (_REACH / reach.clamp_min(_REACH))).to(query.dtype)
-    return F.scaled_dot_product_attention(query, key, value)
+    if not (query.device.type == "cpu" and computes_in_float16(query)):
+        return F.scaled_dot_product_attention(query, key, value)
+    with torch.autocast("cpu", enabled=False):
+        weights = (query.float() @ key.float().transpose(2, 3) * query.shape[3] ** -0.5).softmax(3)
+        return (weights @ value.float()).to(query.dtype)
