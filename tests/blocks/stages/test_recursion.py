@@ -53,3 +53,28 @@ def test_what_cannot_run_again_is_refused(host: nn.Module, said: str):
 def test_no_pass_is_refused():
     with pytest.raises(ValueError, match="times must be at least 1, got 0"):
         Recursion(4, times=0, host=nn.Identity())
+
+
+def test_every_pass_has_statistics_of_its_own():
+    """Trained on one batch until they are its statistics, evaluation is training, whatever the passes see."""
+    host = nn.Sequential(BasicBlock(4, 6, 2), BasicBlock(6, 6), BasicBlock(6, 6))
+    block, x = Recursion(6, times=3, host=host), torch.randn(64, 4, 8, 8)
+    for module in host.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+    with torch.no_grad():
+        for _ in range(2):
+            expected = block(host, x)
+        host.eval(), block.eval()
+        # running variances are unbiased: by 1 / (64 · 16 - 1) greater
+        torch.testing.assert_close(block(host, x), expected, rtol=0, atol=2e-2)
+
+
+def test_statistics_are_kept_with_the_network():
+    network = plug(PreResNet(10), Recursion, "stage2", mode="around", quiet=True)
+    network(torch.randn(4, 3, 16, 16))
+    again = plug(PreResNet(10), Recursion, "stage2", mode="around", quiet=True)
+    again.load_state_dict(network.state_dict())
+    x = torch.randn(2, 3, 16, 16)
+    assert torch.equal(network.eval()(x), again.eval()(x))
+    assert any("passes.0" in key for key in network.state_dict())
