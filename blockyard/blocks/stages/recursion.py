@@ -47,6 +47,7 @@ class Recursion(Wrapper):
         y: Tensor = host(x)
         again = {"": host} if y.shape == x.shape else self._others(host)
         for statistics in self.passes:
+            assert isinstance(statistics, _Statistics)
             for path, unit in again.items():
                 y = functional_call(unit, statistics.of(unit, path), (y,))
         return y
