@@ -28,7 +28,7 @@ CANNOT = {
     r"python docs/inspections\.py": "draws the pictures of the page from two whole trainings",
     r"blockyard fetch \w+": "downloads: tests/commands/test_fetch.py",
     r".*blockyard profile \w+": "trains for a quarter of an hour: tests/commands/test_profile.py",
-    r"blockyard study studies/(diagnostics|digits-(blocks|mixers|stages))": "plans hundreds of runs: tests/test_configs.py",
+    r"blockyard study studies/(diagnostics|digits-\w+s)": "plans hundreds of runs: tests/test_configs.py",
     r"blockyard fit --config suggested\.yaml": "of ten kinds of folders: tests/commands/test_suggest.py",
     r"blockyard test --ckpt_path … --data\.clips 3": "a checkpoint of videos: tests/tasks/classification/test_video.py",
     r"blockyard export --ckpt_path (best\.ckpt|… --format onnx)( --format torch)?$": "tests/commands/test_export.py",
