@@ -90,6 +90,7 @@ def test_the_page_of_systems_comes_from_their_list_and_the_records():
 def test_a_system_that_works_is_reached_by_what_there_is_and_checked_by_a_test_that_there_is():
     systems = _update("systems")
     kinds = systems.published_names()
+    papers = {kind.__name__: kind.paper for kind in systems.published()}
     listed = systems.entries()
     assert len({entry["name"] for entry in listed}) == len(listed) == 87
     for entry in listed:
@@ -99,6 +100,10 @@ def test_a_system_that_works_is_reached_by_what_there_is_and_checked_by_a_test_t
             continue
         path, _, name = entry["test"].partition("::")
         assert re.search(rf"^ *def {name}\(", (ROOT / path).read_text(), re.MULTILINE), entry["name"]
+        for kind in kinds & set(re.findall(r"\w+", entry["reach"])):
+            title, _, venue = entry["paper"].rpartition(", ")
+            assert papers[kind].endswith(venue[-4:]), entry["name"]
+            assert title.partition(":")[0].lower() in papers[kind].lower(), entry["name"]
         known = systems.classes(entry) & kinds
         verb = re.match(r"blockyard ([\w-]+)", entry["reach"])
         assert known or "backbone" in entry["reach"] or (verb and verb[1] in VERBS), entry["name"]

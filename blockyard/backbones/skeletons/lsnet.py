@@ -21,11 +21,9 @@ from blockyard.backbones.skeletons.pyramid import Pyramid
 from blockyard.backbones.skeletons.stages import Mixer, sizes_of
 from blockyard.blocks import LSConvolution, SqueezeExcitation
 from blockyard.blocks.base import divide
-from blockyard.blocks.convolutions.convolution import BATCH_NORMS, CONVOLUTIONS
+from blockyard.blocks.convolutions.convolution import BATCH_NORMS, CONVOLUTIONS, LINEAR
 from blockyard.blocks.stages.selective_depth import VectorNorm
 from blockyard.poolings import Pooling
-
-_LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
 class ConvNorm(nn.Sequential):
@@ -73,15 +71,17 @@ class Attention(nn.Module):
         spatial_dims: Rank of S.
         heads: Number of heads.
         size: Positions along each axis that the scores are learned for; they are interpolated for others.
+        width: Channels of a head's queries and keys.
     """
 
     def __init__(self, channels: int, spatial_dims: int, heads: int, size: Sequence[int], width: int = 16) -> None:
         super().__init__()
-        self.widths = (heads * width, heads * width, heads * divide(channels, heads, "LSNet", "heads"))
+        divide(channels, heads, "LSNet", "heads")
+        self.widths = (heads * width, heads * width, channels)
         self.heads = heads
         self.qkv = ConvNorm(channels, sum(self.widths), spatial_dims)
         self.local = ConvNorm(self.widths[0], self.widths[0], spatial_dims, 3, groups=self.widths[0])
-        last = ConvNorm(self.widths[2], channels, spatial_dims)
+        last = ConvNorm(channels, channels, spatial_dims)
         self.project = nn.Sequential(nn.ReLU(), last)
         nn.init.zeros_(last.get_parameter("1.weight"))
         self.distance = nn.Parameter(torch.zeros(heads, *size))
@@ -98,7 +98,7 @@ class Attention(nn.Module):
         """What each pair of positions gets, ``(h, N, N)``."""
         table: Tensor = self.distance
         if table.shape[1:] != size:
-            table = F.interpolate(table[None], size, mode=_LINEAR[len(size)])[0]
+            table = F.interpolate(table[None], size, mode=LINEAR[len(size)])[0]
         place = torch.stack(torch.meshgrid(*(torch.arange(n, device=table.device) for n in size), indexing="ij"))
         apart = (place.flatten(1)[:, :, None] - place.flatten(1)[:, None]).abs()
         return table[(slice(None), *apart)]

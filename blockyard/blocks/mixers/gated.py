@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from blockyard.blocks.base import Block, Slot, positions
-from blockyard.blocks.convolutions.convolution import CONVOLUTIONS
+from blockyard.blocks.convolutions.convolution import CONVOLUTIONS, LINEAR
 from blockyard.blocks.half_precision import Layer, ranged_layer, roomy
 from blockyard.blocks.mixers.convolutions import odd
 
@@ -129,7 +129,7 @@ class GlobalLocalFilter(nn.Module):
         if _frequencies(size) == tuple(self.filter.shape[1:-1]):
             return self.filter
         parts = self.filter.movedim(-1, 0)
-        mode = ("linear", "bilinear", "trilinear")[len(size) - 1]
+        mode = LINEAR[len(size)]
         return F.interpolate(parts, _frequencies(size), mode=mode, align_corners=True).movedim(0, -1)
 
 

@@ -39,10 +39,10 @@ class LSConvolution(Block):
         self, channels: int, spatial_dims: int = 2, *, large: int = 7, small: int = 3, shared: int = 8
     ) -> None:
         super().__init__(channels, spatial_dims)
-        half, self.kernels = (
-            divide(channels, 2, "LSConvolution", "2"),
-            divide(channels, shared, "LSConvolution", "shared"),
-        )
+        if channels % 2:
+            raise ValueError(f"LSConvolution: channels must be even, got {channels}")
+        self.kernels = divide(channels, shared, "LSConvolution", "shared")
+        half = channels // 2
         taps, self.small = odd(large, "LSConvolution", "large"), odd(small, "LSConvolution", "small")
         conv, norm = CONVOLUTIONS[spatial_dims], BATCH_NORMS[spatial_dims]
         weights = self.kernels * small**spatial_dims

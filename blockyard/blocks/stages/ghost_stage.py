@@ -49,9 +49,10 @@ class GhostStage(Block):
     ) -> None:
         super().__init__(channels, spatial_dims)
         stage = nn.Sequential(*(Unit(channels, spatial_dims) for _ in range(4))) if host is None else host
-        first, *between, last = copy.deepcopy(units_of(stage, "GhostStage"))
-        if not between:
-            raise ValueError("GhostStage needs three units at least, and this stage has fewer")
+        units = units_of(stage, "GhostStage")
+        if len(units) < 3:
+            raise ValueError(f"GhostStage needs three units at least, and this stage has {len(units)}")
+        first, *between, last = copy.deepcopy(units)
         if not 0 < ratio < 1:
             raise ValueError(f"GhostStage: ratio must be between 0 and 1, got {ratio}")
         width, narrower = _width(last), _narrower(between[0], ratio)
@@ -134,7 +135,8 @@ def _narrowed(unit: nn.Module, narrower: Callable[[int], int]) -> nn.Module:
     """
     for module in unit.modules():
         if isinstance(module, Convolution):
-            module.groups = 1 if module.groups == 1 else narrower(module.in_channels) // _group(module)
+            if module.groups > 1:
+                module.groups = max(1, narrower(module.in_channels) // _group(module))
             module.in_channels, module.out_channels = narrower(module.in_channels), narrower(module.out_channels)
             shape = (module.out_channels, module.in_channels // module.groups, *module.weight.shape[2:])
             module.weight = nn.Parameter(module.weight.new_empty(shape))

@@ -65,3 +65,8 @@ def test_each_position_has_a_normed_kernel_for_each_group(rank: int):
 def test_what_makes_no_block_is_refused(options: dict, said: str):
     with pytest.raises(ValueError, match=said):
         LSConvolution(16, **options)
+
+
+def test_an_odd_number_of_channels_is_refused():
+    with pytest.raises(ValueError, match="channels must be even, got 9"):
+        LSConvolution(9, shared=3)

@@ -85,10 +85,18 @@ def test_it_goes_into_any_network_whose_units_are_of_convolutions():
     assert all(network(torch.randn(2, 3, 64, 64)).shape == (2, 10) for network in (own, timms))
 
 
+def test_where_there_is_no_room_for_a_group_there_is_one_group():
+    host = nn.Sequential(*(nn.Conv2d(8, 8, 3, padding=1, groups=2) for _ in range(3)))
+    block = GhostStage(8, ratio=0.75, host=host)
+    assert block.between[0].weight.shape == (2, 2, 3, 3)
+    assert block(torch.randn(2, 8, 5, 5)).shape == (2, 8, 5, 5)
+
+
 @pytest.mark.parametrize(
     ("host", "options", "said"),
     [
-        (stage(2), {}, "needs three units at least, and this stage has fewer"),
+        (stage(1), {}, "needs three units at least, and this stage has 1"),
+        (stage(2), {}, "needs three units at least, and this stage has 2"),
         (stage(), {"ratio": 1}, "ratio must be between 0 and 1, got 1"),
         (stage(), {"ratio": 0.9}, "ratio=0.9 leaves none of 8 channels"),
         (nn.Sequential(*(nn.Conv2d(8, 8, 1) for _ in range(2)), nn.Linear(8, 8), nn.Conv2d(8, 8, 1)), {}, "a Linear"),
