@@ -287,6 +287,12 @@ def profile() -> Parser:
     parser.add_argument("--mode", choices=("after", "replace", "around"), help="how (default: by its slot)")
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="significance takes 5 (default: %(default)s)")
     parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: one for each CPU core, at most 4)")
-    parser.add_argument("--records", metavar="DIR", type=Path, nargs="+", help="folders of records, without a block")
+    parser.add_argument(
+        "--records",
+        metavar="DIR",
+        type=Path,
+        nargs="+",
+        help="folders of records: what is shown; with a block, runs that have one there are not done again",
+    )
     parser.add_argument("--svg", metavar="FILE", type=Path, help="the picture (default: profile-BLOCK.svg)")
     return parser

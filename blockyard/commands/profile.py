@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,18 +18,21 @@ from blockyard import files
 from blockyard.commands.describe import Unplugged
 from blockyard.commands.study.file import read_study
 from blockyard.commands.study.main import carry_out
-from blockyard.commands.study.plan import Run, plan, summary
+from blockyard.commands.study.plan import Impossible, Run, plan, summary
 from blockyard.commands.study.run import RECORDS
 from blockyard.composing.composition import compose
 from blockyard.composing.naming import short_names
 from blockyard.composing.preparing import prepare
 from blockyard.composing.run_directories import RUNS
+from blockyard.leaderboard.add import take
 from blockyard.leaderboard.command import records_in
 from blockyard.leaderboard.console import console
 from blockyard.leaderboard.labels import NO_BLOCK
 from blockyard.leaderboard.profile import COLUMNS, LEGEND, Profile, profile
 from blockyard.leaderboard.profile_picture import picture
+from blockyard.leaderboard.record import file_of
 from blockyard.leaderboard.terminal import print_in_parts
+from blockyard.metrics import counted
 from blockyard.plugging.making import innermost
 
 PLACES = {
@@ -63,8 +66,6 @@ def main(options: Namespace, rest: list[str]) -> int:
         if rest:
             raise ValueError(f"profile: {rest[0]} needs a block in front of it")
         return _show(profile(records_in(options.records or [RECORDS], "profile")), options.svg)
-    if options.records:
-        raise ValueError("profile: --records is for a profile of what is there, without a block")
     for name in ("seeds", "jobs"):
         if (given := getattr(options, name)) is not None and given < 1:
             raise ValueError(f"profile: --{name} must be at least 1, got {given}")
@@ -75,12 +76,24 @@ def main(options: Namespace, rest: list[str]) -> int:
     name = f"profile-{str(plug['block']['class_path']).rpartition('.')[2]}"
     study = _write_study(name, plug, options.seeds)
     planned = plan(read_study(str(study)), name)
-    print(summary(planned, jobs), flush=True)
+    if options.records:
+        print(_take_over(planned, options.records), flush=True)
     with _helpers(study, jobs - 1):
-        carry_out(planned, None)
+        print(summary(planned, jobs), flush=True)
+        carry_out(planned, None, helpers=jobs - 1)
     records = [run.record for run in planned if isinstance(run, Run) and run.record]
     _show(profile(records), options.svg or Path(f"{name}.svg"))
     return 0 if len(records) == len(planned) else 1
+
+
+def _take_over(planned: Sequence[Run | Impossible], folders: Sequence[Path]) -> str:
+    """Copy the records of runs that were carried out elsewhere, such as those without a block; how many, in words."""
+    found = {record.run: (folder, record) for folder in folders for record in records_in([folder], "profile")}
+    missing = [run.identity.run for run in planned if isinstance(run, Run) and not run.record]
+    taken = [found[run] for run in missing if run in found]
+    for folder, record in taken:
+        take(file_of(record.run, record.repeat, folder), record, RECORDS)
+    return f"{counted(len(taken), 'run')} of {', '.join(map(str, folders))} taken over"
 
 
 def _jobs() -> int:

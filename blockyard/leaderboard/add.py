@@ -70,7 +70,7 @@ def add(paths: Iterable[Path], directory: Path) -> Counter[str]:
     # the first record of a run counts, so of several the first is added first
     for path, made in sorted(found, key=lambda pair: (pair[1].run, pair[1].repeat, pair[1].finished)):
         try:
-            outcomes[_take(path, made, directory)] += 1
+            outcomes[_said(take(path, made, directory), made)] += 1
         except RecordError as error:
             outcomes["refused"] += _refuse(error)
     return outcomes
@@ -92,17 +92,33 @@ def _refuse_link(path: Path) -> None:
         raise RecordError(f"{path}: a symbolic link: name the file itself")
 
 
-def _take(path: Path, made: Record, directory: Path) -> str:
-    """Copy a record, its scores first: a record is never without them, nor new scores without a record."""
+def take(path: Path, made: Record, directory: Path) -> Path | None:
+    """Copy a record, its scores first: a record is never without them, nor new scores without a record.
+
+    Args:
+        path: The file of the record.
+        made: What it holds.
+        directory: Where it goes.
+
+    Returns:
+        The new file; None if the same record is there already.
+
+    Raises:
+        RecordError: If its scores are not there or not valid, or others have their name.
+    """
     copied = None
     if made.scores is not None and made.scores_sha256 is not None:
         copied = _copy_scores(path, made, made.scores, made.scores_sha256, directory)
     try:
-        kept = record.keep(made, directory)
+        return record.keep(made, directory)
     except (OSError, RecordError):
         if copied:
             copied.unlink()
         raise
+
+
+def _said(kept: Path | None, made: Record) -> str:
+    """What became of a record, in a word; in a line where it is new."""
     if kept is None:
         return "already there"
     repeat = record.read(kept).repeat

@@ -70,6 +70,12 @@ def test_a_block_of_ones_own_beside_its_baseline(here: Path, capsys):
     assert "2 runs, 2 with a record, 0 to do" in capsys.readouterr().out
     assert main(["profile", "--svg", "all.svg"]) == 0  # of what is on record
     assert rows(capsys.readouterr().out) == ["none", "Mine"]
+    (here / "runs").rename(here / "elsewhere")  # another folder has the runs already
+    assert main([*asked, "--records", "elsewhere/records"]) == 0
+    text = capsys.readouterr().out
+    assert "2 runs of elsewhere/records taken over" in text
+    assert "2 runs, 2 with a record, 0 to do" in text
+    assert rows(text) == ["none", "Mine"]
 
 
 def test_the_study_has_every_block_where_profile_puts_it():
@@ -106,7 +112,7 @@ def test_helpers_end_with_what_they_help(here: Path):
         (["mypkg.Foreign"], "mypkg.Foreign is no block: its first arguments have to be channels and spatial_dims"),
         (["SpectralNonlocal", "--seeds", "0"], "--seeds must be at least 1, got 0"),
         (["SpectralNonlocal", "--jobs", "-1"], "--jobs must be at least 1, got -1"),
-        (["SpectralNonlocal", "--records", "runs"], "without a block"),
+        (["SpectralNonlocal", "--records", "nowhere"], "no folder nowhere"),
         (["--records", "nowhere"], "no folder nowhere"),
         ([], "no folder runs/records"),
     ],

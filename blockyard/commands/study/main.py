@@ -90,19 +90,20 @@ def _tell_impossible(planned: Sequence[Run | Impossible]) -> bool:
     return bool(impossible)
 
 
-def carry_out(planned: Sequence[Run | Impossible], jobs: int | None) -> None:
+def carry_out(planned: Sequence[Run | Impossible], jobs: int | None, helpers: int = 0) -> None:
     """Carry out the runs that have no record, and say of each how it went.
 
     Args:
         planned: The runs; in place of one that is not possible, what is wrong with it.
         jobs: How many at a time, each in its own process; None: one after another, in this process if they allow it.
+        helpers: Other processes that carry out the same runs, for the time that is said to be left.
     """
     left = [run for run in planned if isinstance(run, Run) and not run.record]
     seconds, _ = expected(left, None)
     each = seconds / len(left) if seconds and left else None
     runs = [(number, run) for number, run in enumerate(planned, 1) if isinstance(run, Run)]
     _tell_impossible(planned)
-    with Progress(len(planned), len(left), jobs or 1, each) as progress:
+    with Progress(len(planned), left, (jobs or 1) + helpers, each) as progress:
         if jobs is None and all(_takes_one_process(run) for run in left):
             local.in_process(runs, progress)
         else:

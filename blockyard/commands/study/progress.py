@@ -23,13 +23,14 @@ class Progress:
 
     Args:
         total: Runs of the study.
-        left: Runs that have to be carried out.
-        jobs: How many at a time.
+        left: Runs that have to be carried out, here or by another process.
+        jobs: How many are at work at a time, those of other processes that are known of among them.
         seconds: What a run takes, judged by records; None if unknown.
     """
 
-    def __init__(self, total: int, left: int, jobs: int, seconds: float | None) -> None:
-        self.total, self.left, self.jobs = total, left, jobs
+    def __init__(self, total: int, left: Iterable[Run], jobs: int, seconds: float | None) -> None:
+        self.total, self.jobs = total, jobs
+        self._to_do = {run.name for run in left}
         self._expected = seconds
         self._took: list[float] = []
         self._running: dict[str, tuple[str, float]] = {}
@@ -62,19 +63,20 @@ class Progress:
 
     def skipped(self, number: int, run: Run) -> None:
         """A run has a record, from before or of another process."""
+        self._to_do.discard(run.name)
         self._say(number, f"{run.label}: {_score(run)}, has a record, skipped")
 
     def done(self, number: int, run: Run) -> None:
         """A run was carried out and has a record."""
         took = time.monotonic() - self._running.pop(run.name)[1]
         self._took.append(took)
-        self.left -= 1
+        self._to_do.discard(run.name)
         self._say(number, f"{run.label}: {_score(run)}, {duration(took)}{self._left()}")
 
     def failed(self, number: int, why: str, run: Run) -> None:
         """A run ended without a record."""
         self._running.pop(run.name, None)
-        self.left -= 1
+        self._to_do.discard(run.name)
         before = self._failed.setdefault(why, [])
         said = f"failed as [{before[0][0]}/{self.total}] did" if before else f"failed: {why}"
         before.append((number, run.label))
@@ -86,15 +88,14 @@ class Progress:
 
     def _left(self) -> str:
         each = sum(self._took) / len(self._took) if self._took else self._expected
-        if not self.left or each is None:
-            return ""
-        return f"; about {duration(self.left * each / min(self.jobs, self.left))} left"
+        left = len(self._to_do)
+        return f"; about {duration(left * each / min(self.jobs, left))} left" if left and each is not None else ""
 
     def _table(self) -> Table:
         table = Table("run", "for", box=None, title_justify="left", caption_justify="left")
         for label, start in self._running.values():
             table.add_row(label, duration(time.monotonic() - start))
-        table.caption = f"{self.total - self.left} of {self.total} done{self._left()}"
+        table.caption = f"{self.total - len(self._to_do)} of {self.total} done{self._left()}"
         return table
 
     def _say(self, number: int, text: str, error: bool = False) -> None:
