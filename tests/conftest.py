@@ -342,3 +342,15 @@ def drawn_by_name() -> Callable[[str, list[int]], Tensor]:
         return drawn.abs() if name.endswith("var") else drawn
 
     return draw
+
+
+@pytest.fixture
+def fill_by_name(drawn_by_name: Callable[[str, list[int]], Tensor]) -> Callable[[nn.Module], None]:
+    """Give a module such weights and statistics."""
+
+    def fill(module: nn.Module) -> None:
+        for name, tensor in module.state_dict().items():
+            if tensor.is_floating_point():
+                tensor.copy_(drawn_by_name(name, list(tensor.shape)))
+
+    return fill

@@ -12,6 +12,7 @@ from blockyard.blocks.channels.second_order import GSoP
 from blockyard.blocks.channels.squeeze_excitation import ECA, SqueezeExcitation
 from blockyard.blocks.convolutions.cheap_convolutions import PHC, GhostModule
 from blockyard.blocks.convolutions.dcls import DCLS
+from blockyard.blocks.convolutions.dilated_reparam import DilatedReparam
 from blockyard.blocks.convolutions.inverted_residual import InvertedResidual
 from blockyard.blocks.convolutions.parameter_free import PFLayer
 from blockyard.blocks.convolutions.polynomials import PolynomialBranch, PolynomialConvolution
@@ -20,6 +21,7 @@ from blockyard.blocks.mixers.gated import RecursiveGatedConvolution
 from blockyard.blocks.mixers.gated_attention import GatedPositionalAttention
 from blockyard.blocks.mixers.large_small import LSConvolution
 from blockyard.blocks.mixers.parameter_free import IdentityMixer, PoolMixer, RandomMixer
+from blockyard.blocks.mixers.response_norm import ResponseNormMLP
 from blockyard.blocks.mixers.self_attention import SelfAttention
 from blockyard.blocks.mixers.sparse_rate import ISTA, SubspaceSelfAttention
 from blockyard.blocks.nonlocals.asymmetric import AsymmetricNonlocal
@@ -50,6 +52,7 @@ __all__ = [
     "CompactNonlocal",
     "CrissCross",
     "DepthwiseConvolution",
+    "DilatedReparam",
     "DisentangledNonlocal",
     "DoubleAttention",
     "GSoP",
@@ -77,6 +80,7 @@ __all__ = [
     "RecursiveGatedConvolution",
     "RelativeAttention",
     "ReleasedNonlocal",
+    "ResponseNormMLP",
     "SelectiveDepth",
     "SelfAttention",
     "SeparableConvolution",

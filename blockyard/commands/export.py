@@ -27,6 +27,7 @@ from blockyard.commands.export_formats import (
     trial_shapes,
 )
 from blockyard.hub import from_checkpoint, save_pretrained
+from blockyard.plugging import merge
 from blockyard.portable import AXES, Portable
 from blockyard.progress import at_work
 
@@ -91,14 +92,14 @@ def export(portable: Portable, name: str) -> tuple[bytes, list[str]]:
     Raises:
         ValueError: If it can't be captured, or what was made of it gives something else than the network.
     """
-    form = FORMATS[name]
+    form, merged = FORMATS[name], merge(portable)
     refusal = difference = ""
     best: _Exported | None = None
     for freedom in FREEDOM:
         for oblivious in (True, False):
             try:
                 with _quiet(), torch.no_grad():
-                    found = _captured(form, portable, freedom, oblivious)
+                    found = _captured(form, merged, portable, freedom, oblivious)
             except RefusedError as error:
                 refusal = refusal or str(error)
             except DiffersError as error:
@@ -133,14 +134,16 @@ class _Exported:
     refuses: list[Shape]
 
 
-def _captured(form: Format, portable: Portable, freedom: Collection[str], oblivious: bool) -> _Exported:
-    """Capture a network, write it, and run what was written beside the network on the same inputs.
+def _captured(
+    form: Format, merged: Portable, portable: Portable, freedom: Collection[str], oblivious: bool
+) -> _Exported:
+    """Capture a merged network, write it, and run what was written beside the network on the same inputs.
 
     Raises:
         RefusedError: If it can't be captured, or either does not run at a size that is not among the smallest.
         DiffersError: If what was written gives something else.
     """
-    program = capture(portable, freedom, oblivious)
+    program = capture(merged, freedom, oblivious)
     content, dynamic = form.write(program, portable.card), dynamic_axes(program)
     run = form.read(content)
     if run is None:

@@ -11,6 +11,7 @@ from blockyard.plugging.frames import (
     wrap,
 )
 from blockyard.plugging.making import BlockFactory, make_block
+from blockyard.plugging.merging import merge
 from blockyard.plugging.places import PlugError, stage_paths
 from blockyard.plugging.plug import Plug, apply_plugs, plug
 from blockyard.plugging.plugged import Gated, Plugged, Replaced, Wrapped
@@ -36,6 +37,7 @@ __all__ = [
     "block_shape",
     "fold_frames",
     "make_block",
+    "merge",
     "named_places",
     "plug",
     "sites",

@@ -42,6 +42,7 @@ from blockyard.blocks import (
     PositionAttention,
     RecursiveGatedConvolution,
     RelativeAttention,
+    ResponseNormMLP,
     SelfAttention,
     SpectralNonlocal,
     SqueezeExcitation,
@@ -82,6 +83,8 @@ VARIANTS = {cls.__name__: cls for cls in OURS} | {
 SIZE = (4, 6, 5)
 MIXED = ("convolution", "mixer")
 """Slots of what mixes positions in the precision of a convolution."""
+SETS = IdentityMixer | ISTA | ResponseNormMLP | SelfAttention | SubspaceSelfAttention
+"""Mixers that treat positions as a set."""
 every_block = pytest.mark.parametrize("make", VARIANTS.values(), ids=VARIANTS.keys())
 every_rank = pytest.mark.parametrize("rank", [1, 2, 3])
 
@@ -90,7 +93,7 @@ def knows_the_grid(block: Block) -> bool:
     """Whether the weights belong to neighbours or places, so that they differ from rank to rank."""
     return (
         isinstance(block, RelativeAttention | HaloAttention | GhostStage | InvertedResidual)
-        or (block.slot in MIXED and not isinstance(block, IdentityMixer | SelfAttention | ISTA | SubspaceSelfAttention))
+        or (block.slot in MIXED and not isinstance(block, SETS))
         or getattr(block, "attention", "") == "position"
         or (isinstance(block, PolynomialBranch) and block.kernel_size is not None)
     )

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from blockyard.blocks.activations import StarReLU
 from blockyard.blocks.base import Block
 from blockyard.blocks.convolutions.convolution import BATCH_NORMS
+from blockyard.blocks.mixers.pointwise import Pointwise
 from blockyard.mistakes import nearest
 
 Norm = Literal["layer", "group", "batch"]
@@ -47,7 +48,7 @@ def norm(kind: Norm, channels: int, spatial_dims: int, *, bias: bool = True, eps
         ValueError: If there is no such norm.
     """
     if kind == "batch":
-        made = BATCH_NORMS[spatial_dims](channels)
+        made: nn.Module = BATCH_NORMS[spatial_dims](channels)
     elif kind in ("layer", "group"):
         made = LayerNorm(channels, eps) if kind == "layer" else GroupNorm(channels, eps)
     else:
@@ -80,14 +81,6 @@ def activation(kind: Activation, channels: int, spatial_dims: int) -> nn.Module:
     if kind not in made:
         raise ValueError(f"there is no activation {kind!r}{nearest(kind, made)}")
     return made[kind]()
-
-
-class Pointwise(nn.Linear):
-    """A linear map of the channels of each position, ``(B, C_in, *S)`` to ``(B, C_out, *S)``."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map each position; the memory that comes out lies channels last."""
-        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
 
 
 class MLP(nn.Module):

@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from blockyard.backbones.skeletons.parts import LayerNorm, Pointwise
+from blockyard.backbones.skeletons.parts import LayerNorm
 from blockyard.blocks.convolutions.convolution import CONVOLUTIONS
+from blockyard.blocks.mixers.pointwise import Pointwise
 
 _MODES = {1: "linear", 2: "bicubic", 3: "trilinear"}
 

@@ -19,7 +19,11 @@ CONVOLUTIONS: dict[int, type[nn.Conv1d] | type[nn.Conv2d] | type[nn.Conv3d]] = {
 }
 LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 """What torch calls linear interpolation, by rank."""
-BATCH_NORMS: dict[int, type[nn.Module]] = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+BATCH_NORMS: dict[int, type[nn.BatchNorm1d] | type[nn.BatchNorm2d] | type[nn.BatchNorm3d]] = {
+    1: nn.BatchNorm1d,
+    2: nn.BatchNorm2d,
+    3: nn.BatchNorm3d,
+}
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,11 @@ def geometry_of(host: nn.Module, channels: int, rank: int, block: str) -> Geomet
         host.groups,
         host.bias is not None,
     )
+
+
+def halves_kernel(g: Geometry) -> bool:
+    """Whether a convolution is odd and pads by half its kernel, so that it keeps the middle of what it sees."""
+    return all(k % 2 and p == d * (k // 2) for k, p, d in zip(g.kernel_size, g.padding, g.dilation, strict=True))
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, like: Geometry) -> Tensor:

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from blockyard.blocks.convolutions.convolution import ConvolutionSlot, convolve, init_like_convolution
+from blockyard.blocks.convolutions.convolution import ConvolutionSlot, convolve, halves_kernel, init_like_convolution
 
 
 class DCLS(ConvolutionSlot):
@@ -45,7 +45,7 @@ class DCLS(ConvolutionSlot):
     ) -> None:
         super().__init__(channels, spatial_dims, host=host)
         g = self.geometry
-        if any(k % 2 == 0 or p != d * (k // 2) for k, p, d in zip(g.kernel_size, g.padding, g.dilation, strict=True)):
+        if not halves_kernel(g):
             raise ValueError(f"DCLS replaces an odd convolution that pads by half its kernel, not {host}")
         if dilated_kernel_size is not None and (dilated_kernel_size < 1 or dilated_kernel_size % 2 == 0):
             raise ValueError(f"DCLS: dilated_kernel_size must be odd and positive, got {dilated_kernel_size}")
