@@ -12,6 +12,7 @@ import torch
 
 from blockyard.backbones.adapters import timm_backbone
 from blockyard.blocks import list_blocks
+from blockyard.commands.catalogue import FOLDERS
 from blockyard.commands.study.file import configurations, read_study
 from blockyard.composing.composition import compose
 from blockyard.composing.config_files import CONFIGS, config_names, read_config
@@ -42,6 +43,12 @@ from blockyard.datamodules import (
 from blockyard.datamodules.signals.channels import Channels
 
 RUNS = [name for name in config_names() if not name.startswith(("studies/", "cluster/")) and name.count("/") == 1]
+OF_FOLDERS = {
+    "image_classification": (ImageFolder, 1000),
+    "action_recognition": (VideoFolder, 400),
+    "audio_classification": (AudioFolder, 1000),
+}
+"""The data that a published network of each task is put on, and how many classes its file counts for."""
 NETWORKS = [name for name in config_names() if "/networks/" in name]
 HEADS = [name for name in config_names() if "/heads/" in name]
 STUDIES = [name for name in config_names() if name.startswith("studies/")]
@@ -86,11 +93,13 @@ def test_a_head_goes_on_a_data_set_s_network(name):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_published_network_has_the_parameters_that_its_file_names(name, monkeypatch):
-    monkeypatch.setattr(ImageFolder, "classes", property(lambda self: [str(k) for k in range(1000)]))
+    task = name.partition("/")[0]
+    kind, classes = OF_FOLDERS[task]
+    monkeypatch.setattr(kind, "classes", property(lambda self: [str(k) for k in range(classes)]))
     prepare()
-    files = ["--config", "image_classification/image_folder.yaml", "--config", name]
+    files = ["--config", f"{task}/{FOLDERS[task]}", "--config", name]
     network = SuiteCLI(None, compose(files, keep_trainer=True)).model.network
-    named = re.search(r"([\d,]+) parameters for 1000 classes", (CONFIGS / name).read_text())
+    named = re.search(rf"([\d,]+) parameters for {classes} classes", (CONFIGS / name).read_text())
     assert named is None or count_parameters(network) == int(named[1].replace(",", ""))
     assert (named is None) == ("snl" in name)
 

@@ -11,6 +11,7 @@ from blockyard.backbones.inputs.front_ended import FrontEnded
 from blockyard.backbones.inputs.log_mel import LogMel
 from blockyard.backbones.pdc_net import PDCNet
 from blockyard.backbones.preresnet import PreResNet
+from blockyard.backbones.skeletons.hourglass import HourglassUniFormer
 from blockyard.backbones.skeletons.isotropic import Isotropic
 from blockyard.backbones.skeletons.lsnet import LSNet
 from blockyard.backbones.skeletons.metaformer import MetaFormer
@@ -20,6 +21,7 @@ __all__ = [
     "BackboneFeatures",
     "Framewise",
     "FrontEnded",
+    "HourglassUniFormer",
     "Isotropic",
     "LSNet",
     "LogMel",

@@ -59,10 +59,10 @@ def load_weights(network: nn.Module, path: str | Path, parts: Parts, strict: boo
     """Load a file of weights: of the stock network, or of a training of any task whose network holds the same parts.
 
     The keys are found wherever they lie in the file, such as below ``network.backbone.``, and torchvision's are taken
-    for those of timm where both have the network, whatever they are called. A first convolution of
-    another number of channels is adapted (summed, or repeated and scaled). One line says what is left out, such as a
-    classifier of other classes, blocks, or heads of another task, and what starts anew, such as a classifier that the
-    file does not have.
+    for those of timm where both have the network, whatever they are called. A first convolution of another number of
+    channels is adapted (summed, or repeated and scaled). Kernels of pictures are inflated where the network's are of
+    videos: each frame gets the same part of them. One line says so, what is left out, such as a classifier of other
+    classes, blocks, or heads of another task, and what starts anew, such as a classifier that the file does not have.
 
     Args:
         network: The network, without plugs.
@@ -81,6 +81,7 @@ def load_weights(network: nn.Module, path: str | Path, parts: Parts, strict: boo
     free = (*parts.first_convolutions, *parts.classifiers)
     found = find_layout(file if parts.renamed is None else parts.renamed(file), network, parts.stock, free)
     state, own = found.state, found.target.state_dict()
+    inflated = _inflate(state, own)
     for name in parts.first_convolutions:
         _adapt(state, own, f"{name}.weight".removeprefix(found.inside), parts.in_channels)
     said, anew = _leave_out_classifiers(state, own, [name.removeprefix(found.inside) for name in parts.classifiers])
@@ -100,7 +101,7 @@ def load_weights(network: nn.Module, path: str | Path, parts: Parts, strict: boo
     loaded = len(kept) - len(result.unexpected_keys)
     if complaints and (strict or not loaded):
         _refuse(path, complaints, loaded)
-    _say(path, [*said, *_left_out(found), *_starting(lacking)], complaints, loaded)
+    _say(path, [*inflated, *said, *_left_out(found), *_starting(lacking)], complaints, loaded)
     return found
 
 
@@ -154,6 +155,15 @@ def _unfolded(state: dict[str, Any]) -> dict[str, Any]:
         return state
     parts = {name: _unfolded(state[name]) for name in nested}
     return {f"{name}.{key}": value for name, part in parts.items() for key, value in part.items()}
+
+
+def _inflate(state: State, own: State) -> list[str]:
+    """Spread kernels ``(O, I, *K)`` of pictures evenly over the frames of a network of videos; what is to say of it."""
+    shapes = {key: own[key].shape for key, value in state.items() if value.dim() == 4 and key in own}
+    flat = {key: shape for key, shape in shapes.items() if len(shape) == 5 and shape[3:] == state[key].shape[2:]}
+    for key, shape in flat.items():
+        state[key] = (state[key] / shape[2]).unsqueeze(2).expand(-1, -1, shape[2], -1, -1)
+    return ["kernels of pictures inflated to videos"] if flat else []
 
 
 def _adapt(state: State, own: State, key: str, in_channels: int) -> None:

@@ -16,7 +16,12 @@ from blockyard.blocks.convolutions.dilated_reparam import DilatedReparam
 from blockyard.blocks.convolutions.inverted_residual import InvertedResidual
 from blockyard.blocks.convolutions.parameter_free import PFLayer
 from blockyard.blocks.convolutions.polynomials import PolynomialBranch, PolynomialConvolution
-from blockyard.blocks.mixers.convolutions import DepthwiseConvolution, InceptionConvolution, SeparableConvolution
+from blockyard.blocks.mixers.convolutions import (
+    DepthwiseConvolution,
+    InceptionConvolution,
+    LocalRelationAggregator,
+    SeparableConvolution,
+)
 from blockyard.blocks.mixers.gated import RecursiveGatedConvolution
 from blockyard.blocks.mixers.gated_attention import GatedPositionalAttention
 from blockyard.blocks.mixers.large_small import LSConvolution
@@ -66,6 +71,7 @@ __all__ = [
     "InceptionConvolution",
     "InvertedResidual",
     "LSConvolution",
+    "LocalRelationAggregator",
     "MixStyle",
     "Nonlocal",
     "NonlocalStage",

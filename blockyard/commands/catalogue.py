@@ -54,6 +54,13 @@ SLOTS = {
 }
 """Where each goes, and what puts it there on the command line."""
 
+FOLDERS = {
+    "image_classification": "image_folder.yaml",
+    "action_recognition": "video_folder.yaml",
+    "audio_classification": "audio_folder.yaml",
+}
+"""The data on which the page puts a published network of each task."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -204,9 +211,8 @@ def _section(entry: Entry) -> str:
     lines = [f"## {entry.name}", "", entry.summary, "", f"- Paper: {entry.kind.paper}", f"- Options: {options}"]
     for name in entry.networks:
         task, _, rest = name.partition("/")
-        data = {"image_classification": "image_folder.yaml"}.get(task, "….yaml")
         what = (CONFIGS / name).read_text().partition("\n")[0].removeprefix("# ").partition("; after")[0]
-        lines.append(f"- {what}: `--config {task}/{data} --config {task}/{rest}`")
+        lines.append(f"- {what}: `--config {task}/{FOLDERS[task]} --config {task}/{rest}`")
     return "\n".join([*lines, ""])
 
 

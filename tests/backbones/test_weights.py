@@ -329,6 +329,18 @@ def test_frames_take_the_weights_of_pictures(tmp_path: Path, capsys: pytest.Capt
     assert capsys.readouterr().out == ""
 
 
+def test_kernels_of_pictures_are_inflated_to_videos(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """A video that stands still is seen as its picture is, but where zeros lie before its first and behind its last."""
+    pictures, x = PreResNet(3, depth=8).eval(), torch.randn(2, 1, 16, 16)
+    path = lightning("network.", pictures.state_dict(), tmp_path / "pictures.ckpt")
+    videos = PreResNet(3, 1, depth=8, spatial_dims=3, weights=path).eval()
+    assert capsys.readouterr().out == "pictures.ckpt: kernels of pictures inflated to videos\n"
+    grey = pictures.conv1.weight.sum(1, keepdim=True)
+    torch.testing.assert_close(videos.conv1.weight.sum(2), grey)
+    still = videos.conv1(x[:, :, None].expand(-1, -1, 5, -1, -1))
+    torch.testing.assert_close(still[:, :, 2], nn.functional.conv2d(x, grey, padding=1))
+
+
 def test_a_grey_network_s_weights_for_colours(tmp_path: Path):
     """Grey pictures as three equal colours give what they gave."""
     trained = PreResNet(5, 1, depth=8).eval()

@@ -33,7 +33,7 @@ MAKE = OWN | {
 LOCAL = {
     *("DCLS", "GhostModule", "HaloAttention", "MixStyle", "PFLayer", "PHC", "PolynomialConvolution", "StarReLU"),
     *("DepthwiseConvolution", "IdentityMixer", "InceptionConvolution", "PoolMixer", "SeparableConvolution"),
-    *("DilatedReparam", "ISTA", "InvertedResidual", "RecursiveGatedConvolution"),
+    *("DilatedReparam", "ISTA", "InvertedResidual", "LocalRelationAggregator", "RecursiveGatedConvolution"),
     "PolynomialBranch without norm",  # with it, the statistics of a map tell each of its positions of all others
 }
 
@@ -67,7 +67,7 @@ IN_ORDER = {
     *("DCLS", "GhostModule", "HaloAttention", "RelativeAttention", "PHC", "PolynomialConvolution"),
     *("DepthwiseConvolution", "InceptionConvolution", "RandomMixer", "SeparableConvolution"),
     *("DilatedReparam", "GatedPositionalAttention", "GhostStage", "InvertedResidual", "LSConvolution"),
-    *("RecursiveGatedConvolution", "RecursiveGatedConvolution of all frequencies"),
+    *("LocalRelationAggregator", "RecursiveGatedConvolution", "RecursiveGatedConvolution of all frequencies"),
 }
 """Whose weights belong to offsets in time. PHC and PolynomialConvolution have the kernel of what they replace, and so
 one tap over time in the network of the diagnostic."""

@@ -16,6 +16,8 @@ from lightning.pytorch.callbacks import WeightAveraging
 from torch import nn, optim
 
 from blockyard import backbones, blocks, datamodules, objectives, plugging, poolings, tasks, training
+from blockyard.backbones.skeletons.parts import Style
+from blockyard.backbones.skeletons.resolution import Resolution
 from blockyard.leaderboard.identity import ADDED, BASES
 from blockyard.plugging import Plug
 from blockyard.samples import modules as samples
@@ -27,6 +29,7 @@ from blockyard.training.stop_early import StopEarly
 FILE = Path(__file__).with_name("options.json")
 KNOWN: dict[str, list[str]] = json.loads(FILE.read_text()) if FILE.exists() else {}
 NAMED = (nn.Module, LightningDataModule, Plug, optim.Optimizer, optim.lr_scheduler.LRScheduler, Trainer, Callback)
+NAMED += (Style, Resolution)
 """What a configuration builds."""
 
 
@@ -35,7 +38,7 @@ def classes() -> dict[str, type]:
     modules = (backbones, blocks, datamodules, samples, plugging, poolings, tasks, training, objectives)
     modules += (optim, optim.lr_scheduler)
     kinds = [kind for module in modules for kind in vars(module).values() if inspect.isclass(kind)]
-    others = (Trainer, WeightAveraging, EMA, GradientActivation, ScheduledDropPath, StopEarly)
+    others = (Trainer, WeightAveraging, EMA, GradientActivation, ScheduledDropPath, StopEarly, Style, Resolution)
     return {kind.__name__: kind for kind in (*kinds, *others) if issubclass(kind, NAMED)}
 
 

@@ -1,7 +1,8 @@
 """One pyramid for any mixer.
 
 Yu et al., MetaFormer Is Actually What You Need for Vision, CVPR 2022; MetaFormer Baselines for Vision, TPAMI 2024. With
-one branch a unit it is ConvNeXt's (Liu et al., CVPR 2022) and the MetaNeXt of InceptionNeXt (Yu et al., CVPR 2024).
+one branch a unit it is ConvNeXt's (Liu et al., CVPR 2022) and the MetaNeXt of InceptionNeXt (Yu et al., CVPR 2024);
+with positions before each unit UniFormer's (Li et al., TPAMI 2023), for pictures and videos.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from torch import Tensor
+
 from blockyard.backbones.base import Stage
 from blockyard.backbones.layouts import State
 from blockyard.backbones.skeletons.neck import Neck
-from blockyard.backbones.skeletons.parts import Activation, Style, each
+from blockyard.backbones.skeletons.parts import Activation, Norm, Style, each, norm
 from blockyard.backbones.skeletons.pyramid import Pyramid
 from blockyard.backbones.skeletons.resolution import Resolution
 from blockyard.backbones.skeletons.stages import Mixer, initialise, make_stage, sizes_of
@@ -37,6 +40,7 @@ class MetaFormer(Pyramid):
         spatial_dims: Rank of S: 1 for sequences, 2 for images, 3 for video.
         style: What else the units are like.
         resolution: How maps become smaller.
+        map_norm: Kind of a norm of the last map before it is pooled, as of :class:`Style`; None is none.
         head_norm: Whether a norm of the pooled channels stands before the classifier.
         head_ratio: Hidden channels / C of a layer before the classifier; None is none.
         head_act: Its activation.
@@ -44,7 +48,8 @@ class MetaFormer(Pyramid):
         dropout: Probability of dropout before the classifier.
         pooling: In place of the mean over positions; called with the channels of the last map.
         weights: Weights from a file: a checkpoint of a training of any task with this network in it, a state dict of
-            it, or timm's of the PoolFormerV2, ConvFormer, CAFormer, ConvNeXt or InceptionNeXt that it is set up as.
+            it, timm's of the PoolFormerV2, ConvFormer, CAFormer, ConvNeXt or InceptionNeXt, or the published ones of
+            the HorNet or UniFormer, that it is set up as; those of pictures may begin a network of videos.
         strict: Whether what does not match in the file is a mistake; if not, it is printed and starts anew.
 
     Raises:
@@ -53,6 +58,7 @@ class MetaFormer(Pyramid):
     """
 
     first_convolutions = ("stem.0",)
+    head_parts = ("map_norm", *Pyramid.head_parts)
 
     def __init__(
         self,
@@ -65,6 +71,7 @@ class MetaFormer(Pyramid):
         spatial_dims: int = 2,
         style: Style | None = None,
         resolution: Resolution | None = None,
+        map_norm: Norm | None = None,
         head_norm: bool = True,
         head_ratio: float | None = None,
         head_act: Activation = "gelu",
@@ -88,12 +95,18 @@ class MetaFormer(Pyramid):
             self.add_module(f"layer{i + 1}", stage)
         strides = resolution.strides(count)
         self.stages = tuple(Stage(f"layer{i + 1}", widths[i], strides[i]) for i in range(count))
+        self.map_norm = norm(map_norm, widths[-1], spatial_dims) if map_norm else None
         self.make_head(widths[-1], pooling, dropout, lambda channels: Neck(channels, head_norm, head_ratio, head_act))
         initialise(self)
         self.load_weights(weights, strict)
 
+    def last_map(self, x: Tensor) -> Tensor:
+        """What the head sees of ``(B, in_channels, *S)``: the map of the last stage, normed if that was asked for."""
+        last = super().last_map(x)
+        return last if self.map_norm is None else self.map_norm(last)
+
     def renamed(self, file: State) -> State:
-        """The tensors of timm's file by the names that they have here."""
+        """The tensors of timm's or a published file by the names that they have here."""
         return own_names(file, self.state_dict())
 
 

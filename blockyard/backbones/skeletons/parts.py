@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from blockyard.blocks.activations import StarReLU
 from blockyard.blocks.base import Block
 from blockyard.blocks.convolutions.convolution import BATCH_NORMS
+from blockyard.blocks.mixers.convolutions import DepthwiseConvolution
 from blockyard.blocks.mixers.pointwise import Pointwise
 from blockyard.mistakes import nearest
 
@@ -118,6 +119,28 @@ class Scale(nn.Module):
         return x * self.scale.view(-1, *(1,) * (x.dim() - 2))
 
 
+class ConditionalPositions(nn.Module):
+    """x + K ∗ x, depthwise: where a position lies it learns from the zeros around the map, whatever the map's size.
+
+    Chu et al., Conditional Positional Encodings for Vision Transformers, ICLR 2023.
+
+    Args:
+        channels: C of ``(B, C, *S)``.
+        spatial_dims: Rank of S.
+        kernel: Taps of K along each axis, odd.
+    """
+
+    own_init = True
+
+    def __init__(self, channels: int, spatial_dims: int, kernel: int) -> None:
+        super().__init__()
+        self.encode = DepthwiseConvolution(channels, spatial_dims, kernel_size=kernel)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, C, *S)`` to the same shape."""
+        return x + self.encode(x)
+
+
 def drop_path(rate: float) -> nn.Module:
     """What leaves out a branch for whole samples in training, and scales up what is kept (Huang et al., ECCV 2016)."""
     if not rate:
@@ -143,6 +166,8 @@ class Style:
         layer_scale: First value of a factor a channel behind each branch; None is none.
         residual_scale: The same of the way past the branches.
         channel_residual: Whether there is a way past the second branch; ISTA needs none.
+        position_kernel: Taps along each axis of a depthwise convolution that is added to a map before each unit, and
+            tells positions where they lie; None is none.
         drop_path_rate: Probability of dropping the last branch in training; it rises from 0 unit by unit.
     """
 
@@ -156,6 +181,7 @@ class Style:
     layer_scale: float | None = None
     residual_scale: float | list[float | None] | None = None
     channel_residual: bool = True
+    position_kernel: int | None = None
     drop_path_rate: float = 0.0
 
     def of_stages(self, count: int) -> list[Style]:
@@ -180,6 +206,12 @@ class Style:
         """An MLP of a stage."""
         assert not isinstance(self.mlp_ratio, list)
         return MLP(channels, spatial_dims, self.mlp_ratio, self.act, bias=self.mlp_bias)
+
+    def make_positions(self, channels: int, spatial_dims: int) -> nn.Module:
+        """What tells the positions of a map where they lie."""
+        if self.position_kernel is None:
+            return nn.Identity()
+        return ConditionalPositions(channels, spatial_dims, self.position_kernel)
 
     def make_unit(self, mixer: Block, channel_mixer: nn.Module, rate: float) -> nn.Module:
         """A unit of a stage around a mixer."""
@@ -214,6 +246,7 @@ class TwoBranches(nn.Module):
     def __init__(self, mixer: Block, channel_mixer: nn.Module, style: Style, rate: float) -> None:
         super().__init__()
         channels, rank = mixer.channels, mixer.spatial_dims
+        self.positions = style.make_positions(channels, rank)
         self.norm1 = style.make_norm(channels, rank)
         self.mixer = mixer
         self.norm2 = style.make_norm(channels, rank)
@@ -226,6 +259,7 @@ class TwoBranches(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, C, *S)`` to the same shape."""
+        x = self.positions(x)
         x = self.residual_scale1(x) + self.drop_path1(self.layer_scale1(self.mixer(self.norm1(x))))
         mixed = self.drop_path2(self.layer_scale2(self.mlp(self.norm2(x))))
         return self.residual_scale2(x) + mixed if self.channel_residual else mixed
@@ -237,6 +271,7 @@ class OneBranch(nn.Module):
     def __init__(self, mixer: Block, channel_mixer: nn.Module, style: Style, rate: float) -> None:
         super().__init__()
         channels = mixer.channels
+        self.positions = style.make_positions(channels, mixer.spatial_dims)
         self.mixer = mixer
         self.norm = style.make_norm(channels, mixer.spatial_dims)
         self.mlp = channel_mixer
@@ -246,6 +281,7 @@ class OneBranch(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, C, *S)`` to the same shape."""
+        x = self.positions(x)
         return self.residual_scale(x) + self.drop_path(self.layer_scale(self.mlp(self.norm(self.mixer(x)))))
 
 

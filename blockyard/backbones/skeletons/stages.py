@@ -58,8 +58,8 @@ def sizes_of(size: int | Sequence[int], spatial_dims: int, skeleton: str) -> tup
 
 
 def initialise(module: nn.Module) -> None:
-    """Normal weights of σ = 0.02, no bias, but in blocks whose first weights are a part of what they are."""
-    if isinstance(module, Block) and (module.identity_at_init or module.own_init):
+    """Normal weights of σ = 0.02, no bias, but in what has first weights that are a part of what it is."""
+    if getattr(module, "own_init", False) or (isinstance(module, Block) and module.identity_at_init):
         return
     if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
         nn.init.trunc_normal_(module.weight, std=0.02)

@@ -1,4 +1,4 @@
-"""How timm, and the first checkpoints of ConvNeXt, HorNet and CRATE, call what the skeletons hold."""
+"""How timm, and the first checkpoints of ConvNeXt, HorNet, CRATE and UniFormer, call what the skeletons hold."""
 
 from __future__ import annotations
 
@@ -59,6 +59,30 @@ _PUBLISHED: Rules = (
 )
 
 
+_UNIFORMER: Rules = (
+    (r"^(model_state|backbone)\.", ""),
+    (r"^cls_token$", "token"),
+    (r"^cls_upsample\.", "token_widen."),
+    (r"^norm_cls\.", "token_norm."),
+    (r"^head_cls\.", "token_fc."),
+    (r"^(head|cls_head\.fc_cls)\.", "fc."),
+    (r"^patch_embed1\.proj\.(\d)\.", r"stem.\1."),
+    (r"^patch_embed1\.proj\.", "stem.0."),
+    (r"^patch_embed1\.norm\.", "stem.1."),
+    (r"^patch_embed(\d)\.proj\.(\d)\.", r"downsample\1.\2."),
+    (r"^patch_embed(\d)\.proj\.", r"downsample\1.0."),
+    (r"^patch_embed(\d)\.norm\.", r"downsample\1.1."),
+    (r"^blocks(\d)\.", r"layer\1."),
+    (r"\.pos_embed\.", ".positions.encode.conv."),
+    (r"\.conv1\.", ".mixer.value."),
+    (r"\.conv2\.", ".mixer.project."),
+    (r"\.attn\.(weight|bias)$", r".mixer.affinity.\1"),
+    (r"\.attn\.proj\.", ".mixer.project."),
+    (r"\.attn\.", ".mixer."),
+    (r"^norm\.", "map_norm."),
+)
+
+
 _ISOTROPIC: Rules = (
     (r"^cls_token$", "class_token"),
     (r"^pos_embed(ding)?$", "positions.table"),
@@ -95,6 +119,8 @@ def own_names(file: State, own: State) -> State:
         rules = _PUBLISHED
     elif "stages.0.blocks.0.norm.weight" in file or "stages.0.blocks.0.norm1.weight" in file:
         rules = (*_COMMON, *(_HIDDEN if "head.fc1.weight" in file else _HEAD))
+    elif any(key.endswith("blocks1.0.pos_embed.weight") for key in file):
+        rules = _UNIFORMER
     elif "cls_token" in file:
         units = list(dict.fromkeys(unit[0] for unit in map(_UNIT.match, own) if unit))
         rules = (*_ISOTROPIC, *((rf"^blocks\.{number}\.", f"{unit}.") for number, unit in enumerate(units)))

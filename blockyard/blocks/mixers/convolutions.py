@@ -93,6 +93,41 @@ class SeparableConvolution(Block):
         return ranged(self.project, mixed, terms=mixed.shape[1])
 
 
+class LocalRelationAggregator(Block):
+    """Y = U [A_n V_n x]_n, (A_n)_pq = a_n(p − q): attention whose affinity is learned for each offset, not asked for.
+
+    Each channel n of V x is a head of its own, and near positions alone have an affinity, so that A is a depthwise
+    convolution (UniFormer's early stages; its late ones have
+    :class:`~blockyard.blocks.SelfAttention`).
+
+    Args:
+        channels: Channels C.
+        spatial_dims: Rank of S in ``(B, C, *S)``.
+        kernel_size: Offsets p − q along each axis, odd.
+
+    Raises:
+        ValueError: If the kernel is not odd and positive.
+    """
+
+    identity_at_init = False
+    own_init: ClassVar[bool] = True  # three maps in a row, which would all but vanish at σ = 0.02
+    slot: ClassVar[Slot] = "mixer"
+    paper: ClassVar[str] = (
+        "Li et al., UniFormer: Unifying Convolution and Self-attention for Visual Recognition, TPAMI 2023"
+    )
+
+    def __init__(self, channels: int, spatial_dims: int = 2, *, kernel_size: int = 5) -> None:
+        super().__init__(channels, spatial_dims)
+        size, conv = odd(kernel_size, "LocalRelationAggregator", "kernel_size"), CONVOLUTIONS[spatial_dims]
+        self.value = conv(channels, channels, 1)
+        self.affinity = conv(channels, channels, size, 1, size // 2, groups=channels)
+        self.project = conv(channels, channels, 1)
+
+    def transform(self, x: Tensor) -> Tensor:
+        """Map ``(B, C, *S)`` to the same shape."""
+        return self.project(self.affinity(self.value(x)))
+
+
 class InceptionConvolution(Block):
     """Depthwise convolutions of a few channels each: a small cube, a long band along each axis; the rest pass.
 

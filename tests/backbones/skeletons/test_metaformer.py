@@ -46,6 +46,9 @@ PUBLISHED = {
     "randformer-s12": (11_891_712, None),
     "convformer-s18": (26_774_448, "convformer_s18"),
     "caformer-s18": (26_341_656, "caformer_s18"),
+    "uniformer-small": (21_545_256, None),
+    "uniformer-small-plus": (24_032_552, None),
+    "uniformer-base": (49_776_552, None),
 }
 """Parameters for 1000 classes, and what timm calls the same network."""
 

@@ -6,7 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from blockyard.blocks import DepthwiseConvolution, InceptionConvolution, SeparableConvolution
+from blockyard.blocks import (
+    DepthwiseConvolution,
+    InceptionConvolution,
+    LocalRelationAggregator,
+    SeparableConvolution,
+)
 
 RANKS = pytest.mark.parametrize("rank", [1, 2, 3])
 
@@ -23,6 +28,17 @@ def test_channels_stay_apart(rank: int):
     changed = (block(other) - block(x)).flatten(2).abs().sum((0, 2)) > 0
     assert changed.nonzero().flatten().tolist() == [3]
     assert sum(p.numel() for p in block.parameters()) == 16 * (7**rank + 1)
+
+
+@RANKS
+def test_a_local_relation_aggregator_is_attention_with_an_affinity_for_each_offset(rank: int):
+    block, x = LocalRelationAggregator(16, rank, kernel_size=3).double(), draw(rank)
+    places = torch.cartesian_prod(*map(torch.arange, x.shape[2:])).view(-1, rank)
+    offsets = places - places[:, None]
+    near = (offsets.abs() <= 1).all(2)
+    taps = block.affinity.weight[:, 0][(slice(None), *(offsets.clamp(-1, 1) + 1).unbind(2))]
+    mixed = torch.einsum("npq,bnq->bnp", taps * near, block.value(x).flatten(2)) + block.affinity.bias[:, None]
+    torch.testing.assert_close(block(x), block.project(mixed.unflatten(2, x.shape[2:])))
 
 
 @RANKS
@@ -51,6 +67,7 @@ def test_a_separable_convolution_is_what_it_says(rank: int):
     ("make", "said"),
     [
         (lambda: DepthwiseConvolution(16, kernel_size=4), "kernel_size must be odd and positive, got 4"),
+        (lambda: LocalRelationAggregator(16, kernel_size=2), "LocalRelationAggregator: kernel_size must be odd"),
         (lambda: SeparableConvolution(16, expansion=0.01), "expansion=0.01 leaves no channel of 16"),
         (lambda: InceptionConvolution(4), "ratio=0.125 makes 3 parts of 0 of 4 channels"),
         (lambda: InceptionConvolution(16, ratio=0.5), "ratio=0.5 makes 3 parts of 8 of 16 channels"),
