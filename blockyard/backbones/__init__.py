@@ -14,6 +14,7 @@ from blockyard.backbones.preresnet import PreResNet
 from blockyard.backbones.skeletons.isotropic import Isotropic
 from blockyard.backbones.skeletons.lsnet import LSNet
 from blockyard.backbones.skeletons.metaformer import MetaFormer
+from blockyard.backbones.skeletons.simplenet import SimpleNet
 
 __all__ = [
     "Backbone",
@@ -28,6 +29,7 @@ __all__ = [
     "PDCNet",
     "PreResNet",
     "PyTorchVideoBackbone",
+    "SimpleNet",
     "Stage",
     "TimmBackbone",
     "TimmFeatures",
