@@ -14,6 +14,7 @@ from blockyard.backbones.preresnet import PreResNet
 from blockyard.backbones.skeletons.isotropic import Isotropic
 from blockyard.backbones.skeletons.lsnet import LSNet
 from blockyard.backbones.skeletons.metaformer import MetaFormer
+from blockyard.backbones.skeletons.raft_mlp import RaftMLP
 from blockyard.backbones.skeletons.simplenet import SimpleNet
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "PDCNet",
     "PreResNet",
     "PyTorchVideoBackbone",
+    "RaftMLP",
     "SimpleNet",
     "Stage",
     "TimmBackbone",

@@ -20,6 +20,7 @@ from blockyard.blocks.mixers.gated import RecursiveGatedConvolution
 from blockyard.blocks.mixers.gated_attention import GatedPositionalAttention
 from blockyard.blocks.mixers.large_small import LSConvolution
 from blockyard.blocks.mixers.parameter_free import IdentityMixer, PoolMixer, RandomMixer
+from blockyard.blocks.mixers.raft import RaftMixer
 from blockyard.blocks.mixers.self_attention import SelfAttention
 from blockyard.blocks.mixers.sparse_rate import ISTA, SubspaceSelfAttention
 from blockyard.blocks.nonlocals.asymmetric import AsymmetricNonlocal
@@ -72,6 +73,7 @@ __all__ = [
     "PolynomialConvolution",
     "PoolMixer",
     "PositionAttention",
+    "RaftMixer",
     "RandomMixer",
     "Recursion",
     "RecursiveGatedConvolution",
