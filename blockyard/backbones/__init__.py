@@ -15,6 +15,8 @@ from blockyard.backbones.skeletons.hourglass import HourglassUniFormer
 from blockyard.backbones.skeletons.isotropic import Isotropic
 from blockyard.backbones.skeletons.lsnet import LSNet
 from blockyard.backbones.skeletons.metaformer import MetaFormer
+from blockyard.backbones.skeletons.raft_mlp import RaftMLP
+from blockyard.backbones.skeletons.simplenet import SimpleNet
 
 __all__ = [
     "Backbone",
@@ -30,6 +32,8 @@ __all__ = [
     "PDCNet",
     "PreResNet",
     "PyTorchVideoBackbone",
+    "RaftMLP",
+    "SimpleNet",
     "Stage",
     "TimmBackbone",
     "TimmFeatures",

@@ -26,6 +26,7 @@ from blockyard.blocks.mixers.gated import RecursiveGatedConvolution
 from blockyard.blocks.mixers.gated_attention import GatedPositionalAttention
 from blockyard.blocks.mixers.large_small import LSConvolution
 from blockyard.blocks.mixers.parameter_free import IdentityMixer, PoolMixer, RandomMixer
+from blockyard.blocks.mixers.raft import RaftMixer
 from blockyard.blocks.mixers.response_norm import ResponseNormMLP
 from blockyard.blocks.mixers.self_attention import SelfAttention
 from blockyard.blocks.mixers.sparse_rate import ISTA, SubspaceSelfAttention
@@ -81,6 +82,7 @@ __all__ = [
     "PolynomialConvolution",
     "PoolMixer",
     "PositionAttention",
+    "RaftMixer",
     "RandomMixer",
     "Recursion",
     "RecursiveGatedConvolution",

@@ -67,7 +67,8 @@ IN_ORDER = {
     *("DCLS", "GhostModule", "HaloAttention", "RelativeAttention", "PHC", "PolynomialConvolution"),
     *("DepthwiseConvolution", "InceptionConvolution", "RandomMixer", "SeparableConvolution"),
     *("DilatedReparam", "GatedPositionalAttention", "GhostStage", "InvertedResidual", "LSConvolution"),
-    *("LocalRelationAggregator", "RecursiveGatedConvolution", "RecursiveGatedConvolution of all frequencies"),
+    *("LocalRelationAggregator", "RaftMixer", "RecursiveGatedConvolution"),
+    *("RecursiveGatedConvolution of all frequencies",),
 }
 """Whose weights belong to offsets in time. PHC and PolynomialConvolution have the kernel of what they replace, and so
 one tap over time in the network of the diagnostic."""

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from blockyard.backbones.skeletons.parts import LayerNorm
-from blockyard.blocks.convolutions.convolution import CONVOLUTIONS
+from blockyard.blocks.convolutions.convolution import CONVOLUTIONS, init_like_convolution
 from blockyard.blocks.mixers.pointwise import Pointwise
 
 _MODES = {1: "linear", 2: "bicubic", 3: "trilinear"}
@@ -50,9 +50,7 @@ class Patches(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map an input to its grid."""
-        missing = [-n % self.patch for n in x.shape[2:]]
-        if any(missing):
-            x = F.pad(x, [side for n in reversed(missing) for side in (0, n)])
+        x = tiled(x, self.patch)
         return self.norm2(self.project(self.norm1(self._rows(x)))) if self.normed else self.project(x)
 
     def _rows(self, x: Tensor) -> Tensor:
@@ -62,6 +60,49 @@ class Patches(nn.Module):
             x = x.unflatten(2 + 2 * axis, (-1, self.patch))
         inside, grid = [3 + 2 * axis for axis in range(rank)], [2 + 2 * axis for axis in range(rank)]
         return x.permute(0, *inside, 1, *grid).flatten(1, 1 + rank)
+
+
+class MultiScalePatches(nn.Module):
+    """The sum of a linear map of each patch for patches of several sizes around the same places.
+
+    It maps ``(B, in_channels, *S)`` to ``(B, channels, *⌈S / smallest⌉)``. The smallest patches tile the input, and
+    beyond it are zeros.
+
+    Args:
+        in_channels: Channels of the input.
+        channels: Channels of the grid.
+        spatial_dims: Rank of S.
+        patches: Positions of the patches of each size along each axis.
+
+    Raises:
+        ValueError: If a size is not positive, or not the smallest and an even number more.
+    """
+
+    def __init__(self, in_channels: int, channels: int, spatial_dims: int, patches: Sequence[int]) -> None:
+        super().__init__()
+        if not patches or min(patches) < 1 or any((patch - min(patches)) % 2 for patch in patches):
+            raise ValueError(f"RaftMLP: patches must be positive and differ by even numbers, got {list(patches)}")
+        self.patch, conv = min(patches), CONVOLUTIONS[spatial_dims]
+        convs = [
+            conv(in_channels, channels, patch, self.patch, (patch - self.patch) // 2, bias=number == 0)
+            for number, patch in enumerate(patches)
+        ]
+        values = in_channels * sum(patch**spatial_dims for patch in patches)
+        for part in convs:
+            init_like_convolution(part.weight, part.bias, values)
+        self.convs = nn.ModuleList(convs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map an input to its grid."""
+        x = tiled(x, self.patch)
+        first, *others = [conv(x) for conv in self.convs]
+        return sum(others, first)
+
+
+def tiled(x: Tensor, patch: int) -> Tensor:
+    """A map ``(B, C, *S)`` continued by zeros until patches tile it, ``(B, C, *patch ⌈S / patch⌉)``."""
+    missing = [-n % patch for n in x.shape[2:]]
+    return F.pad(x, [side for n in reversed(missing) for side in (0, n)]) if any(missing) else x
 
 
 class Positions(nn.Module):
