@@ -220,7 +220,8 @@ class HourglassUniFormer(Pyramid):
 
     def _passed(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
         """The maps of the stages, and the class token ``(B, C)`` behind the last one."""
-        maps, memory = list[Tensor](), Memory(self.token.transpose(1, 2).expand(len(x), -1, -1))
+        maps: list[Tensor] = []  # which torch.compile can read, as it can't list[Tensor]()
+        memory = Memory(self.token.transpose(1, 2).expand(len(x), -1, -1))
         for number, stage in enumerate(self.stages, 1):
             x = self.get_submodule(f"downsample{number}" if number > 1 else "stem")(x)
             layer = self.get_submodule(stage.path)

@@ -119,7 +119,8 @@ class Isotropic(Backbone):
         """The grids behind the stages, and all that comes out of the last one."""
         # channels last in memory, as norms and linear maps of channels read them
         x = self.patches(x).movedim(1, -1).contiguous().movedim(-1, 1)
-        size, maps = x.shape[2:], list[Tensor]()
+        size = x.shape[2:]
+        maps: list[Tensor] = []  # which torch.compile can read, as it can't list[Tensor]()
         if self.positions is not None:
             x = x + self.positions.grid(size)
         for number, stage in enumerate(self.stages, 1):

@@ -12,7 +12,7 @@ class Pyramid(Backbone):
 
     def features(self, x: Tensor) -> list[Tensor]:
         """The maps of the stages, ``(B, stage.channels, *S / stage.stride)`` each."""
-        maps = list[Tensor]()
+        maps: list[Tensor] = []  # which torch.compile can read, as it can't list[Tensor]()
         for number, stage in enumerate(self.stages, 1):
             x = self.get_submodule("stem" if number == 1 else f"downsample{number}")(x)
             x = self.get_submodule(stage.path)(x)
