@@ -18,6 +18,7 @@ from blockyard.blocks.convolutions.polynomials import PolynomialBranch, Polynomi
 from blockyard.blocks.mixers.convolutions import DepthwiseConvolution, InceptionConvolution, SeparableConvolution
 from blockyard.blocks.mixers.gated import RecursiveGatedConvolution
 from blockyard.blocks.mixers.gated_attention import GatedPositionalAttention
+from blockyard.blocks.mixers.inception import InceptionBranches
 from blockyard.blocks.mixers.large_small import LSConvolution
 from blockyard.blocks.mixers.parameter_free import IdentityMixer, PoolMixer, RandomMixer
 from blockyard.blocks.mixers.self_attention import SelfAttention
@@ -36,6 +37,7 @@ from blockyard.blocks.nonlocals.spectral import SpectralNonlocal
 from blockyard.blocks.stages.ghost_stage import GhostStage
 from blockyard.blocks.stages.parallel_sum import ParallelSum
 from blockyard.blocks.stages.recursion import Recursion
+from blockyard.blocks.stages.residual_scaling import ResidualScaling
 from blockyard.blocks.stages.selective_depth import SelectiveDepth
 
 __all__ = [
@@ -60,6 +62,7 @@ __all__ = [
     "GraphBlock",
     "HaloAttention",
     "IdentityMixer",
+    "InceptionBranches",
     "InceptionConvolution",
     "InvertedResidual",
     "LSConvolution",
@@ -77,6 +80,7 @@ __all__ = [
     "RecursiveGatedConvolution",
     "RelativeAttention",
     "ReleasedNonlocal",
+    "ResidualScaling",
     "SelectiveDepth",
     "SelfAttention",
     "SeparableConvolution",

@@ -33,7 +33,7 @@ MAKE = OWN | {
 LOCAL = {
     *("DCLS", "GhostModule", "HaloAttention", "MixStyle", "PFLayer", "PHC", "PolynomialConvolution", "StarReLU"),
     *("DepthwiseConvolution", "IdentityMixer", "InceptionConvolution", "PoolMixer", "SeparableConvolution"),
-    *("ISTA", "InvertedResidual", "RecursiveGatedConvolution"),
+    *("ISTA", "InceptionBranches", "InvertedResidual", "RecursiveGatedConvolution"),
     "PolynomialBranch without norm",  # with it, the statistics of a map tell each of its positions of all others
 }
 
@@ -66,7 +66,7 @@ CLIP = (6, 9, 10)
 IN_ORDER = {
     *("DCLS", "GhostModule", "HaloAttention", "RelativeAttention", "PHC", "PolynomialConvolution"),
     *("DepthwiseConvolution", "InceptionConvolution", "RandomMixer", "SeparableConvolution"),
-    *("GatedPositionalAttention", "GhostStage", "InvertedResidual", "LSConvolution"),
+    *("GatedPositionalAttention", "GhostStage", "InceptionBranches", "InvertedResidual", "LSConvolution"),
     *("RecursiveGatedConvolution", "RecursiveGatedConvolution of all frequencies"),
 }
 """Whose weights belong to offsets in time. PHC and PolynomialConvolution have the kernel of what they replace, and so
