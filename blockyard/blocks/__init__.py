@@ -24,6 +24,7 @@ from blockyard.blocks.mixers.convolutions import (
 )
 from blockyard.blocks.mixers.gated import RecursiveGatedConvolution
 from blockyard.blocks.mixers.gated_attention import GatedPositionalAttention
+from blockyard.blocks.mixers.inception import InceptionBranches
 from blockyard.blocks.mixers.large_small import LSConvolution
 from blockyard.blocks.mixers.parameter_free import IdentityMixer, PoolMixer, RandomMixer
 from blockyard.blocks.mixers.raft import RaftMixer
@@ -44,6 +45,7 @@ from blockyard.blocks.nonlocals.spectral import SpectralNonlocal
 from blockyard.blocks.stages.ghost_stage import GhostStage
 from blockyard.blocks.stages.parallel_sum import ParallelSum
 from blockyard.blocks.stages.recursion import Recursion
+from blockyard.blocks.stages.residual_scaling import ResidualScaling
 from blockyard.blocks.stages.selective_depth import SelectiveDepth
 
 __all__ = [
@@ -69,6 +71,7 @@ __all__ = [
     "GraphBlock",
     "HaloAttention",
     "IdentityMixer",
+    "InceptionBranches",
     "InceptionConvolution",
     "InvertedResidual",
     "LSConvolution",
@@ -88,6 +91,7 @@ __all__ = [
     "RecursiveGatedConvolution",
     "RelativeAttention",
     "ReleasedNonlocal",
+    "ResidualScaling",
     "ResponseNormMLP",
     "SelectiveDepth",
     "SelfAttention",

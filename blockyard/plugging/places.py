@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import pairwise
 from typing import Any
 
 from torch import nn
@@ -103,7 +104,7 @@ def aliases(network: nn.Module) -> dict[str, str]:
         for i, unit in enumerate(units):
             path = f"{prefix}{unit}"
             (place,) = _match(root, path.split("."), "")
-            found[path] = f"{alias}.{i}"
+            found.setdefault(path, f"{alias}.{i}")
             found |= {below.path: f"{alias}.{i}{below.path[len(path) :]}" for below in _below(place.module, f"{path}.")}
     return found
 
@@ -162,17 +163,31 @@ def _units(root: nn.Module, stage: str) -> tuple[list[str], str]:
     """The blocks that a stage runs one after another, by name, and the path that leads to them.
 
     A stage is often a sequence itself (ResNet); ConvNeXt, Swin and pytorchvideo hold the sequence in a child, beside
-    a downsampling of mixed layers.
+    a downsampling of mixed layers; those of Inception-v4 and VGG follow one another in one sequence, and each is called
+    by its end.
     """
     (place,) = _match(root, stage.split("."), "")
     names = [name for name, _ in _children(place.module)]
-    if all(name.isdigit() for name in names):
+    if names and all(name.isdigit() for name in names):
         return names, f"{stage}."
+    if along := _along_one_sequence(root, stage):
+        return along, f"{stage.rpartition('.')[0]}."
     sequences = [(len(_children(child)), name, child) for name, child in _children(place.module) if _is_uniform(child)]
     if not sequences:
         return names, f"{stage}."
     _, name, sequence = max(sequences, key=lambda item: item[0])
     return [unit for unit, _ in _children(sequence)], f"{stage}.{name}."
+
+
+def _along_one_sequence(root: nn.Module, stage: str) -> list[str]:
+    """What a sequence of all stages runs from the end of the one before to that of this one; empty if there is none."""
+    sequence, _, end = stage.rpartition(".")
+    ends = [path.rpartition(".") for path in stage_paths(root).values()]
+    numbers = [int(name) for parent, _, name in ends if parent == sequence and name.isdigit()]
+    if len(numbers) < len(ends) or all(after - before < 2 for before, after in pairwise(numbers)):
+        return []
+    first = max((number for number in numbers if number < int(end)), default=int(end) - 1)
+    return [str(number) for number in range(first + 1, int(end) + 1)]
 
 
 def _is_uniform(module: nn.Module) -> bool:

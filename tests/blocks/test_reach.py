@@ -33,7 +33,8 @@ MAKE = OWN | {
 LOCAL = {
     *("DCLS", "GhostModule", "HaloAttention", "MixStyle", "PFLayer", "PHC", "PolynomialConvolution", "StarReLU"),
     *("DepthwiseConvolution", "IdentityMixer", "InceptionConvolution", "PoolMixer", "SeparableConvolution"),
-    *("DilatedReparam", "ISTA", "InvertedResidual", "LocalRelationAggregator", "RecursiveGatedConvolution"),
+    *("DilatedReparam", "ISTA", "InceptionBranches", "InvertedResidual", "LocalRelationAggregator"),
+    *("RecursiveGatedConvolution",),
     "PolynomialBranch without norm",  # with it, the statistics of a map tell each of its positions of all others
 }
 
@@ -66,9 +67,9 @@ CLIP = (6, 9, 10)
 IN_ORDER = {
     *("DCLS", "GhostModule", "HaloAttention", "RelativeAttention", "PHC", "PolynomialConvolution"),
     *("DepthwiseConvolution", "InceptionConvolution", "RandomMixer", "SeparableConvolution"),
-    *("DilatedReparam", "GatedPositionalAttention", "GhostStage", "InvertedResidual", "LSConvolution"),
-    *("LocalRelationAggregator", "RaftMixer", "RecursiveGatedConvolution"),
-    *("RecursiveGatedConvolution of all frequencies",),
+    *("DilatedReparam", "GatedPositionalAttention", "GhostStage", "InceptionBranches"),
+    *("InvertedResidual", "LSConvolution", "LocalRelationAggregator", "RaftMixer"),
+    *("RecursiveGatedConvolution", "RecursiveGatedConvolution of all frequencies"),
 }
 """Whose weights belong to offsets in time. PHC and PolynomialConvolution have the kernel of what they replace, and so
 one tap over time in the network of the diagnostic."""

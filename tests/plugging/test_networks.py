@@ -11,6 +11,7 @@ from blockyard import plug
 from blockyard.blocks import GlobalContext, Nonlocal, SpectralNonlocal
 from blockyard.costs import count_parameters
 from blockyard.plugging import PlugError, sites, stage_paths
+from blockyard.plugging.places import select
 
 
 def test_resnet50_counts():
@@ -49,6 +50,23 @@ def test_stage3_has_stride_16_in_every_family(name: str, stages: tuple[str, ...]
     plain = network.eval()(torch.ones(1, 3, 64, 64))
     plugged = plug(network, SpectralNonlocal, "stage3.-1", quiet=True)
     assert torch.equal(plugged(torch.ones(1, 3, 64, 64)), plain)
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "path"),
+    [
+        ("inception_v4", "stage3.-2", "features.16"),
+        ("inception_v4", "stage2.0", "features.4"),
+        ("inception_v4", "stage1.-1", "features.3"),
+        ("inception_v4", "stage4.-1.branch0", "features.21.branch0"),
+        ("inception_resnet_v2", "stage3.-2", "repeat_1.18"),
+        ("vgg11", "stage2.1", "features.11"),
+    ],
+)
+def test_units_of_stages_that_follow_one_another_in_one_sequence(name: str, place: str, path: str):
+    with torch.device("meta"):
+        network = timm.create_model(name)
+    assert [found.path for found in select(network, place)] == [path]
 
 
 def test_torchvision_resnet():

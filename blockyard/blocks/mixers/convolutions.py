@@ -24,6 +24,12 @@ def odd(value: int, block: str, option: str) -> int:
     return value
 
 
+def bands(taps: int, spatial_dims: int) -> list[tuple[int, ...]]:
+    """Shapes of kernels that run along one axis each; the last axis comes first, as in papers."""
+    axes = range(spatial_dims)
+    return [tuple(taps if axis == along else 1 for axis in axes) for along in reversed(axes)]
+
+
 class DepthwiseConvolution(Block):
     """A convolution of each channel by itself (ConvNeXt: seven taps along each axis).
 
@@ -157,11 +163,7 @@ class InceptionConvolution(Block):
             raise ValueError(
                 f"InceptionConvolution: ratio={ratio} makes {parts} parts of {width} of {channels} channels"
             )
-        # the band along the last axis comes first, as in the paper
-        shapes = [(square,) * spatial_dims]
-        shapes += [
-            tuple(band if a == axis else 1 for a in range(spatial_dims)) for axis in reversed(range(spatial_dims))
-        ]
+        shapes = [(square,) * spatial_dims, *bands(band, spatial_dims)]
         self.convs = nn.ModuleList(_depthwise(width, shape) for shape in shapes)
         self.widths = (channels - parts * width, *(width,) * parts)
 

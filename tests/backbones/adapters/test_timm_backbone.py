@@ -15,7 +15,7 @@ from torch import nn
 from blockyard import plug
 from blockyard.backbones import TimmBackbone
 from blockyard.backbones.adapters import timm_backbone
-from blockyard.blocks import SpectralNonlocal
+from blockyard.blocks import ResidualScaling, SpectralNonlocal
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,32 @@ def test_stages_say_what_the_features_are(name: str):
     for stage, features in zip(backbone.stages, maps, strict=True):
         assert features.shape == (1, stage.channels, side // stage.stride, side // stage.stride)
         assert backbone.net.get_submodule(stage.path) is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "maps"),
+    [
+        ("inception_v4", 42_679_816, [(160, 73), (384, 35), (1024, 17), (1536, 8)]),
+        ("inception_resnet_v2", 55_843_464, [(192, 71), (320, 35), (1088, 17), (1536, 8)]),
+    ],
+)
+def test_published_networks_have_their_parameters_and_maps(name: str, parameters: int, maps: list[tuple[int, int]]):
+    """Their first convolutions keep to the picture, whose 299 pixels their strides do not divide."""
+    with torch.device("meta"):
+        backbone = TimmBackbone(1000, name=name).eval()
+        found = backbone.features(torch.empty(1, 3, 299, 299))
+    assert sum(p.numel() for p in backbone.parameters()) == parameters
+    assert [tuple(m.shape[1:]) for m in found] == [(channels, side, side) for channels, side in maps]
+    assert [(stage.channels, stage.stride) for stage in backbone.stages] == [
+        (channels, stride) for (channels, _), stride in zip(maps, (4, 8, 16, 32), strict=True)
+    ]
+
+
+def test_units_of_inception_networks_take_blocks():
+    backbone = TimmBackbone(5, name="inception_resnet_v2").eval()
+    plug(backbone, SpectralNonlocal, ["repeat_1.-2", "stage2"], quiet=True, example=(1, 3, 96, 96))
+    plug(backbone, ResidualScaling, "repeat*", mode="around", quiet=True, example=(1, 3, 96, 96))
+    assert backbone(torch.randn(1, 3, 96, 96)).shape == (1, 5)
 
 
 @pytest.mark.parametrize("name", ["resnet10t", "convnext_atto", "efficientnet_b0"])
