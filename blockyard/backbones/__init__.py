@@ -11,6 +11,7 @@ from blockyard.backbones.inputs.front_ended import FrontEnded
 from blockyard.backbones.inputs.log_mel import LogMel
 from blockyard.backbones.pdc_net import PDCNet
 from blockyard.backbones.preresnet import PreResNet
+from blockyard.backbones.skeletons.crossvit import CrossViT
 from blockyard.backbones.skeletons.hourglass import HourglassUniFormer
 from blockyard.backbones.skeletons.isotropic import Isotropic
 from blockyard.backbones.skeletons.lsnet import LSNet
@@ -21,6 +22,7 @@ from blockyard.backbones.skeletons.simplenet import SimpleNet
 __all__ = [
     "Backbone",
     "BackboneFeatures",
+    "CrossViT",
     "Framewise",
     "FrontEnded",
     "HourglassUniFormer",

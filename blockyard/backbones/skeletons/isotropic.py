@@ -122,7 +122,7 @@ class Isotropic(Backbone):
         size = x.shape[2:]
         maps: list[Tensor] = []  # which torch.compile can read, as it can't list[Tensor]()
         if self.positions is not None:
-            x = x + self.positions.grid(size)
+            x = self.positions(x)
         for number, stage in enumerate(self.stages, 1):
             if number == self.joins:
                 x = self._joined(x)

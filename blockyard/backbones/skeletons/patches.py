@@ -13,7 +13,8 @@ from blockyard.backbones.skeletons.parts import LayerNorm
 from blockyard.blocks.convolutions.convolution import CONVOLUTIONS, init_like_convolution
 from blockyard.blocks.mixers.pointwise import Pointwise
 
-_MODES = {1: "linear", 2: "bicubic", 3: "trilinear"}
+MODES = {1: "linear", 2: "bicubic", 3: "trilinear"}
+"""How a map is brought to another size, by rank."""
 
 
 class Patches(nn.Module):
@@ -120,13 +121,17 @@ class Positions(nn.Module):
         self.table = nn.Parameter(torch.empty(1, first + math.prod(size), channels))
         nn.init.trunc_normal_(self.table, std=0.02)
 
+    def forward(self, x: Tensor) -> Tensor:
+        """Add those of the places to what lies there, ``(B, C, *S)``."""
+        return x + self.grid(x.shape[2:])
+
     def grid(self, size: Sequence[int]) -> Tensor:
         """Those of the places of a grid, ``(1, C, *size)``."""
         table = self.table[:, self.first :].transpose(1, 2).unflatten(2, self.size)
         if tuple(size) == self.size:
             return table
         smooth = {"antialias": True} if len(self.size) == 2 else {}
-        return F.interpolate(table, tuple(size), mode=_MODES[len(self.size)], **smooth)
+        return F.interpolate(table, tuple(size), mode=MODES[len(self.size)], **smooth)
 
     def tokens(self) -> Tensor:
         """Those of what stands before it, ``(1, first, C)``."""

@@ -105,6 +105,26 @@ _ISOTROPIC: Rules = (
     (r"^norm\.", "neck.norm1."),
     (r"^head\.", "fc."),
 )
+
+_BRANCH = ("small", "large")
+_TWO_SIZES: Rules = (
+    (r"^cls_token[._](\d)$", lambda found: f"{_BRANCH[int(found[1])]}.class_token"),
+    (r"^pos_embed[._](\d)$", lambda found: f"{_BRANCH[int(found[1])]}.positions.table"),
+    (r"^patch_embed\.(\d)\.proj\.", lambda found: f"{_BRANCH[int(found[1])]}.patches.project."),
+    (r"^blocks\.(\d+)\.blocks\.(\d)\.", lambda found: f"{_BRANCH[int(found[2])]}.layer{int(found[1]) + 1}."),
+    (r"^(\w+\.layer.*)\.attn\.proj\.", r"\1.mixer.project."),
+    (r"^(\w+\.layer.*)\.attn\.", r"\1.mixer."),
+    (r"^blocks\.(\d+)\.projs\.", r"exchanges.\1.there."),
+    (r"^blocks\.(\d+)\.revert_projs\.", r"exchanges.\1.back."),
+    (r"^blocks\.(\d+)\.fusion\.(\d)\.norm1\.", r"exchanges.\1.attention.\2.norm."),
+    (r"^blocks\.(\d+)\.fusion\.(\d)\.attn\.", r"exchanges.\1.attention.\2."),
+    (r"\.wq\.", ".query."),
+    (r"\.wk\.", ".key."),
+    (r"\.wv\.", ".value."),
+    (r"(attention\.\d)\.proj\.", r"\1.project."),
+    (r"^norm\.(\d)\.", r"fc.\1.0."),
+    (r"^head\.(\d)\.", r"fc.\1.1."),
+)
 _UNIT = re.compile(r"layer\d+\.\d+(?=\.)")
 
 
@@ -121,6 +141,8 @@ def own_names(file: State, own: State) -> State:
         rules = (*_COMMON, *(_HIDDEN if "head.fc1.weight" in file else _HEAD))
     elif any(key.endswith("blocks1.0.pos_embed.weight") for key in file):
         rules = _UNIFORMER
+    elif "cls_token_0" in file or "cls_token.0" in file:
+        rules = _TWO_SIZES
     elif "cls_token" in file:
         units = list(dict.fromkeys(unit[0] for unit in map(_UNIT.match, own) if unit))
         rules = (*_ISOTROPIC, *((rf"^blocks\.{number}\.", f"{unit}.") for number, unit in enumerate(units)))
