@@ -30,6 +30,7 @@ from blockyard.blocks.mixers.parameter_free import IdentityMixer, PoolMixer, Ran
 from blockyard.blocks.mixers.raft import RaftMixer
 from blockyard.blocks.mixers.response_norm import ResponseNormMLP
 from blockyard.blocks.mixers.self_attention import SelfAttention
+from blockyard.blocks.mixers.sliced_attention import SlicedAttention
 from blockyard.blocks.mixers.sparse_rate import ISTA, SubspaceSelfAttention
 from blockyard.blocks.nonlocals.asymmetric import AsymmetricNonlocal
 from blockyard.blocks.nonlocals.compact import CompactNonlocal
@@ -96,6 +97,7 @@ __all__ = [
     "SelectiveDepth",
     "SelfAttention",
     "SeparableConvolution",
+    "SlicedAttention",
     "SpectralNonlocal",
     "SqueezeExcitation",
     "StarReLU",

@@ -45,6 +45,7 @@ from blockyard.blocks import (
     RelativeAttention,
     ResponseNormMLP,
     SelfAttention,
+    SlicedAttention,
     SpectralNonlocal,
     SqueezeExcitation,
     SubspaceSelfAttention,
@@ -80,6 +81,7 @@ VARIANTS = {cls.__name__: cls for cls in OURS} | {
     "PolynomialBranch of 3": partial(PolynomialBranch, kernel_size=3, negative_slope=0.01),
     "RelativeAttention absolute": partial(RelativeAttention, position="absolute"),
     "RecursiveGatedConvolution of all frequencies": partial(RecursiveGatedConvolution, global_filter=True),
+    "SlicedAttention shuffled": partial(SlicedAttention, slices=3, shuffled=True),
     "HaloAttention of 2": partial(HaloAttention, block_size=2, halo_size=1, outside="nothing"),
 }
 SIZE = (4, 6, 5)
@@ -105,7 +107,7 @@ def sees_neighbours(block: Block) -> bool:
     """Whether a position is not just one of many to the block."""
     pools = isinstance(block, AsymmetricNonlocal | ULSAM)
     pooled = isinstance(block, Nonlocal) and block.affinity.phi.pool != "none"
-    return pools or pooled or isinstance(block, CrissCross) or knows_the_grid(block)
+    return pools or pooled or isinstance(block, CrissCross | SlicedAttention) or knows_the_grid(block)
 
 
 def draw(batch: int, rank: int, channels: int = 32, dtype: torch.dtype = torch.float32) -> Tensor:

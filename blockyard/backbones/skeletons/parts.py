@@ -108,7 +108,7 @@ class MLP(nn.Module):
 
 
 class Scale(nn.Module):
-    """One learned factor a channel, ``(B, C, *S)`` to the same shape."""
+    """One learned factor a channel, or one for all, ``(B, C, *S)`` to the same shape."""
 
     def __init__(self, channels: int, value: float) -> None:
         super().__init__()
@@ -165,6 +165,7 @@ class Style:
         mlp_bias: Whether its linear maps have a bias.
         layer_scale: First value of a factor a channel behind each branch; None is none.
         residual_scale: The same of the way past the branches.
+        shared_scale: Whether these are one factor for all channels.
         channel_residual: Whether there is a way past the second branch; ISTA needs none.
         position_kernel: Taps along each axis of a depthwise convolution that is added to a map before each unit, and
             tells positions where they lie; None is none.
@@ -180,6 +181,7 @@ class Style:
     mlp_bias: bool = True
     layer_scale: float | None = None
     residual_scale: float | list[float | None] | None = None
+    shared_scale: bool = False
     channel_residual: bool = True
     position_kernel: int | None = None
     drop_path_rate: float = 0.0
@@ -252,15 +254,17 @@ class TwoBranches(nn.Module):
         self.norm2 = style.make_norm(channels, rank)
         self.mlp = channel_mixer
         self.drop_path1, self.drop_path2 = drop_path(rate), drop_path(rate if style.channel_residual else 0.0)
-        self.layer_scale1, self.layer_scale2 = (_maybe(channels, style.layer_scale) for _ in range(2))
+        factors = 1 if style.shared_scale else channels
+        self.layer_scale1, self.layer_scale2 = (_maybe(factors, style.layer_scale) for _ in range(2))
         scales = [style.residual_scale, style.residual_scale if style.channel_residual else None]
-        self.residual_scale1, self.residual_scale2 = (_maybe(channels, scale) for scale in scales)
+        self.residual_scale1, self.residual_scale2 = (_maybe(factors, scale) for scale in scales)
         self.channel_residual = style.channel_residual
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(B, C, *S)`` to the same shape."""
+    def forward(self, x: Tensor, mixer: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """Map ``(B, C, *S)`` to the same shape; a mixer, if given, stands in for the unit's own."""
         x = self.positions(x)
-        x = self.residual_scale1(x) + self.drop_path1(self.layer_scale1(self.mixer(self.norm1(x))))
+        mixed = (mixer or self.mixer)(self.norm1(x))
+        x = self.residual_scale1(x) + self.drop_path1(self.layer_scale1(mixed))
         mixed = self.drop_path2(self.layer_scale2(self.mlp(self.norm2(x))))
         return self.residual_scale2(x) + mixed if self.channel_residual else mixed
 
@@ -271,12 +275,13 @@ class OneBranch(nn.Module):
     def __init__(self, mixer: Block, channel_mixer: nn.Module, style: Style, rate: float) -> None:
         super().__init__()
         channels = mixer.channels
+        factors = 1 if style.shared_scale else channels
         self.positions = style.make_positions(channels, mixer.spatial_dims)
         self.mixer = mixer
         self.norm = style.make_norm(channels, mixer.spatial_dims)
         self.mlp = channel_mixer
-        self.layer_scale = _maybe(channels, style.layer_scale)
-        self.residual_scale = _maybe(channels, style.residual_scale)
+        self.layer_scale = _maybe(factors, style.layer_scale)
+        self.residual_scale = _maybe(factors, style.residual_scale)
         self.drop_path = drop_path(rate)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""How timm, and the first checkpoints of ConvNeXt, HorNet, CRATE and UniFormer, call what the skeletons hold."""
+"""How timm, and published checkpoints of the networks themselves, call what the skeletons hold."""
 
 from __future__ import annotations
 
@@ -125,6 +125,30 @@ _TWO_SIZES: Rules = (
     (r"^norm\.(\d)\.", r"fc.\1.0."),
     (r"^head\.(\d)\.", r"fc.\1.1."),
 )
+_PARTS = ("unit", "projections.0", "unit", "projections.1")
+_RECURSIVE: Rules = (
+    (r"^patch_embed\.conv(\d)\.", lambda found: f"stem.{3 * int(found[1]) - 3}."),
+    (r"^patch_embed\.bn(\d)\.", lambda found: f"stem.{3 * int(found[1]) - 2}."),
+    (r"^pos_embed$", "stem.9.table"),
+    (r"^pools\.(\d+)\.conv\.", lambda found: f"downsample{int(found[1]) + 2}."),
+    # a unit stands there for each time that it runs
+    (
+        r"^transformers\.(\d+)\.blocks\.(\d+)\.",
+        lambda found: f"layer{int(found[1]) + 1}.{int(found[2]) // 4}.{_PARTS[int(found[2]) % 4]}.",
+    ),
+    (r"(projections\.\d)\.norm1\.", r"\1.norm."),
+    (r"(projections\.\d)\.mlp\.", r"\1."),
+    (r"(projections\.\d)\.coefficient1\.bias$", r"\1.keep"),
+    (r"(projections\.\d)\.coefficient2\.bias$", r"\1.add"),
+    (r"\.coefficient1\.bias$", ".residual_scale1.scale"),
+    (r"\.coefficient2\.bias$", ".layer_scale1.scale"),
+    (r"\.coefficient3\.bias$", ".residual_scale2.scale"),
+    (r"\.coefficient4\.bias$", ".layer_scale2.scale"),
+    (r"\.attn\.qkv\.", ".mixer.qkv."),
+    (r"\.attn\.proj\.", ".mixer.project."),
+    (r"^norm\.", "neck.norm1."),
+    (r"^head\.", "fc."),
+)
 _UNIT = re.compile(r"layer\d+\.\d+(?=\.)")
 
 
@@ -141,6 +165,8 @@ def own_names(file: State, own: State) -> State:
         rules = (*_COMMON, *(_HIDDEN if "head.fc1.weight" in file else _HEAD))
     elif any(key.endswith("blocks1.0.pos_embed.weight") for key in file):
         rules = _UNIFORMER
+    elif "transformers.0.blocks.0.norm1.weight" in file:
+        rules = _RECURSIVE
     elif "cls_token_0" in file or "cls_token.0" in file:
         rules = _TWO_SIZES
     elif "cls_token" in file:

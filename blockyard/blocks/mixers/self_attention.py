@@ -49,15 +49,16 @@ class SelfAttention(Block):
         return self.project(mixed).transpose(1, 2).unflatten(2, x.shape[2:])
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Attention, ``(B, h, N, d)`` each, by torch's fused kernel.
+def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Attention, ``(B, h, N, d)`` each, by torch's fused kernel; where the mask is false, a key is not there.
 
     For the gradient the one for CPUs computes the weights once more, from sums as large as the scores. Of 10⁸, which
     features in float16 can make, float32 keeps no units, and gradients come out 10¹² times too large: there the weights
     are kept.
     """
     if not (query.device.type == "cpu" and computes_in_float16(query)):
-        return F.scaled_dot_product_attention(query, key, value)
+        return F.scaled_dot_product_attention(query, key, value, mask)
     with torch.autocast("cpu", enabled=False):
-        weights = (query.float() @ key.float().transpose(2, 3) * query.shape[3] ** -0.5).softmax(3)
+        scores = query.float() @ key.float().transpose(2, 3) * query.shape[3] ** -0.5
+        weights = (scores if mask is None else scores.masked_fill(~mask, -torch.inf)).softmax(3)
         return (weights @ value.float()).to(query.dtype)

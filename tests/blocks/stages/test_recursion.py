@@ -37,6 +37,17 @@ def test_a_unit_of_a_network_costs_its_products_again_and_no_parameter():
     assert count_macs(network, (3, 8, 8)) - count_macs(plain, (3, 8, 8)) == two_convolutions
 
 
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_a_projection_of_its_own_stands_behind_each_pass(rank: int):
+    host = nn.Sequential(BasicBlock(6, 6, 1, rank), BasicBlock(6, 6, 1, rank)).eval()
+    block, x = Recursion(6, rank, times=3, ratio=2.0, host=host), torch.randn(2, 6, *(6, 8, 4)[:rank])
+    first, second, third = block.projections
+    torch.testing.assert_close(block(host, x), third(host(second(host(first(host(x)))))))
+    for project in block.projections:
+        nn.init.zeros_(project.add)
+    torch.testing.assert_close(block(host, x), Recursion(6, rank, times=3, host=host)(host, x))
+
+
 @pytest.mark.parametrize(
     ("host", "said"),
     [
@@ -50,9 +61,11 @@ def test_what_cannot_run_again_is_refused(host: nn.Module, said: str):
         Recursion(6, host=host).check(host, torch.randn(2, 4, 8, 8))
 
 
-def test_no_pass_is_refused():
+def test_no_pass_and_no_hidden_channel_are_refused():
     with pytest.raises(ValueError, match="times must be at least 1, got 0"):
         Recursion(4, times=0, host=nn.Identity())
+    with pytest.raises(ValueError, match=r"ratio=0\.2 leaves no channel of 4"):
+        Recursion(4, ratio=0.2, host=nn.Identity())
 
 
 def test_every_pass_has_statistics_of_its_own():
