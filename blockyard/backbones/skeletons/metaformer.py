@@ -18,7 +18,7 @@ from blockyard.backbones.skeletons.neck import Neck
 from blockyard.backbones.skeletons.parts import Activation, Norm, Style, each, norm
 from blockyard.backbones.skeletons.pyramid import Pyramid
 from blockyard.backbones.skeletons.resolution import Resolution
-from blockyard.backbones.skeletons.stages import Mixer, initialise, make_stage, sizes_of
+from blockyard.backbones.skeletons.stages import Mixer, Mixing, initialise, make_stage, sizes_of
 from blockyard.backbones.skeletons.stock_names import own_names
 from blockyard.blocks.convolutions.convolution import CONVOLUTIONS
 from blockyard.blocks.mixers.parameter_free import PoolMixer
@@ -35,7 +35,7 @@ class MetaFormer(Pyramid):
         in_channels: Channels of the input.
         depths: Units of each stage.
         widths: Channels of each stage.
-        mixers: What mixes positions.
+        mixers: What mixes positions; of a list in place of a stage's, its units have one after the other in turn.
         channel_mixers: What mixes channels; None is an MLP.
         spatial_dims: Rank of S: 1 for sequences, 2 for images, 3 for video.
         style: What else the units are like.
@@ -49,7 +49,7 @@ class MetaFormer(Pyramid):
         pooling: In place of the mean over positions; called with the channels of the last map.
         weights: Weights from a file: a checkpoint of a training of any task with this network in it, a state dict of
             it, timm's of the PoolFormerV2, ConvFormer, CAFormer, ConvNeXt or InceptionNeXt, or the published ones of
-            the HorNet or UniFormer, that it is set up as; those of pictures may begin a network of videos.
+            the HorNet, UniFormer or UniRepLKNet, that it is set up as; those of pictures may begin a network of videos.
         strict: Whether what does not match in the file is a mistake; if not, it is printed and starts anew.
 
     Raises:
@@ -66,8 +66,8 @@ class MetaFormer(Pyramid):
         in_channels: int = 3,
         depths: Sequence[int] = (2, 2, 6, 2),
         widths: Sequence[int] = (64, 128, 320, 512),
-        mixers: list[Mixer] | Mixer = PoolMixer,
-        channel_mixers: list[Mixer] | Mixer | None = None,
+        mixers: list[Mixing] | Mixer = PoolMixer,
+        channel_mixers: list[Mixing] | Mixer | None = None,
         spatial_dims: int = 2,
         style: Style | None = None,
         resolution: Resolution | None = None,

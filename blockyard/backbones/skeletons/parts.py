@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from blockyard.blocks.activations import StarReLU
 from blockyard.blocks.base import Block
-from blockyard.blocks.convolutions.convolution import BATCH_NORMS
+from blockyard.blocks.convolutions.convolution import BATCH_NORMS, CONVOLUTIONS
 from blockyard.blocks.mixers.convolutions import DepthwiseConvolution
 from blockyard.blocks.mixers.pointwise import Pointwise
 from blockyard.mistakes import nearest
@@ -288,6 +290,20 @@ class OneBranch(nn.Module):
         """Map ``(B, C, *S)`` to the same shape."""
         x = self.positions(x)
         return self.residual_scale(x) + self.drop_path(self.layer_scale(self.mlp(self.norm(self.mixer(x)))))
+
+    @torch.no_grad()
+    def merged(self) -> nn.Module:
+        """The same unit, its norm a part of the mixer and its layer scale of the MLP where these are linear there."""
+        unit: Any = copy.deepcopy(self).eval()
+        if isinstance(unit.mixer, tuple(CONVOLUTIONS.values())) and isinstance(unit.norm, tuple(BATCH_NORMS.values())):
+            unit.mixer, unit.norm = fuse_conv_bn_eval(cast(Any, unit.mixer), cast(Any, unit.norm)), nn.Identity()
+        parts = [*unit.mlp.children()] if isinstance(unit.mlp, MLP | nn.Sequential) else [None]
+        last = parts[-1]  # which of other channel mixers need not be what comes last
+        if isinstance(last, Pointwise) and isinstance(unit.layer_scale, Scale):
+            for tensor in last.parameters():
+                tensor.mul_(unit.layer_scale.scale.view(-1, *(1,) * (tensor.dim() - 1)))
+            unit.layer_scale = nn.Identity()
+        return unit
 
 
 def _maybe(channels: int, value: Any) -> nn.Module:

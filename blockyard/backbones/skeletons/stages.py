@@ -13,12 +13,15 @@ from blockyard.plugging.making import wishes
 Mixer = Callable[[int, int], Block]
 """``(channels, spatial_dims) -> block``: a class, a ``functools.partial``, or what jsonargparse makes of a config."""
 
+Mixing = Mixer | list[Mixer]
+"""That of a stage: one for all units, or several in turn."""
+
 
 def make_stage(
     depth: int,
     width: int,
     spatial_dims: int,
-    mixers: tuple[Mixer, Mixer | None],
+    mixers: tuple[Mixing, Mixing | None],
     style: Style,
     rates: Iterator[float],
     size: tuple[int, ...] | None,
@@ -29,19 +32,21 @@ def make_stage(
         depth: Number of units.
         width: Channels.
         spatial_dims: Rank of S.
-        mixers: What mixes positions, and what mixes channels; None is an MLP.
+        mixers: What mixes positions, and what mixes channels; of several, units have one after the other, again and
+            again; None is an MLP.
         style: What else the units are like.
         rates: Gives the probability of dropping a branch, unit by unit.
         size: S, for mixers that ask; None leaves them their defaults.
     """
 
-    def made(mixer: Mixer) -> Block:
+    def made(mixers: Mixing, unit: int) -> Block:
+        mixer = mixers[unit % len(mixers)] if isinstance(mixers, list) else mixers
         return mixer(width, spatial_dims, **({"size": size} if size and "size" in wishes(mixer) else {}))
 
     units = []
-    for _ in range(depth):
-        channel_mixer = made(mixers[1]) if mixers[1] else style.make_mlp(width, spatial_dims)
-        units.append(style.make_unit(made(mixers[0]), channel_mixer, next(rates)))
+    for unit in range(depth):
+        channel_mixer = made(mixers[1], unit) if mixers[1] else style.make_mlp(width, spatial_dims)
+        units.append(style.make_unit(made(mixers[0], unit), channel_mixer, next(rates)))
     return nn.Sequential(*units)
 
 

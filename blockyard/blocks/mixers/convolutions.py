@@ -56,6 +56,10 @@ class DepthwiseConvolution(Block):
         """Map ``(B, C, *S)`` to the same shape."""
         return self.conv(x)
 
+    def merged(self) -> nn.Module:
+        """The convolution alone."""
+        return self.conv
+
 
 class SeparableConvolution(Block):
     """1×1 to r·C channels, an activation, a depthwise convolution, 1×1 back: MobileNetV2's, turned over (ConvFormer).
