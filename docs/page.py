@@ -18,7 +18,9 @@ from blockyard.leaderboard.tables import tables
 
 ROOT = Path(__file__).parents[1]
 BOARD = ROOT / "leaderboard"
-FOLDERS = (BOARD / "records", BOARD / "diagnostics" / "records", BOARD / "digits-blocks")
+FOLDERS = tuple(
+    BOARD / name for name in ("records", "diagnostics/records", "digits-blocks", "digits-mixers", "digits-stages")
+)
 PICTURES = {
     "leaderboard.png": (1280, 1000, "light", "header"),
     "leaderboard-1920-dark.png": (1920, 1080, "dark", "#table-4"),
