@@ -28,6 +28,7 @@ from blockyard.blocks.mixers.inception import InceptionBranches
 from blockyard.blocks.mixers.large_small import LSConvolution
 from blockyard.blocks.mixers.parameter_free import IdentityMixer, PoolMixer, RandomMixer
 from blockyard.blocks.mixers.raft import RaftMixer
+from blockyard.blocks.mixers.reinforcement import CMixer, SMixer
 from blockyard.blocks.mixers.response_norm import ResponseNormMLP
 from blockyard.blocks.mixers.self_attention import SelfAttention
 from blockyard.blocks.mixers.sliced_attention import SlicedAttention
@@ -57,6 +58,7 @@ __all__ = [
     "ULSAM",
     "AsymmetricNonlocal",
     "Block",
+    "CMixer",
     "ChannelAttention",
     "CompactNonlocal",
     "CrissCross",
@@ -94,6 +96,7 @@ __all__ = [
     "ReleasedNonlocal",
     "ResidualScaling",
     "ResponseNormMLP",
+    "SMixer",
     "SelectiveDepth",
     "SelfAttention",
     "SeparableConvolution",

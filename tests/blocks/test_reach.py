@@ -67,9 +67,10 @@ CLIP = (6, 9, 10)
 IN_ORDER = {
     *("DCLS", "GhostModule", "HaloAttention", "RelativeAttention", "PHC", "PolynomialConvolution"),
     *("DepthwiseConvolution", "InceptionConvolution", "RandomMixer", "SeparableConvolution"),
-    *("DilatedReparam", "GatedPositionalAttention", "GhostStage", "InceptionBranches"),
+    *("CMixer", "DilatedReparam", "GatedPositionalAttention", "GhostStage", "InceptionBranches"),
     *("InvertedResidual", "LSConvolution", "LocalRelationAggregator", "RaftMixer"),
-    *("RecursiveGatedConvolution", "RecursiveGatedConvolution of all frequencies", "SlicedAttention"),
+    *("RecursiveGatedConvolution", "RecursiveGatedConvolution of all frequencies", "SMixer"),
+    *("SlicedAttention",),
 }
 """Whose weights belong to offsets in time. PHC and PolynomialConvolution have the kernel of what they replace, and so
 one tap over time in the network of the diagnostic."""

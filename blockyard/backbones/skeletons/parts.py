@@ -19,7 +19,7 @@ from blockyard.blocks.mixers.pointwise import Pointwise
 from blockyard.mistakes import nearest
 
 Norm = Literal["layer", "group", "batch"]
-Activation = Literal["gelu", "relu", "squared-relu", "star-relu"]
+Activation = Literal["gelu", "relu", "silu", "squared-relu", "star-relu"]
 
 
 class LayerNorm(nn.LayerNorm):
@@ -37,7 +37,7 @@ class GroupNorm(nn.GroupNorm):
         super().__init__(1, channels, eps)
 
 
-def norm(kind: Norm, channels: int, spatial_dims: int, *, bias: bool = True, eps: float = 1e-6) -> nn.Module:
+def norm(kind: Norm, channels: int, spatial_dims: int, *, bias: bool = True, eps: float | None = None) -> nn.Module:
     """A norm of a map ``(B, C, *S)``.
 
     Args:
@@ -45,15 +45,16 @@ def norm(kind: Norm, channels: int, spatial_dims: int, *, bias: bool = True, eps
         channels: C.
         spatial_dims: Rank of S.
         bias: Whether it has one besides its scale.
-        eps: What is added to a variance, but to that of a batch, which torch's default is added to.
+        eps: What is added to a variance; None is 1e-6, and torch's default for that of a batch.
 
     Raises:
         ValueError: If there is no such norm.
     """
     if kind == "batch":
-        made: nn.Module = BATCH_NORMS[spatial_dims](channels)
+        options = {} if eps is None else {"eps": eps}
+        made: nn.Module = BATCH_NORMS[spatial_dims](channels, **options)
     elif kind in ("layer", "group"):
-        made = LayerNorm(channels, eps) if kind == "layer" else GroupNorm(channels, eps)
+        made = (LayerNorm if kind == "layer" else GroupNorm)(channels, 1e-6 if eps is None else eps)
     else:
         raise ValueError(f"there is no norm {kind!r}{nearest(kind, ('layer', 'group', 'batch'))}")
     if not bias:
@@ -78,6 +79,7 @@ def activation(kind: Activation, channels: int, spatial_dims: int) -> nn.Module:
     made: dict[str, Callable[[], nn.Module]] = {
         "gelu": nn.GELU,
         "relu": nn.ReLU,
+        "silu": nn.SiLU,
         "squared-relu": SquaredReLU,
         "star-relu": lambda: StarReLU(channels, spatial_dims),
     }
@@ -161,13 +163,13 @@ class Style:
         norm: ``layer`` over the channels of each position, ``group`` over the sample, ``batch``. The first also stands
             in the stem and before what makes maps smaller.
         norm_bias: Whether norms have a bias.
-        norm_eps: What they add to a variance.
+        norm_eps: What they add to a variance, but to that of a batch, which torch's default is added to.
         act: Activation of the MLP.
         mlp_ratio: Its hidden channels / C.
         mlp_bias: Whether its linear maps have a bias.
         layer_scale: First value of a factor a channel behind each branch; None is none.
         residual_scale: The same of the way past the branches.
-        shared_scale: Whether these are one factor for all channels.
+        shared_scale: Whether these are one factor for all channels; None means no.
         channel_residual: Whether there is a way past the second branch; ISTA needs none.
         position_kernel: Taps along each axis of a depthwise convolution that is added to a map before each unit, and
             tells positions where they lie; None is none.
@@ -183,7 +185,7 @@ class Style:
     mlp_bias: bool = True
     layer_scale: float | None = None
     residual_scale: float | list[float | None] | None = None
-    shared_scale: bool = False
+    shared_scale: bool | None = None
     channel_residual: bool = True
     position_kernel: int | None = None
     drop_path_rate: float = 0.0
@@ -204,7 +206,8 @@ class Style:
     def make_norm(self, channels: int, spatial_dims: int) -> nn.Module:
         """A norm of a stage."""
         assert isinstance(self.norm, str)
-        return norm(self.norm, channels, spatial_dims, bias=self.norm_bias, eps=self.norm_eps)
+        eps = None if self.norm == "batch" else self.norm_eps
+        return norm(self.norm, channels, spatial_dims, bias=self.norm_bias, eps=eps)
 
     def make_mlp(self, channels: int, spatial_dims: int) -> nn.Module:
         """An MLP of a stage."""

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from blockyard.backbones.skeletons.parts import Norm, norm
+from blockyard.backbones.skeletons.parts import Activation, Norm, activation, norm
 from blockyard.blocks.convolutions.convolution import CONVOLUTIONS
 
 Taps = int | list[int]
@@ -27,11 +27,13 @@ class Resolution:
         stride: Their stride.
         norm: Kind of the norms, as of :class:`Style`.
         norm_bias: Whether these have a bias.
-        norm_eps: What they add to a variance, as of :class:`Style`; None is 1e-6.
+        norm_eps: What they add to a variance; None is 1e-6, and torch's default for that of a batch.
         norm_behind: Whether those between the stages stand behind the convolutions; None means no.
         stem_steps: How many first convolutions stand one behind the other, GELU between, each of half the channels of
             the next; None is one.
         stem_norm: Kind of the norms behind them; None is ``norm``.
+        acts: If given, every convolution has no bias, a norm behind and then an activation: the first in the stem, the
+            second between the stages.
     """
 
     stem_kernel: Taps = 7
@@ -44,6 +46,7 @@ class Resolution:
     norm_behind: bool | None = None
     stem_steps: int | None = None
     stem_norm: Norm | None = None
+    acts: tuple[Activation, Activation] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what skips positions of the input, or has none.
@@ -88,13 +91,17 @@ class Resolution:
         kernel, stride = self._taps(spatial_dims, first=first)
         widths = [in_channels, *(channels // 2**i for i in reversed(range(self._steps if first else 1)))]
         kind = self.stem_norm or self.norm if first else self.norm
-        eps = 1e-6 if self.norm_eps is None else self.norm_eps
         parts, made = list[nn.Module](), CONVOLUTIONS[spatial_dims]
-        behind = first or self.norm_behind
+        behind = first or self.norm_behind or self.acts is not None
         for before, after in pairwise(widths):
-            conv = made(before, after, kernel, stride, _padding(kernel, stride))  # type: ignore[arg-type]
-            around = norm(kind, after if behind else before, spatial_dims, bias=self.norm_bias, eps=eps)
-            parts += [*([nn.GELU()] if parts else []), *([conv, around] if behind else [around, conv])]
+            padding, bias = _padding(kernel, stride), self.acts is None
+            conv = made(before, after, kernel, stride, padding, bias=bias)  # type: ignore[arg-type]
+            around = norm(kind, after if behind else before, spatial_dims, bias=self.norm_bias, eps=self.norm_eps)
+            if parts and not self.acts:
+                parts.append(nn.GELU())
+            parts += [conv, around] if behind else [around, conv]
+            if self.acts:
+                parts.append(activation(self.acts[0 if first else 1], after, spatial_dims))
         return nn.Sequential(*parts)
 
     def _taps(self, axes: int, *, first: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -160,7 +160,35 @@ _RECURSIVE: Rules = (
     (r"^norm\.", "neck.norm1."),
     (r"^head\.", "fc."),
 )
-_UNIT = re.compile(r"layer\d+\.\d+(?=\.)")
+_SPARTAN: Rules = (
+    (r"^conv\.(\d)\.conv\.", lambda found: f"stem.{3 * int(found[1])}."),
+    (r"^conv\.(\d)\.norm\.", lambda found: f"stem.{3 * int(found[1]) + 1}."),
+    (r"^(downsample\d+)\.conv\.", r"\1.0."),
+    (r"^(downsample\d+)\.norm\.", r"\1.1."),
+    (r"\.norm_([12])\.", r".norm\1."),
+    (r"\.scale_([12])$", r".layer_scale\1.scale"),
+    (r"\.smixer\.gamma$", ".mixer.boost"),
+    (r"\.smixer\.proj_in\.", ".mixer.reduce."),
+    (r"\.smixer\.h_conv\.conv\.", ".mixer.near.0."),
+    (r"\.smixer\.h_conv\.norm\.", ".mixer.near.1."),
+    (r"\.smixer\.l_conv\.([01])\.conv\.", r".mixer.far.\1."),
+    (r"\.smixer\.l_conv\.1\.norm\.", ".mixer.far.2."),
+    (r"\.smixer\.h_attn\.", ".mixer.near_gate."),
+    (r"\.smixer\.l_attn\.", ".mixer.far_gate."),
+    (r"\.smixer\.", ".mixer."),
+    (r"\.cmixer\.theta\.", ".mlp.gate."),
+    (r"\.cmixer\.proj\.", ".mlp.value."),
+    (r"\.cmixer\.complex$", ".mlp.turn"),
+    (r"\.cmixer\.conv\.conv\.", ".mlp.conv."),
+    (r"\.cmixer\.conv\.norm\.", ".mlp.norm."),
+    (r"\.cmixer\.attn\.", ".mlp.excite."),
+    (r"\.cmixer\.", ".mlp."),
+    (r"\.proj_out\.", ".project."),
+    (r"_gate\.expand\.", "_gate.excite."),
+    (r"\.excite\.expand\.", ".excite.excite."),
+    (r"^linear\.", "fc."),
+)
+_UNIT = re.compile(r"(layer\d+\.\d+|downsample\d+)(?=\.)")
 
 
 def own_names(file: State, own: State) -> State:
@@ -181,8 +209,9 @@ def own_names(file: State, own: State) -> State:
     elif "cls_token_0" in file or "cls_token.0" in file:
         rules = _TWO_SIZES
     elif "cls_token" in file:
-        units = list(dict.fromkeys(unit[0] for unit in map(_UNIT.match, own) if unit))
-        rules = (*_ISOTROPIC, *((rf"^blocks\.{number}\.", f"{unit}.") for number, unit in enumerate(units)))
+        rules = (*_ISOTROPIC, *_numbered("blocks", own))
+    elif "layers.0.smixer.gamma" in file:
+        rules = (*_numbered("layers", own), *_SPARTAN)
     else:
         return file
     found = State()
@@ -192,3 +221,9 @@ def own_names(file: State, own: State) -> State:
         fits = key in own and value.numel() == own[key].numel()
         found[key] = value.reshape(own[key].shape) if fits else value
     return found
+
+
+def _numbered(name: str, own: State) -> Rules:
+    """Rules for a list of all units of a skeleton, with what stands between its stages."""
+    units = dict.fromkeys(unit[0] for unit in map(_UNIT.match, own) if unit)
+    return tuple((rf"^{name}\.{number}\.", f"{unit}.") for number, unit in enumerate(units))

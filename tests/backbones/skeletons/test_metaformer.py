@@ -49,6 +49,7 @@ PUBLISHED = {
     "uniformer-small": (21_545_256, None),
     "uniformer-small-plus": (24_032_552, None),
     "uniformer-base": (49_776_552, None),
+    "spartan-tiny": (3_820_296, None),
 }
 """Parameters for 1000 classes, and what timm calls the same network."""
 
@@ -64,6 +65,20 @@ def test_parameters_are_the_published_ones(configured, name: str):
         network = configured(name)(1000, 3)
     assert sum(p.numel() for p in network.parameters()) == PUBLISHED[name][0]
     assert f"{PUBLISHED[name][0]:,} parameters for 1000 classes" in ((NETWORKS / f"{name}.yaml").read_text())
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_a_stem_of_several_convolutions_with_norms_and_activations_behind(rank: int):
+    resolution = Resolution(3, 2, stem_steps=2, kernel=2, norm="batch", norm_eps=1e-6, acts=("gelu", "silu"))
+    size = [17, 24, 30][:rank]
+    network = small(RandomMixer, rank, classes=0, resolution=resolution, input_size=size)
+    kinds = [[type(part).__name__.rstrip("123d") for part in before] for before in (network.stem, network.downsample2)]
+    assert kinds == [["Conv", "BatchNorm", "GELU"] * 2, ["Conv", "BatchNorm", "SiLU"]]
+    assert [network.stem[0].out_channels, network.stem[0].bias, network.stem[4].eps] == [4, None, 1e-6]
+    maps = network(torch.randn(2, 2, *size))
+    sizes = [stage[0].mixer.size for stage in (network.layer1, network.layer2)]
+    assert [tuple(m.shape[2:]) for m in maps] == sizes == [(5, 6, 8)[:rank], (2, 3, 4)[:rank]]
+    assert [stage.stride for stage in network.stages] == [4, 8]
 
 
 def test_a_random_mixer_keeps_the_published_numbers_that_are_never_trained(configured):
@@ -128,6 +143,17 @@ def test_published_weights_of_hornet_give_its_numbers(drawn_by_name, tmp_path: P
         some = found.flatten()[:: max(1, found.numel() // 5)][:5]
         # mmpretrain transforms in float32
         torch.testing.assert_close(some.detach(), torch.tensor(expected, dtype=torch.float64), rtol=1e-7, atol=1e-7)
+
+
+def test_weights_of_spartans_code_give_its_numbers(configured, drawn_by_name, tmp_path: Path):
+    """Names, shapes and numbers are those of src/model/spartan.py of henry-pay/SpaRTAN, 1715a43, with its float32 made
+    float64; drawn on 29 November 2026."""
+    golden = json.loads(Path(__file__).with_name("spartan.json").read_text())
+    torch.save({name: drawn_by_name(name, shape) for name, shape in golden["shapes"].items()}, tmp_path / "spartan.pth")
+    options = {"depths": [1, 2, 1, 1], "widths": [8, 16, 24, 32], "weights": tmp_path / "spartan.pth"}
+    network = configured("spartan-tiny")(5, 3, **options).double().eval()
+    x = torch.from_numpy(np.random.RandomState(0).standard_normal((2, 3, 64, 96)))
+    torch.testing.assert_close(network(x).detach(), torch.tensor(golden["logits"], dtype=torch.float64))
 
 
 def test_the_first_checkpoints_of_convnext_are_read_as_timm_reads_them(configured):
@@ -275,3 +301,5 @@ def test_what_makes_no_network_is_refused(options: dict, said: str):
 def test_a_stride_that_skips_positions_is_refused():
     with pytest.raises(ValueError, match="stem_stride must be 1 to stem_kernel, 2, got 4"):
         Resolution(stem_kernel=2)
+    with pytest.raises(ValueError, match="stem_steps must be at least 1, got 0"):
+        Resolution(stem_steps=0)
