@@ -51,8 +51,7 @@ def norm(kind: Norm, channels: int, spatial_dims: int, *, bias: bool = True, eps
         ValueError: If there is no such norm.
     """
     if kind == "batch":
-        options = {} if eps is None else {"eps": eps}
-        made: nn.Module = BATCH_NORMS[spatial_dims](channels, **options)
+        made: nn.Module = BATCH_NORMS[spatial_dims](channels, 1e-5 if eps is None else eps)
     elif kind in ("layer", "group"):
         made = (LayerNorm if kind == "layer" else GroupNorm)(channels, 1e-6 if eps is None else eps)
     else:

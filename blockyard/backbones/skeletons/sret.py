@@ -97,9 +97,9 @@ class SReT(Pyramid):
         projection_ratio: float = 1.0,
         drop_path_rate: float = 0.0,
         spatial_dims: int = 2,
-        input_size: int | list[int] = 224,
-        pooling: Callable[[int], Pooling] | None = None,
         dropout: float | None = None,
+        pooling: Callable[[int], Pooling] | None = None,
+        input_size: int | list[int] = 224,
         weights: str | Path | None = None,
         strict: bool = True,
     ) -> None:
