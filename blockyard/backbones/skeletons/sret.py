@@ -96,10 +96,10 @@ class SReT(Pyramid):
         mlp_ratio: float = 3.6,
         projection_ratio: float = 1.0,
         drop_path_rate: float = 0.0,
-        spatial_dims: int = 2,
-        dropout: float | None = None,
         pooling: Callable[[int], Pooling] | None = None,
+        dropout: float | None = None,
         input_size: int | list[int] = 224,
+        spatial_dims: int = 2,
         weights: str | Path | None = None,
         strict: bool = True,
     ) -> None:
