@@ -182,6 +182,8 @@ def _units(root: nn.Module, stage: str) -> tuple[list[str], str]:
 def _along_one_sequence(root: nn.Module, stage: str) -> list[str]:
     """What a sequence of all stages runs from the end of the one before to that of this one; empty if there is none."""
     sequence, _, end = stage.rpartition(".")
+    if not isinstance(bare(root.get_submodule(sequence)), nn.Sequential):  # lists of stages hold poolings too
+        return []
     ends = [path.rpartition(".") for path in stage_paths(root).values()]
     numbers = [int(name) for parent, _, name in ends if parent == sequence and name.isdigit()]
     if len(numbers) < len(ends) or all(after - before < 2 for before, after in pairwise(numbers)):

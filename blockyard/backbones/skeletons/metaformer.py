@@ -18,7 +18,7 @@ from blockyard.backbones.skeletons.neck import Neck
 from blockyard.backbones.skeletons.parts import Activation, Norm, Style, each, norm
 from blockyard.backbones.skeletons.pyramid import Pyramid
 from blockyard.backbones.skeletons.resolution import Resolution
-from blockyard.backbones.skeletons.stages import Mixer, Mixing, initialise, make_stage, sizes_of
+from blockyard.backbones.skeletons.stages import Mixer, by_stage, initialise, make_stage, sizes_of
 from blockyard.backbones.skeletons.stock_names import own_names
 from blockyard.blocks.convolutions.convolution import CONVOLUTIONS
 from blockyard.blocks.mixers.parameter_free import PoolMixer
@@ -35,7 +35,7 @@ class MetaFormer(Pyramid):
         in_channels: Channels of the input.
         depths: Units of each stage.
         widths: Channels of each stage.
-        mixers: What mixes positions; of a list in place of a stage's, its units have one after the other in turn.
+        mixers: What mixes positions; a list may also be of one value for each unit.
         channel_mixers: What mixes channels; None is an MLP.
         spatial_dims: Rank of S: 1 for sequences, 2 for images, 3 for video.
         style: What else the units are like.
@@ -67,8 +67,8 @@ class MetaFormer(Pyramid):
         in_channels: int = 3,
         depths: Sequence[int] = (2, 2, 6, 2),
         widths: Sequence[int] = (64, 128, 320, 512),
-        mixers: list[Mixing] | Mixer = PoolMixer,
-        channel_mixers: list[Mixing] | Mixer | None = None,
+        mixers: list[Mixer] | Mixer = PoolMixer,
+        channel_mixers: list[Mixer] | Mixer | None = None,
         spatial_dims: int = 2,
         style: Style | None = None,
         resolution: Resolution | None = None,
@@ -85,7 +85,8 @@ class MetaFormer(Pyramid):
         super().__init__(num_classes, in_channels)
         _check(depths, widths, spatial_dims)
         style, resolution, count = style or Style(), resolution or Resolution(), len(depths)
-        mixing = zip(each("mixers", mixers, count), each("channel_mixers", channel_mixers, count), strict=True)
+        of_positions = by_stage(mixers, depths)
+        mixing = zip(each("mixers", of_positions, count), each("channel_mixers", channel_mixers, count), strict=True)
         size = None if input_size is None else sizes_of(input_size, spatial_dims, "MetaFormer")
         sizes = [None] * count if size is None else resolution.sizes(size, count)
         rates = iter(style.rates(sum(depths)))

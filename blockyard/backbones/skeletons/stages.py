@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from torch import nn
 
@@ -14,7 +15,15 @@ Mixer = Callable[[int, int], Block]
 """``(channels, spatial_dims) -> block``: a class, a ``functools.partial``, or what jsonargparse makes of a config."""
 
 Mixing = Mixer | list[Mixer]
-"""That of a stage: one for all units, or several in turn."""
+"""That of a stage: one for all units, or one for each."""
+
+
+def by_stage(mixers: Any, depths: Sequence[int]) -> Any:
+    """Mixers of which there is one for each unit as a list of lists, one for each stage; others as they are."""
+    if not isinstance(mixers, list | tuple) or len(mixers) != sum(depths):
+        return mixers
+    rest = iter(mixers)
+    return [[next(rest) for _ in range(depth)] for depth in depths]
 
 
 def make_stage(
@@ -32,15 +41,14 @@ def make_stage(
         depth: Number of units.
         width: Channels.
         spatial_dims: Rank of S.
-        mixers: What mixes positions, and what mixes channels; of several, units have one after the other, again and
-            again; None is an MLP.
+        mixers: What mixes positions, and what mixes channels; None is an MLP.
         style: What else the units are like.
         rates: Gives the probability of dropping a branch, unit by unit.
         size: S, for mixers that ask; None leaves them their defaults.
     """
 
     def made(mixers: Mixing, unit: int) -> Block:
-        mixer = mixers[unit % len(mixers)] if isinstance(mixers, list) else mixers
+        mixer = mixers[unit] if isinstance(mixers, list) else mixers
         return mixer(width, spatial_dims, **({"size": size} if size and "size" in wishes(mixer) else {}))
 
     units = []

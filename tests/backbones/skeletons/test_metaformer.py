@@ -263,8 +263,10 @@ def test_lists_are_of_one_value_a_stage():
     ]
     assert isinstance(network.layer2[0].norm1, nn.BatchNorm2d)
     assert small([PoolMixer]).layer2[1].mixer.channels == 16
-    with pytest.raises(ValueError, match="mixers is one for all stages or one for each of 2, got 3"):
-        small([PoolMixer] * 3)
+    units = small([PoolMixer, IdentityMixer, PoolMixer]).layer2  # one for each unit
+    assert [type(unit.mixer) for unit in units] == [IdentityMixer, PoolMixer]
+    with pytest.raises(ValueError, match="mixers is one for all stages or one for each of 2, got 4"):
+        small([PoolMixer] * 4)
 
 
 def test_channels_may_be_mixed_by_a_block():

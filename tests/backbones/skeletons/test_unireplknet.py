@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,13 @@ from torch import Tensor, nn
 
 from blockyard import merge
 from blockyard.backbones import Backbone
-from blockyard.blocks import DilatedReparam
+from blockyard.blocks import DepthwiseConvolution, DilatedReparam
 from blockyard.costs import count_macs
 
 PUBLISHED = {"a": 4_437_300, "f": 6_235_216, "p": 10_741_704, "n": 18_318_560, "t": 31_037_980}
 """Parameters for 1000 classes, merged."""
+SMALL = partial(DepthwiseConvolution, kernel_size=3, bias=False)
+MIXERS = [SMALL, DilatedReparam, DilatedReparam, SMALL, DilatedReparam]
 NETWORKS = Path(__file__).parents[3] / "blockyard" / "configs" / "image_classification" / "networks"
 
 
@@ -29,7 +32,7 @@ def test_merged_it_has_the_published_parameters(configured, size: str):
     with torch.device("meta"):
         network = merge(configured(f"unireplknet-{size}")(1000, 3))
     assert parameters(network) == PUBLISHED[size]
-    assert f"{PUBLISHED[size]:,} parameters for 1000 classes" in (NETWORKS / f"unireplknet-{size}.yaml").read_text()
+    assert f"{PUBLISHED[size]:,} when merged" in (NETWORKS / f"unireplknet-{size}.yaml").read_text()
     assert not any(isinstance(module, DilatedReparam | nn.BatchNorm2d) for module in network.modules())
 
 
@@ -49,7 +52,7 @@ def published(configured, drawn_by_name, tmp_path: Path) -> tuple[Backbone, Tens
     """
     shapes = GOLDEN["shapes"]
     torch.save({"model": {name: drawn_by_name(name, shape) for name, shape in shapes.items()}}, tmp_path / "stock.pth")
-    options = {"depths": (1, 1, 2, 1), "widths": (8, 16, 32, 64), "weights": tmp_path / "stock.pth"}
+    options = {"depths": (1, 1, 2, 1), "widths": (8, 16, 32, 64), "mixers": MIXERS, "weights": tmp_path / "stock.pth"}
     network = configured("unireplknet-t")(5, 3, **options)
     return network.double().eval(), torch.from_numpy(np.random.RandomState(0).standard_normal((2, 3, 64, 96)))
 
@@ -69,7 +72,8 @@ def test_published_weights_give_the_published_numbers_merged_or_not(published):
 
 @pytest.mark.parametrize("rank", [1, 3])
 def test_sound_and_videos_have_it_too(configured, fill_by_name, rank: int):
-    network = configured("unireplknet-t")(4, 2, depths=(1, 1, 2, 1), widths=(8, 8, 8, 8), spatial_dims=rank)
+    options = {"depths": (1, 1, 2, 1), "widths": (8, 8, 8, 8), "mixers": MIXERS, "spatial_dims": rank}
+    network = configured("unireplknet-t")(4, 2, **options)
     fill_by_name(network)
     network.double().eval()
     x = torch.randn(1, 2, *(32,) * rank, dtype=torch.float64)
