@@ -15,6 +15,14 @@ Slot = Literal["after", "convolution", "activation", "mixer", "stage", "units"]
 place of one's units."""
 
 
+class Mergeable(nn.Module, ABC):
+    """What can be a smaller module when its training is over; by its class, as others call flags and tensors so."""
+
+    @abstractmethod
+    def merged(self) -> nn.Module:
+        """What it is where statistics stand still, with the same outputs but for rounding; it is not changed itself."""
+
+
 class Pluggable(nn.Module, ABC):
     """What can be plugged in where feature maps of rank 1 (audio), 2 (images) or 3 (video) pass.
 

@@ -88,7 +88,9 @@ def main(options: Namespace, rest: list[str]) -> int:
 
 def _take_over(planned: Sequence[Run | Impossible], folders: Sequence[Path]) -> str:
     """Copy the records of runs that were carried out elsewhere, such as those without a block; how many, in words."""
-    found = {record.run: (folder, record) for folder in folders for record in records_in([folder], "profile")}
+    listed = [(folder, record) for folder in folders for record in records_in([folder], "profile")]
+    # of several records of a run the first counts
+    found = {record.run: (folder, record) for folder, record in sorted(listed, key=lambda item: -item[1].repeat)}
     missing = [run.identity.run for run in planned if isinstance(run, Run) and not run.record]
     taken = [found[run] for run in missing if run in found]
     for folder, record in taken:

@@ -7,15 +7,17 @@ from typing import TypeVar
 
 from torch import nn
 
+from blockyard.blocks.base import Mergeable
+
 Network = TypeVar("Network", bound=nn.Module)
 
 
 def merge(network: Network) -> Network:
     """Copy a network for inference, each module that can be a smaller one in its place.
 
-    What has a method ``merged() -> nn.Module`` says what it is where statistics stand still: re-parameterised
-    convolutions, units with a norm behind a linear map. Inner modules come first. The outputs stay the same but for
-    rounding; names and numbers of parameters do not, so that the copy is for inference and export, not for training on.
+    What is :class:`~blockyard.blocks.base.Mergeable` says what it is then: re-parameterised convolutions, units with a
+    norm behind a linear map. Inner modules come first. The outputs stay the same but for rounding; names and numbers of
+    parameters do not, so that the copy is for inference and export, not for training on.
 
     Args:
         network: Any network; it is not changed.
@@ -25,6 +27,6 @@ def merge(network: Network) -> Network:
     """
     copied = copy.deepcopy(network).eval()
     for name, module in reversed(list(copied.named_modules())):
-        if (merged := getattr(module, "merged", None)) and name:
-            copied.set_submodule(name, merged().eval())
+        if isinstance(module, Mergeable) and name:
+            copied.set_submodule(name, module.merged().eval())
     return copied

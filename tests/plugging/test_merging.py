@@ -31,3 +31,10 @@ def test_a_network_of_which_nothing_can_be_merged_is_copied():
     assert not merged.training
     assert network.training
     assert [*merged.state_dict()] == [*network.state_dict()]
+
+
+def test_what_others_call_merged_is_no_method_of_ours():
+    """Low-rank adapters keep a flag of that name."""
+    network = nn.Sequential(nn.Linear(3, 4))
+    network[0].merged = True
+    assert isinstance(merge(network)[0], nn.Linear)

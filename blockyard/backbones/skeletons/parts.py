@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from blockyard.blocks.activations import StarReLU
-from blockyard.blocks.base import Block
+from blockyard.blocks.base import Block, Mergeable
 from blockyard.blocks.convolutions.convolution import BATCH_NORMS, CONVOLUTIONS
 from blockyard.blocks.mixers.convolutions import DepthwiseConvolution
 from blockyard.blocks.mixers.pointwise import Pointwise
@@ -273,7 +273,7 @@ class TwoBranches(nn.Module):
         return self.residual_scale2(x) + mixed if self.channel_residual else mixed
 
 
-class OneBranch(nn.Module):
+class OneBranch(Mergeable):
     """The unit of ConvNeXt and of a MetaNeXt: x + s·mlp(norm(mixer x)); arguments as of :class:`TwoBranches`."""
 
     def __init__(self, mixer: Block, channel_mixer: nn.Module, style: Style, rate: float) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from blockyard.blocks.base import Mergeable
 from blockyard.blocks.convolutions.convolution import (
     BATCH_NORMS,
     CONVOLUTIONS,
@@ -33,7 +34,7 @@ BRANCHES: dict[int, tuple[Branch, ...]] = {
 """The published branches, by the taps of the large kernel."""
 
 
-class DilatedReparam(ConvolutionSlot):
+class DilatedReparam(ConvolutionSlot, Mergeable):
     """Y = BN(K ∗ X) + Σᵢ BN(Kᵢ ∗ X), K large, Kᵢ small with taps rᵢ apart, all within K's reach.
 
     Every summand is linear once the statistics of its norm stand still, so their sum is one convolution:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from blockyard.blocks.activations import StarReLU
-from blockyard.blocks.base import Block, Slot
+from blockyard.blocks.base import Block, Mergeable, Slot
 from blockyard.blocks.convolutions.convolution import CONVOLUTIONS
 from blockyard.blocks.half_precision import ranged, roomy
 
@@ -30,7 +30,7 @@ def bands(taps: int, spatial_dims: int) -> list[tuple[int, ...]]:
     return [tuple(taps if axis == along else 1 for axis in axes) for along in reversed(axes)]
 
 
-class DepthwiseConvolution(Block):
+class DepthwiseConvolution(Block, Mergeable):
     """A convolution of each channel by itself (ConvNeXt: seven taps along each axis).
 
     Args:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_linear_bn_eval
 
-from blockyard.blocks.base import Block, Slot, divide
+from blockyard.blocks.base import Block, Mergeable, Slot, divide
 from blockyard.blocks.channels.squeeze_excitation import SqueezeExcitation
 from blockyard.blocks.convolutions.convolution import BATCH_NORMS
 from blockyard.blocks.mixers.pointwise import Pointwise
@@ -37,7 +37,7 @@ class ResponseNorm(nn.Module):
         return y if self.bias is None else y + self.bias.view(each)
 
 
-class ResponseNormMLP(Block):
+class ResponseNormMLP(Block, Mergeable):
     """Y = BN(W₂ GRN(gelu(W₁ SE(X)))), position by position but for the gates: the channel mixer of UniRepLKNet.
 
     Args:
