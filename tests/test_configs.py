@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+import yaml
 
 from blockyard.backbones.adapters import timm_backbone
 from blockyard.blocks import list_blocks
@@ -121,6 +122,18 @@ def test_studies_are_whole(name):
     assert len(found) == bases * len(study.seeds) * len(study.variants) * study.rows
     assert all({"model", "data", "trainer", "seed_everything"} <= config.keys() for config in found)
     assert None in study.plugs, "a study without a baseline compares nothing"
+
+
+@pytest.mark.parametrize("name", [name for name in STUDIES if "model" in (read_config(name).get("settings") or {})])
+def test_a_study_that_changes_a_network_changes_it_to_one_that_can_be_built(name, tmp_path):
+    prepare()
+    study = read_study(name)
+    found = configurations(study)
+    bases = 1 if isinstance(study.config, str) else len(study.config)
+    for number, config in enumerate(found[:: len(found) // bases]):
+        path = tmp_path / f"{number}.yaml"
+        path.write_text(yaml.safe_dump(config))
+        SuiteCLI(None, compose(["--config", str(path)], keep_trainer=True))
 
 
 @pytest.mark.parametrize("name", ["studies/digits-blocks.yaml", "studies/diagnostics.yaml"])
