@@ -12,7 +12,7 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = os.environ.get("BLOCKYARD_TEST_THREADS", "1")
 
 import fnmatch
-import gc
+import itertools
 import threading
 import time
 import zlib
@@ -57,12 +57,22 @@ def _as_on_an_idle_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_package_of_another_test() -> Iterator[None]:
-    """People's own packages are called alike in several tests, each in a folder of its own."""
+    """People's own packages are called alike in several tests, each in a folder of its own.
+
+    Whoever holds its classes keeps them among those that a parser lists, which warns of what can't be imported: so a
+    package that is over stays, by another name.
+    """
     yield
-    if "mypkg" in sys.modules:
-        for name in [name for name in sys.modules if name.partition(".")[0] == "mypkg"]:
-            del sys.modules[name]
-        gc.collect()  # classes are cycles: as long as they are there, parsers list them as what may be asked for
+    number = next(_NUMBERS)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "mypkg"]:
+        module, past = sys.modules.pop(name), f"past{number}_{name}"
+        sys.modules[past] = module
+        for kind in vars(module).values():
+            if isinstance(kind, type) and kind.__module__ == name:
+                kind.__module__ = past
+
+
+_NUMBERS = itertools.count()
 
 
 @pytest.fixture(autouse=True)
