@@ -50,6 +50,14 @@ def test_memory_for_the_backward_grows_linearly(make):
     assert large < 16e6
 
 
+def test_a_spectral_block_keeps_little_more_than_its_input_and_that_of_its_norm():
+    x = torch.randn(2, 16, 64, 8, requires_grad=True)
+    # Besides both: Q, degrees and sums of each sample, the weights side by side, the norm's old and new statistics.
+    c, n = 8, 512
+    others = 2 * (2 * c * c + n + 2 * c) + 3 * c * 16 + 4 * 16
+    assert saved_activation_bytes(lambda: SpectralNonlocal(16)(x)) == 4 * (2 * x.numel() + others)
+
+
 def test_the_materialised_form_does_not():
     block = SpectralNonlocal(16, 1, evaluation="dense")
     assert kept(block, 4096) > 12 * kept(block, 1024)
@@ -79,7 +87,8 @@ def train_once(block: torch.nn.Module, n: int) -> int:
 def test_a_spectral_block_trains_on_a_waveform_of_16000_samples():
     block, n = SpectralNonlocal(16, 1), 16_000
     before = [parameter.clone() for parameter in block.parameters()]
-    assert train_once(block, n) == 16 * n  # no tensor is larger than the map: N×N would be a thousand times that
+    # The three projections together are one and a half maps, and nothing is larger: N×N would be a thousand times that.
+    assert train_once(block, n) == 24 * n
     train_once(block, n)  # it starts as the identity: only now does everything move
     assert all(not torch.equal(old, new) for old, new in zip(before, block.parameters(), strict=True))
     assert kept(block, n) < 4.2 * kept(block, n // 4)

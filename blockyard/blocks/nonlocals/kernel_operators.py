@@ -201,12 +201,16 @@ def spectral_normalisation(affinity: Dense | SymmetricProduct | SymmetricTiles) 
 
     The eigenvalues lie in [−1, 1]. A vertex of degree zero is isolated: its row and column stay zero.
     """
-    degrees = affinity.degrees()
+    scale = connected_rsqrt(affinity.degrees())
+    factor = affinity.matrix if isinstance(affinity, Dense) else affinity.t
+    # Sums over S would leave float16's range; normalised first, its entries are at most 1.
+    return affinity.scaled(scale) if computes_in_float16(factor) else Scaled(affinity, scale)
+
+
+def connected_rsqrt(degrees: Tensor) -> Tensor:
+    """d^-1/2 of degrees of any shape, zero where a vertex is isolated."""
     # d^-3/2, the derivative, must not overflow either: below this floor a vertex counts as isolated.
     connected = degrees > torch.finfo(degrees.dtype).tiny ** (2 / 3)
     # `where` twice: the branch that is not taken must not put a NaN into the gradient.
     safe = torch.where(connected, degrees, torch.ones_like(degrees))
-    scale = torch.where(connected, safe.rsqrt(), torch.zeros_like(degrees))
-    factor = affinity.matrix if isinstance(affinity, Dense) else affinity.t
-    # Sums over S would leave float16's range; normalised first, its entries are at most 1.
-    return affinity.scaled(scale) if computes_in_float16(factor) else Scaled(affinity, scale)
+    return torch.where(connected, safe.rsqrt(), torch.zeros_like(degrees))

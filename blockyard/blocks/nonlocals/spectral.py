@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from blockyard.blocks.base import divide
+from blockyard.blocks.half_precision import computes_in_float16
 from blockyard.blocks.nonlocals.affinities import Projection, SymmetricAffinity, SymmetricKernel
 from blockyard.blocks.nonlocals.filters import Basis, GraphFilterBlock, PolynomialFilter
 from blockyard.blocks.nonlocals.operators import Evaluation
+from blockyard.blocks.nonlocals.spectral_filter import spectral_filter
 
 
 class SpectralNonlocal(GraphFilterBlock):
@@ -33,6 +37,7 @@ class SpectralNonlocal(GraphFilterBlock):
     """
 
     paper: ClassVar[str] = "Zhu et al., Unifying Nonlocal Blocks for Neural Networks, ICCV 2021"
+    affinity: SymmetricAffinity
 
     def __init__(
         self,
@@ -57,3 +62,24 @@ class SpectralNonlocal(GraphFilterBlock):
             PolynomialFilter(channels, Projection(channels, inner, spatial_dims), inner, order=order, basis=basis)
             for _ in range(steps)
         )
+
+    def transform(self, x: Tensor) -> Tensor:
+        """Map ``(B, C, *S)`` to the same shape; what one function can do in training keeps less for the backward."""
+        only = self.filters[0]
+        assert isinstance(only, PolynomialFilter)
+        layers = [self.affinity.theta.conv, self.affinity.phi.conv, only.value.conv, only.out]
+        if len(self.filters) > 1 or only.order > 1 or not self._is_one_function(x, layers):
+            return super().transform(x)
+        *projections, coefficients = (layer.weight[:, :, 0] for layer in layers if isinstance(layer, nn.Conv1d))
+        mixed = spectral_filter(x.flatten(2), torch.cat(projections), coefficients)
+        return x + only.norm(mixed).to(x.dtype).reshape(x.shape)
+
+    def _is_one_function(self, x: Tensor, layers: Sequence[nn.Module]) -> bool:
+        if self.affinity.kernel != "dot" or self.affinity.evaluation != "auto" or not torch.is_grad_enabled():
+            return False
+        if any(type(layer) is not nn.Conv1d for layer in layers):  # replaced, wrapped or with a parametrisation
+            return False
+        if torch.compiler.is_exporting() or computes_in_float16(x) or isinstance(x.numel(), torch.SymInt):
+            return False
+        # Projecting again and folding the coefficients costs a tenth of the time at so many positions, and ever less.
+        return x.shape[2:].numel() >= 2 * self.affinity.crossover
