@@ -52,6 +52,8 @@ ELSEWHERE = ("cifar", "imagenet.yaml", "--trainer.devices 8", "cluster/")
 """In command lines of data that have to be fetched, or of more GPUs: they are read to the end, and not carried out."""
 WIDE = {"blocks", "configs", "describe", "leaderboard", "fetch", "profile", "test"}
 """Verbs that print tables: at two widths."""
+LONG = ("fit", "test", "predict")
+"""Verbs whose ``--help all`` is the options of a whole configuration."""
 
 
 class Line(NamedTuple):
@@ -240,7 +242,8 @@ def test_a_command_line_of_the_pages_runs(line, reader, capfd):
 @pytest.mark.parametrize("width", [80, 120])
 def test_helps_fit_the_terminal(width, capfd):
     for verb in ("", *VERBS, "leaderboard add", "samples walkers"):
-        assert [line for line in run(f"blockyard {verb} --help", width, capfd) if len(line) > width] == []
+        for line in (f"blockyard {verb} --help", *([f"blockyard {verb} --help all"] if verb in LONG else [])):
+            assert [said for said in run(line, width, capfd) if len(said) > width] == []
 
 
 def masked(line: str) -> str:

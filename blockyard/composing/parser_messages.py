@@ -1,4 +1,4 @@
-"""One line for a person out of what the parser says about a wrong option."""
+"""What the parser of configurations says: its help, and one line for a person about a wrong option."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import inspect
 import pkgutil
 import re
 import sys
+import textwrap
 from typing import Any
 
 import yaml
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import Logger
 from torch import nn
@@ -45,6 +46,20 @@ BASES: dict[str, type] = {
 """What the classes named at these keys derive from."""
 PASSED = ("params", "optimizer", "channels", "spatial_dims", "num_classes", "in_channels", "input_shape")
 SECTIONS = ("config", "seed_everything", "trainer", "model", "data", "ckpt_path")
+
+
+class _Wrapped(DefaultHelpFormatter):
+    """Also headings, which are whole sentences of Lightning's, keep to the terminal's width."""
+
+    def start_section(self, heading: str | None) -> None:
+        super().start_section(heading and textwrap.fill(heading, self._width))
+
+
+def parser_options(verb: str | None) -> dict[str, Any]:
+    """What LightningCLI gives the parser, and that of a verb, if there is one."""
+    options = {"exit_on_error": False, "allow_abbrev": False, "formatter_class": _Wrapped}
+    said = {"usage": f"blockyard {verb} [options]", "description": f"Every option of {verb} that all tasks have."}
+    return {"prog": "blockyard", **options, **({verb: {**options, **said}} if verb else {})}
 
 
 def explain(message: str) -> str:

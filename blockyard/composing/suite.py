@@ -28,7 +28,7 @@ from blockyard.composing.evaluating import evaluated, evaluation_options, tested
 from blockyard.composing.finding import enter, find, still_found, taken_out
 from blockyard.composing.matching import refuse_other_data
 from blockyard.composing.naming import refuse_calls, short_names
-from blockyard.composing.parser_messages import dumped, explain
+from blockyard.composing.parser_messages import dumped, explain, parser_options
 from blockyard.composing.predicting import Prediction
 from blockyard.composing.resuming import from_the_beginning, go_on, go_on_here, same_data
 from blockyard.composing.run_directories import RUNS, find_checkpoint, no_checkpoint, run_directory
@@ -47,8 +47,6 @@ from blockyard.runs.keep_best import KeepBest, refuse_other_keepers
 from blockyard.runs.keep_last import KeepLast
 from blockyard.runs.record import RunRecord
 from blockyard.runs.run_config import RunConfig
-
-PARSER = {"exit_on_error": False, "allow_abbrev": False}
 
 for part in iter_modules(blockyard.tasks.__path__, "blockyard.tasks."):  # it finds imported classes by their name alone
     import_module(part.name)
@@ -86,7 +84,6 @@ class SuiteCLI(LightningCLI):
         self.verb, self.composed, self.needs_data = verb, composed, needs_data
         self.prediction = prediction or Prediction()
         self.trains = verb == "fit" if trains is None else trains
-        verbs = {verb: PARSER} if verb else {}
         self._startup = Startup()
         if not is_first_process():
             self._startup.watch()
@@ -106,7 +103,7 @@ class SuiteCLI(LightningCLI):
                 subclass_mode_data=True,
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
-                parser_kwargs={"prog": "blockyard", **PARSER, **verbs},
+                parser_kwargs=parser_options(verb),
                 run=verb is not None,
             )
 
