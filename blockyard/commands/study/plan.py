@@ -177,11 +177,19 @@ class _Resolving:
         make_room(config, self.line)
         composed = Composed(merge(config, {"trainer": {"enable_progress_bar": False}}), list(self.line))
         resolved = resolve(composed)
+        _insist_on_record(resolved["trainer"])
         key = _text(resolved["data"])
         if key not in self.fingerprints:
             self.fingerprints[key] = _fingerprints(resolved["data"], self.look_only)
         found = self.fingerprints[key]
         return resolved | {FINGERPRINTS: found} if found else resolved
+
+
+def _insist_on_record(trainer: dict[str, Any]) -> None:
+    for option, whole in (("fast_dev_run", (None, False, 0)), ("limit_test_batches", (None, 1.0))):
+        said = trainer.get(option)
+        if said not in whole or (option == "limit_test_batches" and type(said) is int):
+            raise ValueError(f"trainer.{option} {said}: it leaves no record of a run, and a study needs it")
 
 
 def _text(options: Any) -> str:

@@ -118,6 +118,10 @@ def test_where_the_data_lie_makes_no_other_run(here, write_pictures):
         (["--data", "ESC50"], "under variants"),
         (["--trainer.default_root_dir", "x"], "each run of a study has a folder of its own"),
         (["--trainer.fast_dev_run", "true"], "a trial leaves no record"),
+        (
+            ["--trainer.limit_test_batches", "1"],
+            "trainer.limit_test_batches 1: it leaves no record of a run",
+        ),
         (["--trust_config"], "--trust_config needs a value"),
         (["--model.trust_config", "true"], "no file can say whom you trust"),
     ],

@@ -265,6 +265,12 @@ def test_a_failing_run_stops_no_other(here, capsys):
     assert "[2/2] gated Nonlocal @ stage2.1, PreResNet-20, seed 0: " in said.out
 
 
+def test_a_trial_in_the_file_is_refused(here, capsys):
+    for trial in ({"fast_dev_run": True}, {"limit_test_batches": 1}):
+        assert main(["study", study_file(here, settings={"trainer": trial})]) == 2
+        assert "it leaves no record of a run, and a study needs it" in capsys.readouterr().err
+
+
 def test_configurations_are_whole_and_free_of_shorthand(here):
     plugs = [[{"block": "Nonlocal", "at": "a"}, {"block": {"class_path": "CrissCross"}, "at": "b"}]]
     (config,) = configurations(read_study(study_file(here, seeds=[7], plugs=plugs)))
