@@ -18,6 +18,7 @@ from blockyard.backbones.skeletons.lsnet import LSNet
 from blockyard.backbones.skeletons.metaformer import MetaFormer
 from blockyard.backbones.skeletons.raft_mlp import RaftMLP
 from blockyard.backbones.skeletons.simplenet import SimpleNet
+from blockyard.backbones.skeletons.skipblock_net import SkipblockNet
 from blockyard.backbones.skeletons.sret import SReT
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "RaftMLP",
     "SReT",
     "SimpleNet",
+    "SkipblockNet",
     "Stage",
     "TimmBackbone",
     "TimmFeatures",
