@@ -43,7 +43,8 @@ def make_head(config: Any, stages: Sequence[Stage], num_classes: int, *, auxilia
     Args:
         config: mmsegmentation's config, a mapping with ``type``. ``in_index`` (the last map; the last but one for an
             auxiliary head; what the paper's configs say for heads of several inputs), ``in_channels``, ``channels``
-            (a quarter of the last input's), ``num_classes`` and ``norm_cfg`` (BN) are filled in where missing.
+            (a quarter of the last input's, or all without convolutions), ``num_classes`` and ``norm_cfg`` (BN) are
+            filled in where missing.
         stages: The maps that the head can choose from.
         num_classes: Number of classes K.
         auxiliary: Whether it is an auxiliary head.
@@ -105,7 +106,14 @@ def _connect(options: dict[str, Any], stages: Sequence[Stage], auxiliary: bool) 
     given = options.setdefault("in_channels", fitting)
     if (list(given) if isinstance(given, list | tuple) else given) != fitting:
         raise ValueError(f"{name}: in_channels={given}, but the backbone's maps in_index={index} have {fitting}")
-    options.setdefault("channels", max(1, taken[-1] // 4))
+    unchanged = name.endswith("FCNHead") and options.get("num_convs") == 0
+    width = sum(taken) if options.get("input_transform") == "resize_concat" else taken[-1]
+    channels = options.setdefault("channels", width if unchanged else max(1, taken[-1] // 4))
+    if unchanged and channels != width:
+        raise ValueError(
+            f"{name}: num_convs=0 classifies the map as it is, so channels must be its {width}, got {channels}; "
+            "leave channels away, or give num_convs=1 or more"
+        )
     if name == "DepthwiseSeparableASPPHead":
         options.setdefault("c1_in_channels", widths[0])
         options.setdefault("c1_channels", 48)

@@ -187,6 +187,12 @@ def test_mistakes_are_one_line():
         "out_channels must be the 3 classes": {"type": "FCNHead", "out_channels": 1},
         "in_index=4, but the backbone gives 4 maps": {"type": "FCNHead", "in_index": 4},
         r"in_channels=2048, but the backbone's maps in_index=3 have 512": {"type": "FCNHead", "in_channels": 2048},
+        "num_convs=0 classifies the map as it is, so channels must be its 512, got 64": {
+            "type": "FCNHead",
+            "num_convs": 0,
+            "channels": 64,
+        },
+        "FCNHead: its options must be such that num_convs >= 0 and dilation > 0": {"type": "FCNHead", "dilation": 0},
         "class_weight has 2 entries for 3 classes": {
             "type": "FCNHead",
             "loss_decode": {"type": "CrossEntropyLoss", "class_weight": [1, 2]},
@@ -227,3 +233,11 @@ def test_is_a_segmentor():
     segmentor = make_segmentor(features(), {"type": "FCNHead"}, [], 3)
     assert isinstance(segmentor, Segmentor)
     assert segmentor.test_cfg == {"mode": "whole"}
+
+
+def test_a_head_without_convolutions_has_the_channels_of_its_maps():
+    head = make_segmentor(features(), {"type": "FCNHead", "num_convs": 0, "concat_input": False}, [], 3).decode_head
+    assert head.conv_seg.in_channels == head.in_channels == 512
+    both = {"in_index": [2, 3], "input_transform": "resize_concat"}
+    head = make_segmentor(features(), {"type": "FCNHead", "num_convs": 0, **both}, [], 3).decode_head
+    assert head.conv_seg.in_channels == 256 + 512

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import linecache
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
@@ -117,16 +118,17 @@ def options_of(cls: type) -> set[str] | None:
 
 
 def _cause(error: BaseException) -> str:
-    """The last line that says something: an assertion may be empty, and a registry repeats the message."""
-    text = first_line(error)
-    return text if str(error).strip() else f"{text} in {_place(error)}"
-
-
-def _place(error: BaseException) -> str:
+    """The last line that says something; of an assertion without words, what it asserts."""
+    if str(error).strip():
+        return first_line(error)
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return "its constructor" if trace is None else trace.tb_frame.f_code.co_qualname
+    if trace is None:
+        return f"{first_line(error)} in its constructor"
+    code, line = trace.tb_frame.f_code, linecache.getline(trace.tb_frame.f_code.co_filename, trace.tb_lineno).strip()
+    asserted = line.startswith("assert ")
+    return f"its options must be such that {line[7:]}" if asserted else f"{first_line(error)} in {code.co_qualname}"
 
 
 @contextmanager
