@@ -13,7 +13,7 @@ from blockyard.blocks.channels.squeeze_excitation import ECA, SqueezeExcitation
 from blockyard.blocks.convolutions.cheap_convolutions import PHC, GhostModule
 from blockyard.blocks.convolutions.dcls import DCLS
 from blockyard.blocks.convolutions.dilated_reparam import DilatedReparam
-from blockyard.blocks.convolutions.inverted_residual import InvertedResidual
+from blockyard.blocks.convolutions.inverted_residual import FusedInvertedResidual, InvertedResidual
 from blockyard.blocks.convolutions.parameter_free import PFLayer
 from blockyard.blocks.convolutions.polynomials import PolynomialBranch, PolynomialConvolution
 from blockyard.blocks.mixers.convolutions import (
@@ -66,6 +66,7 @@ __all__ = [
     "DilatedReparam",
     "DisentangledNonlocal",
     "DoubleAttention",
+    "FusedInvertedResidual",
     "GSoP",
     "GatedPositionalAttention",
     "GhostModule",

@@ -43,6 +43,8 @@ class Pluggable(nn.Module, ABC):
     """Whether its first weights are a part of the method, which a network that it is made for leaves as they are."""
     ranks: ClassVar[tuple[int, ...]] = (1, 2, 3)
     """The values of ``spatial_dims`` that it exists for."""
+    whole_unit: ClassVar[bool] = False
+    """Whether it is a unit of a network by itself, with its own norms, and nothing stands around it in a skeleton."""
     paper: ClassVar[str] = ""
     """First author, title, venue and year."""
     slot: ClassVar[Slot] = "after"

@@ -35,7 +35,8 @@ class MetaFormer(Pyramid):
         in_channels: Channels of the input.
         depths: Units of each stage.
         widths: Channels of each stage.
-        mixers: What mixes positions; a list may also be of one value for each unit.
+        mixers: What mixes positions; a list may also be of one value for each unit. One that is a whole unit stands
+            alone, without the channel mixer and what the style says.
         channel_mixers: What mixes channels; None is an MLP.
         spatial_dims: Rank of S: 1 for sequences, 2 for images, 3 for video.
         style: What else the units are like.

@@ -35,7 +35,7 @@ def make_stage(
     rates: Iterator[float],
     size: tuple[int, ...] | None,
 ) -> nn.Sequential:
-    """Units that map ``(B, width, *S)`` to the same shape.
+    """Units that map ``(B, width, *S)`` to the same shape; a mixer that is a whole unit stands alone.
 
     Args:
         depth: Number of units.
@@ -51,10 +51,14 @@ def make_stage(
         mixer = mixers[unit] if isinstance(mixers, list) else mixers
         return mixer(width, spatial_dims, **({"size": size} if size and "size" in wishes(mixer) else {}))
 
-    units = []
+    units = list[nn.Module]()
     for unit in range(depth):
+        rate, mixer = next(rates), made(mixers[0], unit)
+        if getattr(mixer, "whole_unit", False):
+            units.append(mixer)
+            continue
         channel_mixer = made(mixers[1], unit) if mixers[1] else style.make_mlp(width, spatial_dims)
-        units.append(style.make_unit(made(mixers[0], unit), channel_mixer, next(rates)))
+        units.append(style.make_unit(mixer, channel_mixer, rate))
     return nn.Sequential(*units)
 
 

@@ -7,7 +7,7 @@ import timm
 import torch
 from torchvision.models.mobilenetv2 import InvertedResidual as Torchvisions
 
-from blockyard.blocks import InvertedResidual
+from blockyard.blocks import FusedInvertedResidual, InvertedResidual
 from blockyard.costs import count_macs
 
 
@@ -39,3 +39,8 @@ def test_the_network_of_them_has_the_published_parameters_and_multiplications():
 def test_what_makes_no_block_is_refused(options: dict, said: str):
     with pytest.raises(ValueError, match=said):
         InvertedResidual(8, **options)
+
+
+def test_a_fused_one_refuses_the_same():
+    with pytest.raises(ValueError, match="FusedInvertedResidual: kernel_size must be odd and positive, got 4"):
+        FusedInvertedResidual(8, kernel_size=4)
