@@ -35,6 +35,7 @@ def spectral_filter(x: Tensor, projections: Tensor, coefficients: Tensor) -> Ten
 
 
 def _plainly(x: Tensor, projections: Tensor, coefficients: Tensor) -> Tensor:
+    """The same ``(B, C, N)`` by operators, which can be differentiated as often as one likes."""
     t, p, z = torch.bmm(_each(projections, x), x).chunk(3, 1)
     operator = spectral_normalisation(SymmetricProduct(t.relu(), p.relu()))
     return torch.bmm(_each(coefficients, x), torch.cat([z, operator.apply(z)], 1))
@@ -45,6 +46,7 @@ class _SpectralFilter(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, projections: Tensor, coefficients: Tensor) -> tuple[Tensor, ...]:
+        """From ``(B, C, N)``: the same shape, Q ``(B, c, 2c)``, sums ``(B, 2c, 1)`` and scale ``(B, 1, N)``."""
         signals = torch.bmm(_each(projections, x), x)
         c = len(projections) // 3
         factors, z = signals[:, : 2 * c], signals[:, 2 * c :]
@@ -61,6 +63,7 @@ class _SpectralFilter(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        """From ``(B, C, N)`` the gradients of the map, of the projections and of the coefficients."""
         x, projections, coefficients, q, sums, scale = ctx.saved_tensors
         if torch.is_grad_enabled() and not torch.compiler.is_compiling():  # derivatives of derivatives
             result = _plainly(x, projections, coefficients)
@@ -100,11 +103,11 @@ def _folded(q: Tensor, coefficients: Tensor) -> Tensor:
 
 
 def _exchanged(tensor: Tensor, dim: int) -> Tensor:
-    """What belongs to T and to P exchanged, and halved, as S is half of a sum."""
+    """What belongs to T and to P, ``(B, 2c, …)`` or ``(B, …, 2c)``, exchanged, and halved, as S is half of a sum."""
     first, second = tensor.chunk(2, dim)
     return torch.cat([second, first], dim) * 0.5
 
 
 def _each(matrix: Tensor, x: Tensor) -> Tensor:
-    """The same matrix for every sample of x, without a copy."""
+    """The same matrix ``(m, n)`` for every sample of x, ``(B, m, n)``, without a copy."""
     return matrix.expand(len(x), -1, -1)
