@@ -46,7 +46,7 @@ class Depthwise(nn.Module):
         self.gate = SqueezeExcitation(channels, spatial_dims, reduction=4)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Mix neighbours, channel by channel."""
+        """Mix neighbours, channel by channel, ``(B, C, *S)``."""
         return self.gate(x + self.conv3(x) + self.conv1(x))
 
 
@@ -59,7 +59,7 @@ class Mixed(nn.Module):
         self.norm = BATCH_NORMS[spatial_dims](channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Mix neighbours."""
+        """Mix the neighbours in ``(B, C, *S)``."""
         return x + self.norm(self.mixer(x))
 
 
@@ -87,7 +87,7 @@ class Attention(nn.Module):
         self.distance = nn.Parameter(torch.zeros(heads, *size))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Mix all positions."""
+        """Mix all positions of ``(B, C, *S)``."""
         query, key, value = self.qkv(x).split(self.widths, 1)
         parts = (self.local(query), key, value)
         q, k, v = (part.flatten(2).unflatten(1, (self.heads, -1)).transpose(2, 3) for part in parts)
@@ -114,7 +114,7 @@ class MLP(nn.Module):
         nn.init.zeros_(last.get_parameter("1.weight"))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Mix the channels of each position."""
+        """Mix the channels of each position of ``(B, C, *S)``."""
         return x + self.layers(x)
 
 

@@ -26,7 +26,7 @@ class LayerNorm(nn.LayerNorm):
     """The norm over the channels of each position, ``(B, C, *S)`` to the same shape."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise each position; the memory that comes out lies channels last."""
+        """Normalise each position of ``(B, C, *S)``; the memory that comes out lies channels last."""
         return super().forward(x.movedim(1, -1)).movedim(-1, 1)
 
 
@@ -106,7 +106,7 @@ class MLP(nn.Module):
         self.fc2 = Pointwise(hidden, channels, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Mix the channels of each position."""
+        """Mix the channels of each position of ``(B, C, *S)``."""
         return self.fc2(self.act(self.fc1(x)))
 
 
@@ -118,7 +118,7 @@ class Scale(nn.Module):
         self.scale = nn.Parameter(torch.full((channels,), value))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Multiply each channel."""
+        """Multiply each channel of ``(B, C, *S)``."""
         return x * self.scale.view(-1, *(1,) * (x.dim() - 2))
 
 

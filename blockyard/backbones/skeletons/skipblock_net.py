@@ -34,7 +34,10 @@ UNITS: tuple[tuple[tuple[int, int, int, bool], ...], ...] = (
 
 
 class Gate(nn.Module):
-    """Y = x · h(W₂ relu(W₁ x̄ + b₁) + b₂), x̄ the mean over positions and h the hard sigmoid; W₁ leaves a quarter."""
+    """Y = x · h(W₂ relu(W₁ x̄ + b₁) + b₂), ``(B, C, *S)`` to the same shape.
+
+    x̄ is the mean over positions and h the hard sigmoid; W₁ leaves a quarter of the channels.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -85,7 +88,7 @@ class Unit(nn.Module):
         self.residual = residual and stride == 1 and in_channels == channels
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map a map."""
+        """Map ``(B, C_in, *S)`` to ``(B, C_out, *⌈S / stride⌉)``."""
         y = self.project(self.gate(self.depthwise(self.expand(x))))
         return x + y if self.residual else y
 

@@ -9,5 +9,5 @@ class Pointwise(nn.Linear):
     """A linear map of the channels of each position, ``(B, C_in, *S)`` to ``(B, C_out, *S)``."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map each position; the memory that comes out lies channels last."""
+        """Map each position of ``(B, C, *S)``; the memory that comes out lies channels last."""
         return super().forward(x.movedim(1, -1)).movedim(-1, 1)

@@ -82,7 +82,7 @@ class LineMLP(nn.Module):
         self.fc2 = nn.Linear(int(expansion * width), width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Mix the positions and channels of each raft."""
+        """Mix the positions and channels of each raft of ``(B, C, *S)``."""
         rafts = x.unflatten(1, (self.raft, -1)).movedim(1, -2)
         weight1, weight2, bias2 = self.at(x.shape[-1])
         hidden = F.gelu(F.linear(rafts.flatten(-2), weight1, self.fc1.bias))
