@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import timm
 import torch
 import yaml
+from jsonargparse import ArgumentParser
 
+from blockyard import backbones
+from blockyard.backbones import Backbone
 from blockyard.backbones.adapters import timm_backbone
 from blockyard.blocks import list_blocks
 from blockyard.commands.catalogue import FOLDERS
@@ -134,6 +138,21 @@ def test_a_study_that_changes_a_network_changes_it_to_one_that_can_be_built(name
         path = tmp_path / f"{number}.yaml"
         path.write_text(yaml.safe_dump(config))
         SuiteCLI(None, compose(["--config", str(path)], keep_trainer=True))
+
+
+def test_the_study_of_networks_has_every_network_of_the_suite_and_each_takes_digits():
+    prepare()
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--backbone", type=Callable[[int, int], Backbone])
+    listed = read_study("studies/digits-networks.yaml").backbones
+    for backbone in listed:
+        made = parser.instantiate(parser.parse_object({"backbone": backbone})).backbone(10, 1)
+        assert made(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
+    kinds = [kind for kind in vars(backbones).values() if isinstance(kind, type) and issubclass(kind, Backbone)]
+    around = {"Backbone", "BackboneFeatures", "Framewise", "FrontEnded"}  # others' networks, and no network
+    own = {kind.__name__ for kind in kinds if ".adapters." not in kind.__module__} - around
+    assert {backbone["class_path"] for backbone in listed} == own
+    assert len({str(backbone) for backbone in listed}) == len(listed)
 
 
 @pytest.mark.parametrize("name", ["studies/digits-blocks.yaml", "studies/diagnostics.yaml"])
