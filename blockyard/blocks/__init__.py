@@ -48,6 +48,7 @@ from blockyard.blocks.stages.ghost_stage import GhostStage
 from blockyard.blocks.stages.parallel_sum import ParallelSum
 from blockyard.blocks.stages.recursion import Recursion
 from blockyard.blocks.stages.residual_scaling import ResidualScaling
+from blockyard.blocks.stages.reversible_stage import ReversibleStage
 from blockyard.blocks.stages.selective_depth import SelectiveDepth
 
 __all__ = [
@@ -97,6 +98,7 @@ __all__ = [
     "ReleasedNonlocal",
     "ResidualScaling",
     "ResponseNormMLP",
+    "ReversibleStage",
     "SMixer",
     "SelectiveDepth",
     "SelfAttention",

@@ -284,6 +284,7 @@ def _option(parameter: inspect.Parameter, hint: Any) -> str:
 
 
 def _yaml(value: Any) -> str:
+    value = value.__name__ if isinstance(value, type) else value
     return value if isinstance(value, str) else json.dumps(value, default=repr)
 
 

@@ -44,6 +44,7 @@ from blockyard.blocks import (
     RecursiveGatedConvolution,
     RelativeAttention,
     ResponseNormMLP,
+    ReversibleStage,
     SelfAttention,
     SlicedAttention,
     SpectralNonlocal,
@@ -96,7 +97,7 @@ every_rank = pytest.mark.parametrize("rank", [1, 2, 3])
 def knows_the_grid(block: Block) -> bool:
     """Whether the weights belong to neighbours or places, so that they differ from rank to rank."""
     return (
-        isinstance(block, RelativeAttention | HaloAttention | GhostStage | InvertedResidual)
+        isinstance(block, RelativeAttention | HaloAttention | GhostStage | InvertedResidual | ReversibleStage)
         or (block.slot in MIXED and not isinstance(block, SETS))
         or getattr(block, "attention", "") == "position"
         or (isinstance(block, PolynomialBranch) and block.kernel_size is not None)

@@ -35,6 +35,7 @@ LOCAL = {
     *("DepthwiseConvolution", "IdentityMixer", "InceptionConvolution", "PoolMixer", "SeparableConvolution"),
     *("DilatedReparam", "ISTA", "InceptionBranches", "InvertedResidual", "LocalRelationAggregator"),
     *("FusedInvertedResidual", "RecursiveGatedConvolution", "SlicedAttention"),
+    *("RecursiveGatedConvolution", "ReversibleStage", "SlicedAttention"),
     "PolynomialBranch without norm",  # with it, the statistics of a map tell each of its positions of all others
 }
 
@@ -71,6 +72,7 @@ IN_ORDER = {
     *("InvertedResidual", "LSConvolution", "LocalRelationAggregator", "RaftMixer"),
     *("RecursiveGatedConvolution", "RecursiveGatedConvolution of all frequencies", "SMixer"),
     *("FusedInvertedResidual", "SlicedAttention"),
+    *("ReversibleStage", "SlicedAttention"),
 }
 """Whose weights belong to offsets in time. PHC and PolynomialConvolution have the kernel of what they replace, and so
 one tap over time in the network of the diagnostic."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from blockyard.blocks.base import Block, Slot
 from blockyard.blocks.convolutions.convolution import BATCH_NORMS, CONVOLUTIONS
 from blockyard.blocks.stages.selective_depth import VectorNorm
-from blockyard.blocks.stages.units import units_of
+from blockyard.blocks.stages.units import channels_into, units_of
 
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
@@ -55,7 +55,7 @@ class GhostStage(Block):
         first, *between, last = copy.deepcopy(units)
         if not 0 < ratio < 1:
             raise ValueError(f"GhostStage: ratio must be between 0 and 1, got {ratio}")
-        width, narrower = _width(last), _narrower(between[0], ratio)
+        width, narrower = channels_into(last, "GhostStage"), _narrower(between[0], ratio)
         self.narrow = narrower(width)
         rest = width - self.narrow
         self.first, self.last = first, last
@@ -98,14 +98,6 @@ class Unit(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map a map to one of the same shape."""
         return (x + self.bn2(self.conv2(self.bn1(self.conv1(x)).relu()))).clamp_min(0)
-
-
-def _width(unit: nn.Module) -> int:
-    """Channels of the map that a unit takes: those of the first module that has a number of them."""
-    for module in unit.modules():
-        if isinstance(module, Convolution | BatchNorm):
-            return module.in_channels if isinstance(module, Convolution) else module.num_features
-    raise ValueError(f"GhostStage narrows convolutions and batch norms, and {type(unit).__name__} has none")
 
 
 def _narrower(unit: nn.Module, ratio: float) -> Callable[[int], int]:

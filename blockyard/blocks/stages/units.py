@@ -109,6 +109,23 @@ def units_of(host: nn.Module, name: str) -> list[nn.Module]:
     return found
 
 
+def channels_into(unit: nn.Module, name: str) -> int:
+    """Channels of the map that a unit takes: those of the first module that has a number of them.
+
+    Args:
+        unit: A unit of a stage.
+        name: Who asks.
+
+    Raises:
+        ValueError: If none has.
+    """
+    for module in unit.modules():
+        for attribute in ("in_channels", "num_features", "num_channels", "channels"):
+            if isinstance(channels := getattr(module, attribute, None), int):
+                return channels
+    raise ValueError(f"{name} needs units that say how many channels they take, and {type(unit).__name__} does not")
+
+
 def _counted(names: Sequence[str]) -> bool:
     """Whether names are one word with 1, 2, 3… or 0, 1, 2… behind it."""
     word = names[0].rstrip("0123456789") if names else ""
