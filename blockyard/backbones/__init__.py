@@ -17,6 +17,7 @@ from blockyard.backbones.skeletons.isotropic import Isotropic
 from blockyard.backbones.skeletons.lsnet import LSNet
 from blockyard.backbones.skeletons.metaformer import MetaFormer
 from blockyard.backbones.skeletons.raft_mlp import RaftMLP
+from blockyard.backbones.skeletons.revcol import RevCol
 from blockyard.backbones.skeletons.simplenet import SimpleNet
 from blockyard.backbones.skeletons.skipblock_net import SkipblockNet
 from blockyard.backbones.skeletons.sret import SReT
@@ -37,6 +38,7 @@ __all__ = [
     "PreResNet",
     "PyTorchVideoBackbone",
     "RaftMLP",
+    "RevCol",
     "SReT",
     "SimpleNet",
     "SkipblockNet",

@@ -188,6 +188,17 @@ _SPARTAN: Rules = (
     (r"\.excite\.expand\.", ".excite.excite."),
     (r"^linear\.", "fc."),
 )
+_COLUMNS: Rules = (
+    (r"^subnet(\d+)\.alpha(\d)$", r"columns.\1.\2.alpha"),
+    (r"^subnet(\d+)\.level(\d)\.fusion\.up\.channel_reschedule\.", r"columns.\1.\2.up."),
+    (r"^subnet(\d+)\.level(\d)\.fusion\.", r"columns.\1.\2."),
+    (r"^subnet(\d+)\.level(\d)\.blocks\.", r"columns.\1.\2.units."),
+    (r"\.dwconv\.", ".mixer.conv."),
+    (r"\.pwconv([12])\.", r".mlp.fc\1."),
+    (r"\.gamma$", ".layer_scale.scale"),
+    (r"^cls(_blocks\.3)?\.classifier\.0\.", "neck.norm1."),
+    (r"^cls(_blocks\.3)?\.classifier\.1\.", "fc."),
+)
 _UNIT = re.compile(r"(layer\d+\.\d+|downsample\d+)(?=\.)")
 
 
@@ -206,6 +217,8 @@ def own_names(file: State, own: State) -> State:
         rules = _UNIFORMER
     elif "transformers.0.blocks.0.norm1.weight" in file:
         rules = _RECURSIVE
+    elif "subnet0.alpha0" in file:
+        rules = _COLUMNS
     elif "cls_token_0" in file or "cls_token.0" in file:
         rules = _TWO_SIZES
     elif "cls_token" in file:
