@@ -110,8 +110,8 @@ class _Moment:
 
     def __init__(self, step: Step, maps: Sequence[Tensor]) -> None:
         self.step, function = step, step.function
-        self.parameters = dict(function.named_parameters())
-        self.buffers = dict(function.named_buffers())
+        self.parameters = dict(function.named_parameters(remove_duplicate=False))
+        self.buffers = dict(function.named_buffers(remove_duplicate=False))
         if function.training:  # statistics move; tables of whole numbers stay, and may be large
             self.buffers |= {name: b.clone() for name, b in self.buffers.items() if b.is_floating_point()}
         self.devices, states = get_device_states(*maps)
@@ -133,7 +133,8 @@ class _Moment:
                 torch.set_rng_state(self.draws[0])
                 set_device_states(self.devices, self.draws[1:], device_type=kind)
             buffers = {name: buffer.clone() for name, buffer in self.buffers.items()}  # what moves, moved before
-            return functional_call(self.step.function, self.parameters | buffers, tuple(reads))
+            given = self.parameters | buffers  # by all of their names, so that none need be tied
+            return functional_call(self.step.function, given, tuple(reads), tie_weights=False)
 
 
 class _Recomputed(torch.autograd.Function):
@@ -172,7 +173,7 @@ class _Recomputed(torch.autograd.Function):
 
 def _undo(moment: _Moment, maps: list[Tensor], of_maps: dict[int, Tensor], of_parameters: dict[int, Tensor]) -> None:
     """Bring maps and gradients to where they were before a step."""
-    step, learning = moment.step, [p for p in moment.parameters.values() if p.requires_grad]
+    step, learning = moment.step, [*{id(p): p for p in moment.parameters.values() if p.requires_grad}.values()]
     target, slope = step.target, of_maps[step.target]
     reads = [maps[i].detach().requires_grad_() for i in step.sources]
     with torch.enable_grad():
