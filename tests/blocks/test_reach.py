@@ -34,8 +34,7 @@ LOCAL = {
     *("DCLS", "GhostModule", "HaloAttention", "MixStyle", "PFLayer", "PHC", "PolynomialConvolution", "StarReLU"),
     *("DepthwiseConvolution", "IdentityMixer", "InceptionConvolution", "PoolMixer", "SeparableConvolution"),
     *("DilatedReparam", "ISTA", "InceptionBranches", "InvertedResidual", "LocalRelationAggregator"),
-    *("FusedInvertedResidual", "RecursiveGatedConvolution", "SlicedAttention"),
-    *("RecursiveGatedConvolution", "ReversibleStage", "SlicedAttention"),
+    *("FusedInvertedResidual", "RecursiveGatedConvolution", "ReversibleStage", "SlicedAttention"),
     "PolynomialBranch without norm",  # with it, the statistics of a map tell each of its positions of all others
 }
 
@@ -71,8 +70,7 @@ IN_ORDER = {
     *("CMixer", "DilatedReparam", "GatedPositionalAttention", "GhostStage", "InceptionBranches"),
     *("InvertedResidual", "LSConvolution", "LocalRelationAggregator", "RaftMixer"),
     *("RecursiveGatedConvolution", "RecursiveGatedConvolution of all frequencies", "SMixer"),
-    *("FusedInvertedResidual", "SlicedAttention"),
-    *("ReversibleStage", "SlicedAttention"),
+    *("FusedInvertedResidual", "ReversibleStage", "SlicedAttention"),
 }
 """Whose weights belong to offsets in time. PHC and PolynomialConvolution have the kernel of what they replace, and so
 one tap over time in the network of the diagnostic."""
