@@ -30,6 +30,7 @@ from blockyard.blocks.mixers.parameter_free import IdentityMixer, PoolMixer, Ran
 from blockyard.blocks.mixers.raft import RaftMixer
 from blockyard.blocks.mixers.reinforcement import CMixer, SMixer
 from blockyard.blocks.mixers.response_norm import ResponseNormMLP
+from blockyard.blocks.mixers.sampled_attention import SampledAttention
 from blockyard.blocks.mixers.self_attention import SelfAttention
 from blockyard.blocks.mixers.sliced_attention import SlicedAttention
 from blockyard.blocks.mixers.sparse_rate import ISTA, SubspaceSelfAttention
@@ -100,6 +101,7 @@ __all__ = [
     "ResponseNormMLP",
     "ReversibleStage",
     "SMixer",
+    "SampledAttention",
     "SelectiveDepth",
     "SelfAttention",
     "SeparableConvolution",

@@ -50,8 +50,8 @@ class MetaFormer(Pyramid):
         pooling: In place of the mean over positions; called with the channels of the last map.
         weights: Weights from a file: a checkpoint of a training of any task with this network in it, a state dict of
             it, timm's of the PoolFormerV2, ConvFormer, CAFormer, ConvNeXt or InceptionNeXt, or the published ones of
-            the HorNet, UniFormer, UniRepLKNet or SpaRTAN, that it is set up as; those of pictures may begin one of
-            videos.
+            the HorNet, UniFormer, UniRepLKNet, SpaRTAN or DGMN2 that it is set up as; those of pictures may begin one
+            of videos.
         strict: Whether what does not match in the file is a mistake; if not, it is printed and starts anew.
 
     Raises:

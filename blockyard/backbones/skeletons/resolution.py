@@ -31,6 +31,7 @@ class Resolution:
         norm_behind: Whether those between the stages stand behind the convolutions; None means no.
         stem_steps: How many first convolutions stand one behind the other, GELU between, each of half the channels of
             the next; None is one.
+        stem_between: How many of stride 1 stand between each two of these and keep the channels; None is none.
         stem_norm: Kind of the norms behind them; None is ``norm``.
         acts: If given, every convolution has no bias, a norm behind and then an activation: the first in the stem, the
             second between the stages.
@@ -45,6 +46,7 @@ class Resolution:
     norm_eps: float | None = None
     norm_behind: bool | None = None
     stem_steps: int | None = None
+    stem_between: int | None = None
     stem_norm: Norm | None = None
     acts: tuple[Activation, Activation] | None = None
 
@@ -56,11 +58,13 @@ class Resolution:
         """
         for name in ("stem_", ""):
             kernel, stride = getattr(self, f"{name}kernel"), getattr(self, f"{name}stride")
-            axes = max(len(taps) for taps in (kernel, stride, [0]) if isinstance(taps, list))
+            axes = _axes(kernel, stride)
             if not all(1 <= s <= k for k, s in zip(along(kernel, axes), along(stride, axes), strict=True)):
                 raise ValueError(f"resolution: {name}stride must be 1 to {name}kernel, {kernel}, got {stride}")
         if self.stem_steps is not None and self.stem_steps < 1:
             raise ValueError(f"resolution: stem_steps must be at least 1, got {self.stem_steps}")
+        if self.stem_between and not all(taps % 2 for taps in along(self.stem_kernel, _axes(self.stem_kernel))):
+            raise ValueError(f"resolution: stem_between is for odd kernels, stem_kernel is {self.stem_kernel}")
 
     @property
     def _steps(self) -> int:
@@ -90,12 +94,15 @@ class Resolution:
         """
         kernel, stride = self._taps(spatial_dims, first=first)
         widths = [in_channels, *(channels // 2**i for i in reversed(range(self._steps if first else 1)))]
+        steps = [(*step, stride) for step in pairwise(widths)]
+        for i in reversed(range(1, len(steps))):
+            steps[i:i] = [(widths[i], widths[i], (1,) * spatial_dims)] * (self.stem_between or 0)
         kind = self.stem_norm or self.norm if first else self.norm
         parts, made = list[nn.Module](), CONVOLUTIONS[spatial_dims]
         behind = first or self.norm_behind or self.acts is not None
-        for before, after in pairwise(widths):
-            padding, bias = _padding(kernel, stride), self.acts is None
-            conv = made(before, after, kernel, stride, padding, bias=bias)  # type: ignore[arg-type]
+        for before, after, step in steps:
+            padding, bias = _padding(kernel, step), self.acts is None
+            conv = made(before, after, kernel, step, padding, bias=bias)  # type: ignore[arg-type]
             around = norm(kind, after if behind else before, spatial_dims, bias=self.norm_bias, eps=self.norm_eps)
             if parts and not self.acts:
                 parts.append(nn.GELU())
@@ -120,6 +127,10 @@ def along(taps: Taps, axes: int) -> tuple[int, ...]:
     if len(taps) != axes:
         raise ValueError(f"resolution: kernels and strides are one number or one for each of {axes} axes, got {taps}")
     return tuple(taps)
+
+
+def _axes(*taps: Taps) -> int:
+    return max(len(some) for some in (*taps, [0]) if isinstance(some, list))
 
 
 def _padding(kernel: Sequence[int], stride: Sequence[int]) -> tuple[int, ...]:

@@ -198,6 +198,18 @@ _COLUMNS: Rules = (
     (r"\.gamma$", ".layer_scale.scale"),
     (r"^cls(_blocks\.3)?\.classifier\.0\.", "neck.norm1."),
     (r"^cls(_blocks\.3)?\.classifier\.1\.", "fc."),
+_SAMPLED: Rules = (
+    (r"^patch_embed1\.conv(\d)\.", lambda found: f"stem.{3 * int(found[1]) - 3}."),
+    (r"^patch_embed1\.norm(\d)\.", lambda found: f"stem.{3 * int(found[1]) - 2}."),
+    (r"^patch_embed(\d)\.conv\.", r"downsample\1.0."),
+    (r"^patch_embed(\d)\.norm\.", r"downsample\1.1."),
+    (r"^block(\d)\.", r"layer\1."),
+    (r"\.attn\.conv_offset\.", ".mixer.offset."),
+    (r"\.attn\.proj\.", ".mixer.project."),
+    (r"\.attn\.pos_emb\.rel_height$", ".mixer.tables.0"),
+    (r"\.attn\.pos_emb\.rel_width$", ".mixer.tables.1"),
+    (r"\.attn\.", ".mixer."),
+    (r"^head\.", "fc."),
 )
 _UNIT = re.compile(r"(layer\d+\.\d+|downsample\d+)(?=\.)")
 
@@ -223,6 +235,8 @@ def own_names(file: State, own: State) -> State:
         rules = _TWO_SIZES
     elif "cls_token" in file:
         rules = (*_ISOTROPIC, *_numbered("blocks", own))
+    elif "patch_embed1.conv1.weight" in file:
+        rules = _SAMPLED
     elif "layers.0.smixer.gamma" in file:
         rules = (*_numbered("layers", own), *_SPARTAN)
     else:

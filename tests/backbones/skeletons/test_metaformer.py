@@ -23,6 +23,7 @@ from blockyard.blocks import (
     PoolMixer,
     RandomMixer,
     RecursiveGatedConvolution,
+    SampledAttention,
     SelfAttention,
     SpectralNonlocal,
     list_blocks,
@@ -50,6 +51,10 @@ PUBLISHED = {
     "uniformer-small-plus": (24_032_552, None),
     "uniformer-base": (49_776_552, None),
     "spartan-tiny": (3_820_296, None),
+    "dgmn2-tiny": (12_101_464, None),
+    "dgmn2-small": (20_968_360, None),
+    "dgmn2-medium": (35_811_712, None),
+    "dgmn2-large": (48_286_762, None),
 }
 """Parameters for 1000 classes, and what timm calls the same network."""
 
@@ -154,6 +159,30 @@ def test_weights_of_spartans_code_give_its_numbers(configured, drawn_by_name, tm
     network = configured("spartan-tiny")(5, 3, **options).double().eval()
     x = torch.from_numpy(np.random.RandomState(0).standard_normal((2, 3, 64, 96)))
     torch.testing.assert_close(network(x).detach(), torch.tensor(golden["logits"], dtype=torch.float64))
+
+
+def test_published_weights_of_dgmn2_give_its_numbers(configured, drawn_by_name, tmp_path: Path):
+    """Names, shapes and numbers are those of fudan-zvg/DGMN2 at 7b51ee7: the network of classification/dgmn2.py with
+    the attention of deformable_detr/models/dgmn2_block.py, which takes maps of other sizes, and torchvision's
+    deformable convolution in place of its own kernel, in float64; drawn on 29 November 2026."""
+    golden = json.loads(Path(__file__).with_name("dgmn2.json").read_text())
+    torch.save({name: drawn_by_name(name, shape) for name, shape in golden["shapes"].items()}, tmp_path / "dgmn2.pth")
+    options = {"depths": [1, 2, 1, 1], "widths": [8, 16, 24, 32], "weights": tmp_path / "dgmn2.pth"}
+    mixers = partial(SampledAttention, head_width=8, mirrored=True)
+    network = configured("dgmn2-tiny")(5, 3, mixers=mixers, **options).double().eval()
+    x = torch.from_numpy(np.random.RandomState(0).standard_normal((2, 3, 64, 96)))
+    torch.testing.assert_close(network(x).detach(), torch.tensor(golden["logits"], dtype=torch.float64))
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_a_stem_with_convolutions_of_stride_one_between(rank: int):
+    resolution = Resolution(3, 2, stem_steps=2, stem_between=1, norm="batch", acts=("relu", "relu"))
+    size = [17, 24, 30][:rank]
+    network = small(RandomMixer, rank, classes=0, resolution=resolution, input_size=size)
+    convs = [(part.in_channels, part.out_channels, part.stride[0]) for part in network.stem[::3]]
+    assert convs == [(2, 4, 2), (4, 4, 1), (4, 8, 2)]
+    maps = network(torch.randn(2, 2, *size))
+    assert [tuple(m.shape[2:]) for m in maps] == [(5, 6, 8)[:rank], (3, 3, 4)[:rank]]
 
 
 def test_the_first_checkpoints_of_convnext_are_read_as_timm_reads_them(configured):
@@ -305,3 +334,5 @@ def test_a_stride_that_skips_positions_is_refused():
         Resolution(stem_kernel=2)
     with pytest.raises(ValueError, match="stem_steps must be at least 1, got 0"):
         Resolution(stem_steps=0)
+    with pytest.raises(ValueError, match="stem_between is for odd kernels, stem_kernel is 4"):
+        Resolution(stem_kernel=4, stem_steps=2, stem_between=1)
