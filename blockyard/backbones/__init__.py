@@ -16,6 +16,7 @@ from blockyard.backbones.skeletons.hourglass import HourglassUniFormer
 from blockyard.backbones.skeletons.isotropic import Isotropic
 from blockyard.backbones.skeletons.lsnet import LSNet
 from blockyard.backbones.skeletons.metaformer import MetaFormer
+from blockyard.backbones.skeletons.nasnet import NASNet
 from blockyard.backbones.skeletons.raft_mlp import RaftMLP
 from blockyard.backbones.skeletons.revcol import RevCol
 from blockyard.backbones.skeletons.simplenet import SimpleNet
@@ -34,6 +35,7 @@ __all__ = [
     "LogMel",
     "MMSegBackbone",
     "MetaFormer",
+    "NASNet",
     "PDCNet",
     "PreResNet",
     "PyTorchVideoBackbone",

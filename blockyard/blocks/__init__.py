@@ -26,6 +26,7 @@ from blockyard.blocks.mixers.gated import RecursiveGatedConvolution
 from blockyard.blocks.mixers.gated_attention import GatedPositionalAttention
 from blockyard.blocks.mixers.inception import InceptionBranches
 from blockyard.blocks.mixers.large_small import LSConvolution
+from blockyard.blocks.mixers.nasnet_cell import NASNetCell
 from blockyard.blocks.mixers.parameter_free import IdentityMixer, PoolMixer, RandomMixer
 from blockyard.blocks.mixers.raft import RaftMixer
 from blockyard.blocks.mixers.reinforcement import CMixer, SMixer
@@ -83,6 +84,7 @@ __all__ = [
     "LSConvolution",
     "LocalRelationAggregator",
     "MixStyle",
+    "NASNetCell",
     "Nonlocal",
     "NonlocalStage",
     "PFLayer",

@@ -36,6 +36,7 @@ LOCAL = {
     *("DilatedReparam", "ISTA", "InceptionBranches", "InvertedResidual", "LocalRelationAggregator"),
     *("FusedInvertedResidual", "RecursiveGatedConvolution", "ReversibleStage", "SlicedAttention"),
     *("RecursiveGatedConvolution", "SlicedAttention"),
+    *("NASNetCell", "RecursiveGatedConvolution", "SlicedAttention"),
     "SampledAttention",  # which looks as far aside as its weights say, with these by less than a map's width
     "PolynomialBranch without norm",  # with it, the statistics of a map tell each of its positions of all others
 }
@@ -74,6 +75,7 @@ IN_ORDER = {
     *("RecursiveGatedConvolution", "RecursiveGatedConvolution of all frequencies", "SMixer"),
     *("FusedInvertedResidual", "ReversibleStage", "SlicedAttention"),
     *("SampledAttention", "SlicedAttention"),
+    *("NASNetCell", "SampledAttention", "SlicedAttention"),
 }
 """Whose weights belong to offsets in time. PHC and PolynomialConvolution have the kernel of what they replace, and so
 one tap over time in the network of the diagnostic."""

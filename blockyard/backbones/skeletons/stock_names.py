@@ -211,6 +211,24 @@ _SAMPLED: Rules = (
     (r"\.attn\.", ".mixer."),
     (r"^head\.", "fc."),
 )
+_SEARCHED: Rules = (
+    (r"^conv0\.conv\.", "stem.0."),
+    (r"^conv0\.bn\.", "stem.1."),
+    (r"^cell_stem_(\d)\.", lambda found: f"downsample{int(found[1]) + 1}."),
+    (r"^reduction_cell_(\d)\.", lambda found: f"downsample{int(found[1]) + 3}."),
+    (r"^cell_(\d+)\.", lambda found: f"layer{int(found[1]) // 6 + 2}.{int(found[1]) % 6}."),
+    (r"\.comb_iter_(\d)_left\.", lambda found: f".operations.{2 * int(found[1])}.0."),
+    (r"\.comb_iter_(\d)_right\.", lambda found: f".operations.{2 * int(found[1]) + 1}.0."),
+    (r"\.separable_(\d)\.(\w+)_conv2d\.", lambda found: f".{int(found[1]) - 1}.{found[2]}."),
+    (r"\.bn_sep_(\d)\.", lambda found: f".{int(found[1]) - 1}.norm."),
+    (r"\.conv_1x1\.conv\.", ".inputs.0.1."),
+    (r"\.conv_1x1\.bn\.", ".inputs.0.2."),
+    (r"\.conv_prev_1x1\.conv\.", ".inputs.1.1."),
+    (r"\.conv_prev_1x1\.bn\.", ".inputs.1.2."),
+    (r"\.path_(\d)\.conv\.", lambda found: f".inputs.1.paths.{int(found[1]) - 1}."),
+    (r"\.final_path_bn\.", ".inputs.1.norm."),
+    (r"^last_linear\.", "fc."),
+)
 _UNIT = re.compile(r"(layer\d+\.\d+|downsample\d+)(?=\.)")
 
 
@@ -237,6 +255,8 @@ def own_names(file: State, own: State) -> State:
         rules = (*_ISOTROPIC, *_numbered("blocks", own))
     elif "patch_embed1.conv1.weight" in file:
         rules = _SAMPLED
+    elif "cell_stem_0.conv_1x1.conv.weight" in file:
+        rules = _SEARCHED
     elif "layers.0.smixer.gamma" in file:
         rules = (*_numbered("layers", own), *_SPARTAN)
     else:
