@@ -73,9 +73,7 @@ IN_ORDER = {
     *("CMixer", "DilatedReparam", "GatedPositionalAttention", "GhostStage", "InceptionBranches"),
     *("InvertedResidual", "LSConvolution", "LocalRelationAggregator", "RaftMixer"),
     *("RecursiveGatedConvolution", "RecursiveGatedConvolution of all frequencies", "SMixer"),
-    *("FusedInvertedResidual", "ReversibleStage", "SlicedAttention"),
-    *("SampledAttention", "SlicedAttention"),
-    *("NASNetCell", "SampledAttention", "SlicedAttention"),
+    *("FusedInvertedResidual", "NASNetCell", "ReversibleStage", "SampledAttention", "SlicedAttention"),
 }
 """Whose weights belong to offsets in time. PHC and PolynomialConvolution have the kernel of what they replace, and so
 one tap over time in the network of the diagnostic."""

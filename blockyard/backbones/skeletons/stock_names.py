@@ -198,6 +198,7 @@ _COLUMNS: Rules = (
     (r"\.gamma$", ".layer_scale.scale"),
     (r"^cls(_blocks\.3)?\.classifier\.0\.", "neck.norm1."),
     (r"^cls(_blocks\.3)?\.classifier\.1\.", "fc."),
+)
 _SAMPLED: Rules = (
     (r"^patch_embed1\.conv(\d)\.", lambda found: f"stem.{3 * int(found[1]) - 3}."),
     (r"^patch_embed1\.norm(\d)\.", lambda found: f"stem.{3 * int(found[1]) - 2}."),
