@@ -33,7 +33,7 @@ class Cells(nn.Sequential):
         super().__init__(*cells)
         self.skips = skips
 
-    def forward(self, past: list[Tensor]) -> Tensor:  # type: ignore[override]
+    def forward(self, past: list[Tensor]) -> Tensor:
         """Map the last three maps ``(B, C, *S)`` or more to another; ``past`` is continued by what the cells give."""
         for number, cell in enumerate(self):
             before = past[-3] if self.skips and number == 0 else past[-2]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -54,7 +54,7 @@ REDUCTION = Table(
     gives=(3, 4, 5, 6),
 )
 """That which halves it."""
-_POOLS = {
+_POOLS: dict[str, dict[int, Callable[..., Tensor]]] = {
     "average": {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d},
     "maximum": {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d},
 }
@@ -108,7 +108,7 @@ class Cell(nn.Module):
     def __init__(
         self,
         table: Table,
-        inputs: list[nn.Module],
+        inputs: Sequence[nn.Module],
         widths: tuple[int, int],
         filters: int,
         spatial_dims: int,
@@ -217,7 +217,9 @@ class Halving(nn.Module):
         """Map ``(B, C_in, *S)`` to ``(B, C, *⌈S / 2⌉)``."""
         x, rank = x.relu(), x.dim() - 2
         second = F.pad(x, (0, 1) * rank)
-        halves = x[(..., *(slice(None, None, 2),) * rank)], second[(..., *(slice(1, None, 2),) * rank)]
+        even: tuple[Any, ...] = (..., *(slice(None, None, 2),) * rank)
+        odd: tuple[Any, ...] = (..., *(slice(1, None, 2),) * rank)
+        halves = x[even], second[odd]
         return self.norm(torch.cat([path(half) for path, half in zip(self.paths, halves, strict=True)], 1))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -93,7 +93,8 @@ class SampledAttention(Block):
 
 def _neighbours(like: Tensor) -> Tensor:
     """Places of each position's neighbours, ``(3^rank, rank, *S)``; like offsets, ``(B, 3^rank, rank, *S)``."""
-    size, options = like.shape[3:], {"dtype": like.dtype, "device": like.device}
+    size = like.shape[3:]
+    options: dict[str, Any] = {"dtype": like.dtype, "device": like.device}
     here = torch.stack(torch.meshgrid(*(torch.arange(n, **options) for n in size), indexing="ij"))
     aside = torch.tensor(list(product((-1, 0, 1), repeat=len(size))), **options)
     return here + aside.view(*aside.shape, *(1,) * len(size))
