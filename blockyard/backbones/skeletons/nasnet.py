@@ -6,6 +6,7 @@ Zoph, Vasudevan, Shlens, Le: Learning Transferable Architectures for Scalable Im
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -88,9 +89,9 @@ class NASNet(Backbone):
         normal: Table | None = None,
         reduction: Table | None = None,
         norm_eps: float = 1e-3,
-        drop_path_rate: float = 0.0,
         spatial_dims: int = 2,
         pooling: Callable[[int], Pooling] | None = None,
+        drop_path_rate: float = 0.0,
         dropout: float | None = None,
         weights: str | Path | None = None,
         strict: bool = True,
@@ -106,34 +107,17 @@ class NASNet(Backbone):
         if first == 2:
             plan[:1] = [(0, filters // 4, filters // 4), (depth, filters, filters // 2)]
         total = sum(cells + (halving > 0) for cells, _, halving in plan)
-        past, stages = [(stem_channels, first)] * 2, list[Stage]()
-
-        def add(table: Table, width: int, stride: int, before: int) -> Cell:
-            """The next cell, which reads the last map and one before it; the very first one has but one."""
-            (here, scale), number, other = past[-1], len(past) - 1, past[before]
-            bring = nn.Identity() if number == 1 else _brought(other, scale, width, rank, norm_eps)
-            made = Cell(
-                table,
-                [projection(here, width, rank, norm_eps), bring],
-                (width, here if number == 1 else width),
-                width,
-                rank,
-                stride=stride,
-                drop=partial(drop_path, drop_path_rate * number / total),
-                eps=norm_eps,
-            )
-            past.append((made.channels, scale * stride))
-            return made
-
+        add = _Adding(rank, norm_eps, lambda number: drop_path_rate * number / total, [(stem_channels, first)] * 2)
+        stages = list[Stage]()
         for number, (cells, width, halving) in enumerate(plan, 1):
             if halving:
                 self.add_module(f"downsample{number}", add(reduction or REDUCTION, halving, 2, -2))
             jumps = skips and number > first
             units = [add(normal or NORMAL, width, 1, -3 if jumps and i == 0 else -2) for i in range(cells)]
             self.add_module(f"layer{number}", Cells(*units, skips=jumps))
-            stages.append(Stage(f"layer{number}", *past[-1]))
+            stages.append(Stage(f"layer{number}", *add.past[-1]))
         self.stages = tuple(stages)
-        self.make_head(past[-1][0], pooling, dropout)
+        self.make_head(add.past[-1][0], pooling, dropout)
         self.load_weights(weights, strict)
 
     def features(self, x: Tensor) -> list[Tensor]:
@@ -155,6 +139,39 @@ class NASNet(Backbone):
     def renamed(self, file: State) -> State:
         """The tensors of timm's file by the names that they have here."""
         return own_names(file, self.state_dict())
+
+
+@dataclass
+class _Adding:
+    """Makes the next cell, which reads the last map and one before it; the very first one has but one.
+
+    Attributes:
+        rank: Rank of S.
+        eps: What norms add to a variance.
+        rate: Probability of dropping an operation of a cell, by its number from 1.
+        past: Channels and stride of each map so far.
+    """
+
+    rank: int
+    eps: float
+    rate: Callable[[int], float]
+    past: list[tuple[int, int]]
+
+    def __call__(self, table: Table, width: int, stride: int, before: int) -> Cell:
+        (here, scale), number, other = self.past[-1], len(self.past) - 1, self.past[before]
+        bring = nn.Identity() if number == 1 else _brought(other, scale, width, self.rank, self.eps)
+        made = Cell(
+            table,
+            [projection(here, width, self.rank, self.eps), bring],
+            (width, here if number == 1 else width),
+            width,
+            self.rank,
+            stride=stride,
+            drop=partial(drop_path, self.rate(number)),
+            eps=self.eps,
+        )
+        self.past.append((made.channels, scale * stride))
+        return made
 
 
 def _brought(other: tuple[int, int], scale: int, width: int, rank: int, eps: float) -> nn.Module:
