@@ -134,7 +134,8 @@ def test_a_study_that_changes_a_network_changes_it_to_one_that_can_be_built(name
     study = read_study(name)
     found = configurations(study)
     bases = 1 if isinstance(study.config, str) else len(study.config)
-    for number, config in enumerate(found[:: len(found) // bases]):
+    rows = len(found) // bases
+    for number, config in enumerate([*found[::rows], found[rows - 1]]):  # without a block each, and one with the last
         path = tmp_path / f"{number}.yaml"
         path.write_text(yaml.safe_dump(config))
         SuiteCLI(None, compose(["--config", str(path)], keep_trainer=True))
