@@ -18,7 +18,7 @@ LONGEST = 72
 """Characters of one part of a label; what is longer is cut, and four digits of its digest keep it apart."""
 PARTS = ("front_end", "backbone", "decode_head")
 """Options of a task that are parts of the tested network, in the order in which the data pass them."""
-SPEAKING = ("name", "backbone", "config")
+SPEAKING = ("name", "backbone", "config", "mixers")
 """Options whose value says what they are: the first of them stands without its name, before all others."""
 UNSAID = {"pretrained": False, "strict": True}
 """What goes without saying of where weights come from."""
@@ -101,12 +101,22 @@ def _call(name: str, options: Mapping[str, Any]) -> str:
     said = [_value(options[speaking])] if speaking else []
     said += [f"{_word(key)}={_value(options[key])}" for key in sorted(options) if key != speaking]
     text = f"{name}({', '.join(said)})" if said else name
+    if speaking == "mixers":
+        said[0] = _kinds(options[speaking])
     shown = 1 if speaking else 0
-    if len(text) <= LONGEST or shown == len(said):
+    is_whole = text == f"{name}({', '.join(said)})" or not said
+    if is_whole and (len(text) <= LONGEST or shown == len(said)):
         return text
     while shown < len(said) and len(f"{name}({', '.join(said[: shown + 1])}, …0000)") <= LONGEST:
         shown += 1
     return f"{name}({', '.join([*said[:shown], f'…{_digest(text)}'])})"
+
+
+def _kinds(mixers: Any) -> str:
+    """The classes of a skeleton's mixers, each once; their options would be longer than all else."""
+    listed = mixers if isinstance(mixers, list) else [mixers]
+    kinds = [class_name(one) if isinstance(one, Mapping) and "class_path" in one else _value(one) for one in listed]
+    return " + ".join(dict.fromkeys(kinds))
 
 
 def _value(value: Any) -> str:

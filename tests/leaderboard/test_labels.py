@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from blockyard.leaderboard.identity import canonical
 from blockyard.leaderboard.labels import LONGEST, backbone_label, block_label, differences
 
+WIDE = {"class_path": "SelfAttention", "init_args": {"head_width": 16}}
 PRERESNET = {"class_path": "blockyard.backbones.PreResNet", "init_args": {"depth": 20}}
 TIMM = {
     "class_path": "TimmFeatures",
@@ -63,6 +64,14 @@ def test_a_plug_is_named_by_its_mode(config, mode, expected):
         (
             {"backbone": {"class_path": "MMSegBackbone", "init_args": {"config": RESNET_D8, "in_channels": 3}}},
             "MMSegBackbone(ResNet(depth=50, strides=[1, 2, 1, 1]), in_channels=3)",
+        ),
+        (
+            {"backbone": {"class_path": "MetaFormer", "init_args": {"mixers": ["PoolMixer"], "depths": [1]}}},
+            "MetaFormer(PoolMixer, depths=[1], …5efb)",
+        ),
+        (
+            {"backbone": {"class_path": "MetaFormer", "init_args": {"mixers": [WIDE, "PoolMixer", WIDE]}}},
+            "MetaFormer(SelfAttention + PoolMixer, …d9fc)",
         ),
         ({"mmseg_config": "pspnet_r50-d8_4xb2-40k"}, "pspnet_r50-d8_4xb2-40k"),
         ({"mmseg_config": "psp", "mmseg_weights": "r50.pth"}, "psp(mmseg_weights=r50.pth)"),
