@@ -19,7 +19,11 @@ from blockyard.leaderboard.tables import tables
 ROOT = Path(__file__).parents[1]
 BOARD = ROOT / "leaderboard"
 FOLDERS = tuple(
-    BOARD / name for name in ("records", "diagnostics/records", "digits-blocks", "digits-mixers", "digits-stages")
+    BOARD / name
+    for name in (
+        *("records", "diagnostics/records", "digits-blocks", "digits-mixers", "digits-stages"),
+        "transport-mixers",
+    )
 )
 PICTURES = {
     "leaderboard.png": (1280, 1000, "light", "header"),

@@ -73,6 +73,23 @@ positions as a set can move what patches hold, but not where.
 
 `blockyard study studies/digits-stages.yaml` runs every stage of a PreResNet-20 in another way, with five seeds.
 """,
+    "transport-mixers": """\
+# Every block as what carries a sign across a picture
+
+`blockyard study studies/transport-mixers.yaml` asks each position of the right half of a canvas which digit stands
+framed at its far left ([diagnostics](diagnostics.md)), of a MetaFormer of four units on patches of 4×4 pixels whose
+mixers are the block, with three seeds. Without a block, and with most blocks of narrow kernels, the mean IoU is about
+that of guessing.
+
+- Here the set of what is elsewhere is an answer: all attention and all nonlocal blocks get far above none, which they
+  did not on the digits. So do GlobalContext, which looks where it has learned to, and GSoP, by second moments.
+- Kernels of seven and more positions in each of four units reach across, and end ahead of attention without positions:
+  LSConvolution, RaftMixer, SMixer, DepthwiseConvolution, DilatedReparam. Attention that knows offsets
+  (RelativeAttention, GatedPositionalAttention) is between the two.
+- A few runs stay at chance while others of the same block get far: CMixer's third seed, GhostModule's second and
+  third. RecursiveGatedConvolution has a kernel of seven and never left it in five epochs.
+- Blocks that gate channels by means (SqueezeExcitation, ECA) carry nothing where the mean is of a bag of patches.
+""",
 }
 """What stands above the leaderboard of each study, by its folder."""
 PEERS = {"SNL materialised": "the N×N matrix", "NL mmcv": "mmcv's NonLocal2d"}
