@@ -21,8 +21,8 @@ BOARD = ROOT / "leaderboard"
 FOLDERS = tuple(
     BOARD / name
     for name in (
-        *("records", "diagnostics/records", "digits-blocks", "digits-mixers", "digits-stages"),
-        "transport-mixers",
+        *("records", "diagnostics/records", "digits-blocks", "digits-mixers", "digits-networks"),
+        *("digits-stages", "transport-mixers"),
     )
 )
 PICTURES = {

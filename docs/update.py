@@ -68,6 +68,14 @@ positions as a set can move what patches hold, but not where.
   to seed; GatedPositionalAttention, made for long trainings, has not moved in six epochs.
 - Not one of these numbers says how good a block is in the network it was made for.
 """,
+    "digits-networks": """\
+# The suite's networks, small
+
+`blockyard study studies/digits-networks.yaml` trains every network of the suite at a size for 28×28 pixels, three
+epochs and three seeds each, to show that each learns. The sizes, the optimiser and its rate were chosen for none of
+them, so the order says nothing of the published networks: those without convolutions at the start, of patches alone,
+have only begun.
+""",
     "digits-stages": """\
 # What is done to whole stages
 
