@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from blockyard import backbones
 from blockyard.commands.catalogue import published
 
 ROOT = Path(__file__).parents[1]
@@ -24,7 +25,8 @@ HEADER = """\
 
 ## Those that work
 
-"On record": committed runs whose configuration names the block, on the small data that ship.
+"On record": committed runs whose configuration names the block, or the network where no run does, on the small data
+that ship.
 [blocks.md](blocks.md) has options, parameters and multiplications.
 """
 Entry = dict[str, str]
@@ -58,14 +60,18 @@ def page() -> str:
     """The page."""
     listed = entries()
     there, missing = [e for e in listed if "reach" in e], [e for e in listed if "reach" not in e]
-    blocks = {e["name"]: sorted(classes(e) & published_names()) for e in there}
-    counted = runs(sorted({kind for kinds in blocks.values() for kind in kinds}))
+    counted = runs(sorted(set.union(*map(classes, there)) & (published_names() | networks())))
     works = [
         [
             f"**{e['name']}**: {e['is']}. {e['paper']}",
             f"`{e['reach']}`",
             f"{e['check']}: {_link(e['test'])}",
-            str(sum(counted[kind] for kind in blocks[e["name"]]) or "–"),
+            str(
+                next(
+                    filter(None, (sum(counted[k] for k in classes(e) & of()) for of in (published_names, networks))),
+                    "–",
+                )
+            ),
         ]
         for e in there
     ]
@@ -93,6 +99,12 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def published_names() -> set[str]:
     """The names of this package's classes that have a paper."""
     return {kind.__name__ for kind in published() if kind.__module__.startswith("blockyard.")}
+
+
+def networks() -> set[str]:
+    """The names of this package's own networks."""
+    kinds = [kind for kind in vars(backbones).values() if isinstance(kind, type)]
+    return {kind.__name__ for kind in kinds if kind.__module__.startswith("blockyard.backbones.skeletons.")}
 
 
 def _class_paths(value: Any) -> Iterator[str]:

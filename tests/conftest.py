@@ -13,6 +13,7 @@ os.environ["OMP_NUM_THREADS"] = os.environ.get("BLOCKYARD_TEST_THREADS", "1")
 
 import fnmatch
 import itertools
+import subprocess
 import threading
 import time
 import zlib
@@ -366,3 +367,16 @@ def fill_by_name(drawn_by_name: Callable[[str, list[int]], Tensor]) -> Callable[
                 tensor.copy_(drawn_by_name(name, list(tensor.shape)))
 
     return fill
+
+
+@pytest.fixture
+def in_two_processes(tmp_path: Path) -> Callable[[str], None]:
+    """Runs a file as a program, ``python FILE FOLDER RANK``, in two processes at a time, both of which must succeed."""
+
+    def run(file: str) -> None:
+        command = [sys.executable, file, str(tmp_path)]
+        processes = [subprocess.Popen([*command, rank], stderr=subprocess.PIPE, text=True) for rank in "01"]
+        errors = [process.communicate(timeout=120)[1] for process in processes]
+        assert [process.returncode for process in processes] == [0, 0], "\n".join(errors)
+
+    return run

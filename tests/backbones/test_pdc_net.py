@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import subprocess
 import sys
 from functools import partial
 
@@ -156,11 +155,8 @@ def train(rank: int, folder: str) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_train_it_with_no_parameter_left_out(tmp_path):
-    command = [sys.executable, __file__, str(tmp_path)]
-    processes = [subprocess.Popen([*command, rank], stderr=subprocess.PIPE, text=True) for rank in "01"]
-    errors = [process.communicate(timeout=120)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], "\n".join(errors)
+def test_two_processes_train_it_with_no_parameter_left_out(in_two_processes):
+    in_two_processes(__file__)
 
 
 @pytest.mark.parametrize(

@@ -209,4 +209,4 @@ def _check(columns: int, depths: Sequence[int], widths: Sequence[int], spatial_d
     if min(columns, *depths, *widths) < 1:
         raise ValueError(f"RevCol: columns, depths and widths must be at least 1, got {columns}, {depths}, {widths}")
     if keep not in get_args(Keep):
-        raise ValueError(f"RevCol: there is no keep={keep!r}{nearest(keep, get_args(Keep))}")
+        raise ValueError(f"RevCol: no keep {keep}; {nearest(keep, get_args(Keep))}")

@@ -26,7 +26,7 @@ def spectral_filter(x: Tensor, projections: Tensor, coefficients: Tensor) -> Ten
         ``(B, C, N)``.
     """
     kind = x.device.type
-    if torch.is_autocast_enabled(kind):
+    if torch.is_autocast_enabled(kind) and x.dtype != torch.float64:  # which autocast leaves alone
         dtype = torch.get_autocast_dtype(kind)
         x, projections, coefficients = (tensor.to(dtype) for tensor in (x, projections, coefficients))
     with torch.autocast(kind, enabled=False):
@@ -66,8 +66,10 @@ class _SpectralFilter(torch.autograd.Function):
         """From ``(B, C, N)`` the gradients of the map, of the projections and of the coefficients."""
         x, projections, coefficients, q, sums, scale = ctx.saved_tensors
         if torch.is_grad_enabled() and not torch.compiler.is_compiling():  # derivatives of derivatives
-            result = _plainly(x, projections, coefficients)
-            return torch.autograd.grad(result, (x, projections, coefficients), gradient, create_graph=True)
+            inputs, result = (x, projections, coefficients), _plainly(x, projections, coefficients)
+            learning = [tensor for tensor in inputs if tensor.requires_grad]
+            found = iter(torch.autograd.grad(result, learning, gradient, create_graph=True))
+            return tuple(next(found) if tensor.requires_grad else None for tensor in inputs)
         signals = torch.bmm(_each(projections, x), x)
         c = len(projections) // 3
         factors, z = signals[:, : 2 * c], signals[:, 2 * c :]
@@ -80,8 +82,12 @@ class _SpectralFilter(torch.autograd.Function):
         to_signals[:, 2 * c :].baddbmm_(to_q, factors)
         scaled = to_signals[:, : 2 * c].baddbmm_(to_q.transpose(1, 2), z)
         _through_degrees(scaled, factors, sums, scale)
-        to_projections = torch.bmm(to_signals, x.transpose(1, 2)).sum(0)
-        return torch.bmm(_each(projections.t(), x), to_signals), to_projections, to_theta
+        to_x, to_projections = None, None
+        if ctx.needs_input_grad[0]:
+            to_x = torch.bmm(_each(projections.t(), x), to_signals)
+        if ctx.needs_input_grad[1]:
+            to_projections = torch.bmm(to_signals, x.transpose(1, 2)).sum(0)
+        return to_x, to_projections, to_theta
 
 
 def _through_degrees(gradient: Tensor, factors: Tensor, sums: Tensor, scale: Tensor) -> None:

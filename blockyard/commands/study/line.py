@@ -19,7 +19,6 @@ REFUSED = {
     "model.block": "the study file names the blocks, under plugs",
     "model.at": "the study file names the blocks, under plugs",
     "trainer.default_root_dir": "each run of a study has a folder of its own",
-    "trainer.fast_dev_run": "a trial leaves no record, as --trainer.max_epochs 1 --trainer.limit_train_batches 1 does",
     "trust_config": "each run is carried out from a file, and no file can say whom you trust",
     "model.trust_config": "each run is carried out from a file, and no file can say whom you trust",
 }

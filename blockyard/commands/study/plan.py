@@ -189,7 +189,10 @@ def _insist_on_record(trainer: dict[str, Any]) -> None:
     for option, whole in (("fast_dev_run", (None, False, 0)), ("limit_test_batches", (None, 1.0))):
         said = trainer.get(option)
         if said not in whole or (option == "limit_test_batches" and type(said) is int):
-            raise ValueError(f"trainer.{option} {said}: it leaves no record of a run, and a study needs it")
+            raise ValueError(
+                f"trainer.{option} {said}: it leaves no record of a run, and a study needs it; a trial that does is"
+                " trainer.max_epochs 1 with trainer.limit_train_batches 1"
+            )
 
 
 def _text(options: Any) -> str:

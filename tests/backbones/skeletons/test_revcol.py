@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import os
-import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -181,11 +180,8 @@ def share(rank: int, folder: str) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_have_the_gradients_of_one(tmp_path):
-    command = [sys.executable, __file__, str(tmp_path)]
-    processes = [subprocess.Popen([*command, rank], stderr=subprocess.PIPE, text=True) for rank in "01"]
-    errors = [process.communicate(timeout=120)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], "\n".join(errors)
+def test_two_processes_have_the_gradients_of_one(in_two_processes):
+    in_two_processes(__file__)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +190,7 @@ def test_two_processes_have_the_gradients_of_one(tmp_path):
         ({"depths": (1,)}, "depths and widths have one number a level"),
         ({"columns": 0}, "columns, depths and widths must be at least 1"),
         ({"spatial_dims": 4}, "one of 1, 2, 3"),
-        ({"keep": "colums"}, "no keep='colums'.*columns"),
+        ({"keep": "colums"}, "no keep colums; did you mean columns"),
         ({"input_size": [8]}, "input_size must be 2 positive numbers"),
     ],
 )

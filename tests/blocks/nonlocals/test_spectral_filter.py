@@ -105,3 +105,23 @@ def test_what_replaced_a_layer_is_used():
     same = both()[1]
     same.affinity.theta.conv = block.affinity.theta.conv
     torch.testing.assert_close(outcome(block, x), outcome(same, x))
+
+
+@pytest.mark.parametrize("frozen", ["affinity", "filters"])
+def test_a_penalty_of_slopes_passes_frozen_weights(frozen):
+    blocks, x = both(), torch.randn(2, 8, 5, 7, dtype=torch.float64, requires_grad=True)
+    found = []
+    for block in blocks:
+        getattr(block.double(), frozen).requires_grad_(False)
+        (slope,) = torch.autograd.grad(block(x).square().sum(), x, create_graph=True)
+        learning = [parameter for parameter in block.parameters() if parameter.requires_grad]
+        found.append(torch.autograd.grad(slope.square().sum(), learning, allow_unused=True))
+    torch.testing.assert_close(*found)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast_leaves_double_precision_alone(dtype):
+    inputs = drawn()
+    with torch.autocast("cpu", dtype):
+        result = spectral_filter(*inputs)
+    torch.testing.assert_close(result, composed(*inputs))

@@ -117,7 +117,7 @@ def test_where_the_data_lie_makes_no_other_run(here, write_pictures):
         (["--data.fold", "3"], "under variants"),
         (["--data", "ESC50"], "under variants"),
         (["--trainer.default_root_dir", "x"], "each run of a study has a folder of its own"),
-        (["--trainer.fast_dev_run", "true"], "a trial leaves no record"),
+        (["--trainer.fast_dev_run", "true"], "trainer.fast_dev_run True: it leaves no record of a run"),
         (
             ["--trainer.limit_test_batches", "1"],
             "trainer.limit_test_batches 1: it leaves no record of a run",
