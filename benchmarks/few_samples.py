@@ -1,11 +1,12 @@
-"""What ``blockyard suggest`` writes for few samples, beside plain references, on small real sets that packages ship.
+r"""What ``blockyard suggest`` writes for few samples, beside plain references, on small real sets that packages ship.
 
 Each set is written as people have theirs, a configuration suggested for it, trained and tested as it is; nothing in the
 suggestions was chosen for these sets. Networks see as many steps as the recipe. One thread. What the packages ship is
 fetched first, into a folder of its own, and read from the archives:
 
     pip download --no-deps aeon==1.6.0 scikit-image==0.26.0 stardist==0.9.2
-    apt-get download hydrogen-drumkits=2017.09.19~dfsg-1
+    apt-get download hydrogen-drumkits=2017.09.19~dfsg-1 sonic-pi-samples=3.2.2~repack-8 \
+        asterisk-core-sounds-{en,es,fr,it,ru}-wav=1.6.1-1
     python benchmarks/few_samples.py --material FOLDER
 """
 
@@ -22,24 +23,48 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import moving_sets as moving
 import numpy as np
 import plain_references as plain
+import small_sets as sets
 import torch
 from numpy.typing import NDArray
-from small_sets import EXAMPLES, Example, Part
+from small_sets import Example, Part
 
 from blockyard import files
 from blockyard.cli import main as blockyard
 from blockyard.leaderboard.record import RECORDS
 
 RESULTS = Path(__file__).parent / "results" / "few_samples.json"
-STEPS = {"pictures": 300, "sounds": 300, "masks": 300, "series": 600}
+STEPS = {"pictures": 300, "sounds": 300, "masks": 300, "series": 600, "videos": 300, "people": 300}
 """Of networks, by what they learn from: few, as they have to fit into minutes on a processor."""
+EXAMPLES = {
+    "faces": Example("scikit-image 0.26.0", "pictures", sets.faces),
+    "digits of 8×8": Example("scikit-learn", "pictures", sets.digits),
+    "textures": Example("scikit-image 0.26.0", "pictures", sets.textures),
+    "drums": Example("hydrogen-drumkits 2017.09.19~dfsg-1", "sounds", sets.drums),
+    "instruments": Example("sonic-pi-samples 3.2.2~repack-8", "sounds", sets.instruments),
+    "voices": Example("asterisk-core-sounds 1.6.1-1", "sounds", sets.voices),
+    "JapaneseVowels": Example("aeon 1.6.0", "series", sets.series("JapaneseVowels")),
+    "ArrowHead": Example("aeon 1.6.0", "series", sets.series("ArrowHead")),
+    "OSULeaf": Example("aeon 1.6.0", "series", sets.series("OSULeaf")),
+    "BasicMotions": Example("aeon 1.6.0", "series", sets.series("BasicMotions")),
+    "nuclei": Example("stardist 0.9.2", "masks", sets.nuclei),
+    "mosaics": Example("scikit-image 0.26.0", "masks", sets.mosaics),
+    "camera": Example("scikit-image 0.26.0", "videos", moving.camera),
+    "actions": Example("pybullet 3.2.7", "videos", moving.actions),
+    "order": Example("pybullet 3.2.7", "videos", moving.order),
+    "walkers": Example("pybullet 3.2.7", "people", moving.walkers),
+}
 
 
 def features(part: Part) -> NDArray[np.float32]:
     """For a forest: mean, deviation, extremes and a histogram of each channel or band, and 8 values along each axis."""
-    x = part.inputs if part.inputs.ndim == 3 or part.inputs.shape[1] > 1 else part.inputs[:, 0]
+    x = part.inputs
+    if x.ndim == 5:  # films: what changes from frame to frame as well
+        x = np.concatenate([x, np.abs(np.diff(x, axis=2, append=x[:, :, -1:]))], 1)
+    elif x.ndim == 4 and x.shape[1] == 1:
+        x = x[:, 0]
     flat = x.reshape(*x.shape[:2], -1)
     columns = [flat.mean(2), flat.std(2), flat.min(2), flat.max(2)]
     every = part.inputs.reshape(len(x), -1)
@@ -62,6 +87,11 @@ def references(kind: str, train: Part, test: Part, seed: int) -> Iterator[tuple[
         yield "forest", mean_iou(plain.pixel_forest(*train, test.inputs, seed), test.labels)
         yield "plain CNN", mean_iou(plain.plain_fcn(*train, test.inputs, STEPS[kind], seed), test.labels)
         return
+    if kind == "people":
+        yield "histogram or neighbour", plain.mean_ap(plain.striped_colours(test.inputs), test.labels)
+        found = plain.person_vectors(*train, test.inputs, STEPS[kind], seed)
+        yield "plain CNN", plain.mean_ap(found, test.labels)
+        return
     yield "histogram or neighbour", float((plain.nearest_neighbour(*train, test.inputs) == test.labels).mean())
     found = plain.forest(features(train), train.labels, features(test), seed)
     yield "forest", float((found == test.labels).mean())
@@ -82,7 +112,7 @@ def recipe(root: Path, steps: int, seed: int) -> tuple[float, dict[str, Any]]:
     assert blockyard(["test", "--ckpt_path", str(best)]) == 0
     (file,) = set(RECORDS.glob("*.json")) - before
     record: dict[str, Any] = json.loads(file.read_text())
-    return float(record["metrics"]["mIoU" if "mIoU" in record["metrics"] else "top1"]), record
+    return float(record["metrics"][next(name for name in ("mIoU", "mAP", "top1") if name in record["metrics"])]), record
 
 
 def main() -> None:
@@ -119,7 +149,11 @@ def measured(material: Path, example: Example, seeds: list[int]) -> dict[str, An
         for seed in seeds:
             for name, score in references(example.kind, train, test, seed):
                 scores.setdefault(name, []).append(round(score, 4))
-    about = {"source": example.source, "kind": example.kind, "classes": int(train.labels.max()) + 1}
+    about = {
+        "source": example.source,
+        "kind": example.kind,
+        "classes": len(np.unique(train.labels[:, 0] if example.kind == "people" else train.labels)),
+    }
     counts = {
         "train": len(train.inputs),
         "test": len(test.inputs),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,6 +43,8 @@ DRUMS = {
     "cowbell": r"cowbell",
 }
 """What instruments of a kit are called."""
+KINDS = ("ambi", "bass", "bd", "drum", "elec", "loop", "perc", "tabla")
+"""How the names of Sonic Pi's samples begin."""
 
 
 class Part(NamedTuple):
@@ -162,23 +164,46 @@ def drums(material: Path, root: Path) -> Written:
                 if name not in taken and (kit.parent / name).is_file():
                     taken.add(name)
                     found["test" if number % 3 == 0 else "train"].append((kit.parent / name, label))
-    return _sounds(root, "train", found["train"]), _sounds(root, "test", found["test"])
+    names = list(DRUMS)
+    return _sounds(root, "train", found["train"], names), _sounds(root, "test", found["test"], names)
 
 
-def _sounds(root: Path, split: str, found: list[tuple[Path, int]]) -> Part:
+def _sounds(root: Path, split: str, found: list[tuple[Path, int]], names: Sequence[str], rate: int = 44_100) -> Part:
     """Copy sounds into class folders; a second of each as a log-mel spectrogram for the references."""
-    inputs, names = [], list(DRUMS)
-    front_end = LogMel(44_100, n_mels=64, normalise=None)
+    inputs = []
+    front_end = LogMel(rate, n_mels=64 if rate > 8_000 else 40, normalise=None)
     for number, (path, label) in enumerate(found):
         folder = root / split / names[label]
         folder.mkdir(parents=True, exist_ok=True)
-        with Sound(path, 44_100) as sound:
+        with Sound(path, rate) as sound:
             wave = sound.read(0, sound.samples)
-        soundfile.write(folder / f"{number:04d}.wav", wave, 44_100)
-        second = np.zeros(44_100, np.float32)
-        second[: len(wave)] = wave[:44_100]
+        soundfile.write(folder / f"{number:04d}.wav", wave, rate)
+        second = np.zeros(rate, np.float32)
+        second[: len(wave)] = wave[:rate]
         inputs.append(front_end(torch.from_numpy(second)[None, None])[0].numpy())
     return Part(np.stack(inputs), np.array([label for _, label in found]))
+
+
+def instruments(material: Path, root: Path) -> Written:
+    """What kind of sample it is, of eight that Sonic Pi ships, by the beginning of its name; every third is tested."""
+    found: dict[str, list[tuple[Path, int]]] = {"train": [], "test": []}
+    files = sorted(material.rglob("sonic-pi/samples/*.flac"))
+    for label, kind in enumerate(KINDS):
+        for number, path in enumerate(path for path in files if path.name.startswith(f"{kind}_")):
+            found["test" if number % 3 == 0 else "train"].append((path, label))
+    return _sounds(root, "train", found["train"], KINDS), _sounds(root, "test", found["test"], KINDS)
+
+
+def voices(material: Path, root: Path) -> Written:
+    """Which of five people speaks, each in a language of their own: 30 prompts of a telephone, tested on 30."""
+    found: dict[str, list[tuple[Path, int]]] = {"train": [], "test": []}
+    folders = sorted(path for path in material.rglob("asterisk/sounds/*_*") if path.is_dir())
+    for label, folder in enumerate(folders):
+        files = sorted(folder.glob("*.wav"))[::5][:60]
+        for number, path in enumerate(files):
+            found["test" if number % 2 else "train"].append((path, label))
+    names = [folder.name for folder in folders]
+    return _sounds(root, "train", found["train"], names, 8_000), _sounds(root, "test", found["test"], names, 8_000)
 
 
 def save_masks(root: Path, split: str, pictures: NDArray[np.uint8], masks: NDArray[np.int64]) -> Part:
@@ -237,17 +262,3 @@ def mosaics(material: Path, root: Path) -> Written:
             masks.append(mask)
         parts.append(save_masks(root, split, np.stack(pictures), np.stack(masks).astype(np.int64)))
     return parts[0], parts[1]
-
-
-EXAMPLES = {
-    "faces": Example("scikit-image 0.26.0", "pictures", faces),
-    "digits of 8×8": Example("scikit-learn", "pictures", digits),
-    "textures": Example("scikit-image 0.26.0", "pictures", textures),
-    "drums": Example("hydrogen-drumkits 2017.09.19~dfsg-1", "sounds", drums),
-    "JapaneseVowels": Example("aeon 1.6.0", "series", series("JapaneseVowels")),
-    "ArrowHead": Example("aeon 1.6.0", "series", series("ArrowHead")),
-    "OSULeaf": Example("aeon 1.6.0", "series", series("OSULeaf")),
-    "BasicMotions": Example("aeon 1.6.0", "series", series("BasicMotions")),
-    "nuclei": Example("stardist 0.9.2", "masks", nuclei),
-    "mosaics": Example("scikit-image 0.26.0", "masks", mosaics),
-}

@@ -242,13 +242,14 @@ def few_samples() -> str:
     lines = [f"| set | of | classes | to train on | tested | {' | '.join(names)} | steps | seeds |"]
     lines.append("| --- | --- | --: | --: | --: |" + " --: |" * (len(names) + 2))
     for title, row in record["sets"].items():
-        means = {name: sum(row["scores"][name]) / len(row["seeds"]) for name in names}
-        best = f"{max(means.values()):.3f}"
-        cells = [f"**{mean:.3f}**" if f"{mean:.3f}" == best else f"{mean:.3f}" for mean in means.values()]
+        scores = row["scores"]
+        means = {name: f"{sum(scores[name]) / len(row['seeds']):.3f}" if name in scores else "–" for name in names}
+        best = max(mean for mean in means.values() if mean != "–")
+        cells = [f"**{mean}**" if mean == best else mean for mean in means.values()]
         counts = f"{row['classes']} | {row['train']:,} | {row['test']:,}"
         cells += [str(row["steps"]), str(len(row["seeds"]))]
         lines.append(f"| {title} ({row['source']}) | {row['kind']} | {counts} | {' | '.join(cells)} |")
-    said = "Share of the test that is right, of masks mean IoU; means over as many seeds"
+    said = "Share of the test that is right, of masks mean IoU, of people mAP; means over as many seeds"
     return "\n".join([*lines, "", f"{said} as the last columns say, torch {record['torch']}."])
 
 

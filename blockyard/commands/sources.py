@@ -16,6 +16,7 @@ KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "model.block": (("blocks",), ("Block", "Wrapper")),
     "model.backbone": (("backbones",), ("Backbone",)),
     "model.backbone.pooling": (("poolings",), ("Pooling",)),
+    "model.pooling": (("poolings",), ("Pooling",)),
     "model.objective": (("objectives",), ("Objective",)),
     "trainer.callbacks+": (("training",), ("Callback", "EarlyStopping", "WeightAveraging")),
 }

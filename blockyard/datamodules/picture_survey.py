@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,9 +11,13 @@ import numpy as np
 from blockyard.datamodules.images import IMAGENET_MEAN, IMAGENET_STD
 from blockyard.datamodules.suggesting import Choice, spread
 from blockyard.media.picture_files import Pixels
+from blockyard.mistakes import printable
 
 SMALLEST = 32
 """Pixels of a side below which a network with strides sees next to nothing."""
+SIDED = re.compile(r"(?<![a-z])(left|right|(counter|anti)?-?clockwise)(?![a-z])")
+"""In the name of a class: what a mirror turns into something else."""
+HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 DARKEST = 0.01
 """Least deviation that values are divided by, in units of the full range."""
 
@@ -60,8 +65,15 @@ class Pictures:
             return Choice(largest, f"the pictures have {self.short} pixels; {why}")
         return Choice(self.short // 8 * 8, f"the pictures have {self.short} pixels: as many, in steps of 8")
 
-    def flip(self) -> Choice:
-        """Whether the mirror image of one passes for another."""
+    def flip(self, classes: Sequence[str] = ()) -> Choice:
+        """Whether the mirror image of one passes for another.
+
+        Args:
+            classes: Their names, which may speak of left and right.
+        """
+        for name in classes:
+            if SIDED.search(HUMP.sub(" ", name).lower()):
+                return Choice(False, f"the class {printable(name)} has a side, and a mirror image the other one")
         if self.grey:
             return Choice(False, "grey pictures are often of what has a left and a right: digits, letters, scans")
         return Choice(True, "the mirror image of a photograph is one; false if left and right tell classes apart")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from blockyard.backbones import Backbone
 from blockyard.backbones.inputs.temporal import Attention
 from blockyard.backbones.unused import keep_only
+from blockyard.poolings import Pooling
 
 Temporal = Literal["mean", "attention", "rnn"]
 
@@ -45,13 +47,19 @@ class Embedding(nn.Module):
         num_classes: Training identities K.
         input_shape: ``(C, H, W)`` of pictures or ``(C, T, H, W)`` of clips.
         temporal: How the frames of a clip become one vector: their mean, a learned weighted mean, or an LSTM.
+        pooling: In place of the mean over positions; called with the channels of the last map.
 
     Raises:
         ValueError: If the backbone has no stage, or ``temporal`` is given for pictures.
     """
 
     def __init__(
-        self, backbone: Backbone, num_classes: int, input_shape: tuple[int, ...], temporal: Temporal = "mean"
+        self,
+        backbone: Backbone,
+        num_classes: int,
+        input_shape: tuple[int, ...],
+        temporal: Temporal = "mean",
+        pooling: Callable[[int], Pooling] | None = None,
     ) -> None:
         super().__init__()
         if not backbone.stages:
@@ -63,7 +71,9 @@ class Embedding(nn.Module):
         keep_only(backbone, lambda: backbone.features(torch.zeros(1, *input_shape))[-1])
         self.stock_path = f"backbone.{backbone.stock_path}".rstrip(".")
         self.closed: dict[str, str] = getattr(backbone, "closed", {})
-        self.features = backbone.stages[-1].channels
+        channels = backbone.stages[-1].channels
+        self.pooling = None if pooling is None else pooling(channels)
+        self.features = channels if self.pooling is None else self.pooling.out_features
         self.over_time: nn.Module | None = None
         if temporal != "mean":
             self.over_time = Attention(self.features) if temporal == "attention" else Recurrent(self.features)
@@ -76,8 +86,12 @@ class Embedding(nn.Module):
         """The vector before the neck, ``(B, D)``, of ``(B, C, H, W)`` or ``(B, C, T, H, W)``."""
         last = self.backbone.features(x)[-1]
         if self.over_time is None:
-            return last.flatten(2).mean(2)
-        return self.over_time(last.flatten(3).mean(3).transpose(1, 2))
+            return self._over_positions(last)
+        frames = self._over_positions(last.transpose(1, 2).flatten(0, 1))
+        return self.over_time(frames.unflatten(0, (len(last), -1)))
+
+    def _over_positions(self, maps: Tensor) -> Tensor:
+        return maps.flatten(2).mean(2) if self.pooling is None else self.pooling(maps)
 
     def forward(self, x: Tensor) -> Tensor:
         """The vector to compare, ``(B, D)``."""

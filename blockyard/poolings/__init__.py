@@ -6,8 +6,9 @@ from blockyard.blocks.base import concrete_subclasses
 from blockyard.poolings.base import Pooling
 from blockyard.poolings.covariance_pooling import CovariancePooling, ISqrtCov, MPNCov
 from blockyard.poolings.cross_covariance import CrossCovariance
+from blockyard.poolings.power_mean import GeM
 
-__all__ = ["CovariancePooling", "CrossCovariance", "ISqrtCov", "MPNCov", "Pooling", "list_poolings"]
+__all__ = ["CovariancePooling", "CrossCovariance", "GeM", "ISqrtCov", "MPNCov", "Pooling", "list_poolings"]
 
 
 def list_poolings(pattern: str = "*") -> list[type[Pooling]]:

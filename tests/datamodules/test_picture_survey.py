@@ -32,6 +32,14 @@ def test_grey_pictures_are_not_mirrored():
     assert survey_pictures(pictures(8, 8, grey=False)).flip().value is True
 
 
+@pytest.mark.parametrize("name", ["turn left", "right_hand", "TurnLeft", "clockwise", "Counter-Clockwise"])
+def test_classes_with_a_side_are_not_mirrored(name):
+    photographs = survey_pictures(pictures(8, 8, grey=False))
+    why = f"the class {name} has a side, and a mirror image the other one"
+    assert photographs.flip(["straight on", name]) == (False, why)
+    assert photographs.flip(["bright", "leftovers", "upright"]).value is True
+
+
 @pytest.mark.parametrize(
     ("short", "weights", "side"), [(8, False, SMALLEST), (50, False, 48), (500, False, 128), (500, True, 224)]
 )

@@ -12,6 +12,7 @@ from blockyard.blocks import SpectralNonlocal
 from blockyard.costs import count_parameters
 from blockyard.heads.embedding import Embedding
 from blockyard.plugging import plug
+from blockyard.poolings import GeM, ISqrtCov
 
 PICTURE, CLIP = (3, 64, 32), (3, 4, 64, 32)
 
@@ -81,3 +82,23 @@ def test_pictures_have_no_time():
 def test_a_backbone_of_several_maps_is_refused():
     with pytest.raises(ValueError, match="has no stages"):
         Embedding(PyTorchVideoBackbone(7, name="slowfast_r50"), 7, (3, 32, 64, 64))
+
+
+@pytest.mark.parametrize("temporal", [None, "mean", "attention"])
+def test_a_pooling_stands_in_place_of_the_mean_of_pictures_and_of_every_frame(temporal):
+    """With p = 1 and a rectified map it is the mean."""
+    make = {"name": "resnet10t", "last_stride": 1}
+    poolings = (None, partial(GeM, power=1.0))
+    if temporal is None:
+        networks = [Embedding(TimmBackbone(7, **make), 7, PICTURE, pooling=pooling) for pooling in poolings]
+    else:
+        networks = [Embedding(Framewise(7, **make), 7, CLIP, temporal, pooling) for pooling in poolings]
+    x = torch.randn(2, *(PICTURE if temporal is None else CLIP))
+    networks[1].load_state_dict(networks[0].state_dict(), strict=False)
+    plain, pooled = (network.eval()(x) for network in networks)
+    torch.testing.assert_close(pooled, plain, rtol=1e-4, atol=1e-5)
+
+
+def test_a_pooling_decides_how_long_the_vectors_are():
+    network = Embedding(PreResNet(7, depth=8), 7, PICTURE, pooling=partial(ISqrtCov, inner=4))
+    assert network.features == network.neck.num_features == network.classifier.in_features == 10

@@ -22,6 +22,8 @@ HIGHEST_RATE = 48_000
 """In Hz; above, there is nothing that people hear."""
 LONGEST_WINDOW = 5.0
 """Seconds of a window that is suggested at most."""
+WHOLE = 0.75
+"""Share of the sounds that a window holds whole: one for the longest is silence for most."""
 
 
 class AudioDataModule(LabelledDataModule):
@@ -134,9 +136,9 @@ class AudioDataModule(LabelledDataModule):
                 rates.append(sound.source_rate)
                 lengths.append((sound.samples / self.sample_rate if end is None else end) - start)
         usual = max(set(rates), key=rates.count)
-        median, long = float(np.median(lengths)), float(np.quantile(lengths, 0.95))
+        median, long = float(np.median(lengths)), float(np.quantile(lengths, WHOLE))
         duration = math.ceil(10 * min(long, LONGEST_WINDOW)) / 10
-        heard = "19 of 20 sounds are heard whole" if long <= LONGEST_WINDOW else "long sounds are heard in windows"
+        heard = "three of four sounds are heard whole" if long <= LONGEST_WINDOW else "long sounds are heard in windows"
         options = {
             "sample_rate": Choice(min(usual, HIGHEST_RATE), f"the files' own, {usual:,} Hz: nothing is thrown away"),
             "duration": Choice(duration, f"{heard}: median {median:.2f} s, longest {max(lengths):.2f} s"),

@@ -123,7 +123,7 @@ class ImageDataModule(PictureOptions, LabelledDataModule):
             "size": size,
             "resize": Choice(resize, f"{why}: a test sees {'the middle' if weights else 'whole short sides'}"),
             "scale": Choice([least, 1.0], f"training crops keep {reason}"),
-            "flip": found.flip(),
+            "flip": found.flip(self.classes),
             **found.normalisation(weights),
             "batch_size": batch_for(len(listing.names)),
         }

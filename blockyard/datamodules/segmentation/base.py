@@ -193,7 +193,7 @@ class SegmentationDataModule(PictureOptions):
                 1.0 if half else 0.75,
                 f"{common} covers {most:.0%} of the pixels" + (", as it may of a crop" if half else ": less of a crop"),
             ),
-            "flip": found.flip(),
+            "flip": found.flip(self.classes),
             "photometric": Choice(not found.grey, "grey pictures have no hue" if found.grey else "light varies"),
             **found.normalisation(weights),
             "batch_size": batch_for(len(files.images), 8),

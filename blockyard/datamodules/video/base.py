@@ -162,7 +162,7 @@ class VideoDataModule(LabelledDataModule):
             "stride": Choice(stride, f"{frames} frames then span {frames * stride} of a median of {median}"),
             "size": size,
             "resize": Choice(round(size.value / 0.875), "a little more than size, for random crops"),
-            "flip": found.flip(),
+            "flip": found.flip(self.classes),
             "clips": Choice(3, "a test averages three clips of each video, not ten: a third of the time"),
             **found.normalisation(weights),
             "batch_size": batch_for(len(listing.names), 16),

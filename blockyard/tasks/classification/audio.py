@@ -65,6 +65,15 @@ class AudioClassification(ViewClassification):
         return {"front_end": Choice(chosen, why), **super().suggest(data, trained, epochs)}
 
     @classmethod
+    def untrained(cls, data: DataModule, **options: Any) -> Choice:
+        """With a pooling that silence around a sound does not dilute."""
+        found = super().untrained(data, **options)
+        if found.value["class_path"] != "PreResNet":
+            return found
+        chosen = {**found.value, "init_args": {**found.value["init_args"], "pooling": "GeM"}}
+        return Choice(chosen, f"{found.reason}; GeM is nearer to the maximum than to the mean, which silence lowers")
+
+    @classmethod
     def positions(cls, data: DataModule) -> tuple[int, ...]:
         """Bands and windows of the spectrogram."""
         bands, _, frames = cls._spectrogram(data)

@@ -109,13 +109,13 @@ class Classification(Task):
 
     @classmethod
     def suggest(cls, data: DataModule, trained: Choice | None, epochs: int) -> dict[str, Choice]:
-        """Also smoothed labels, and weights of classes that are rare."""
+        """Also smoothed labels; of classes that are rare it says how they would weigh as much as others."""
         options = super().suggest(data, trained, epochs)
         options["label_smoothing"] = Choice(0.1, "few samples are soon known by heart, and this much doubt stays")
         counts: list[int] = [] if getattr(data, "multi_label", False) else getattr(data, "class_counts", list)()
         if counts and max(counts) >= RARE * min(counts):
-            why = f"classes have {min(counts):,} to {max(counts):,} samples; null for the best share of all samples"
-            options["class_weights"] = Choice("balanced", why)
+            why = f"classes have {min(counts):,} to {max(counts):,} samples; balanced for the best mean over classes"
+            options["class_weights"] = Choice(None, why)
         return options
 
     def _last_map(self, input_shape: tuple[int, ...]) -> Tensor:

@@ -13,8 +13,11 @@ from torch import Tensor, nn
 
 from blockyard.analysis.probe import Probe
 from blockyard.backbones import Backbone
+from blockyard.datamodules import DataModule
+from blockyard.datamodules.suggesting import Choice
 from blockyard.heads.embedding import Embedding, Temporal
 from blockyard.objectives import Default
+from blockyard.poolings import Pooling
 from blockyard.retrieval import KReciprocal, Ranking, nearest, rank
 from blockyard.retrieval.pool_features import PoolFeatures
 from blockyard.tasks.base import Batch, Task, refuse_beside
@@ -54,6 +57,7 @@ class PersonReID(Task):
         metric_weight: Factor of the metric loss.
         distance: How vectors are compared in a test.
         rerank: Whether the ranking is refined by k-reciprocal neighbours (Zhong et al., CVPR 2017).
+        pooling: What makes a vector of the last map, such as ``GeM``; None takes the mean over its positions.
         options: Those of :class:`~blockyard.tasks.base.Task`.
 
     Raises:
@@ -70,6 +74,12 @@ class PersonReID(Task):
     probe: ClassVar[Probe | None] = PROBE
     default_objective: ClassVar[type[Default]] = IdentityAndMetric
 
+    @classmethod
+    def suggest(cls, data: DataModule, trained: Choice | None, epochs: int) -> dict[str, Choice]:
+        """Also what leaves the background out of the vectors."""
+        why = "nearer to the maximum than to the mean over positions, most of which are background"
+        return super().suggest(data, trained, epochs) | {"pooling": Choice("GeM", why)}
+
     def __init__(
         self,
         backbone: Callable[[int, int], Backbone],
@@ -83,11 +93,12 @@ class PersonReID(Task):
         metric_weight: float = 1.0,
         distance: Literal["cosine", "euclidean"] = "cosine",
         rerank: bool = False,
+        pooling: Callable[[int], Pooling] | None = None,
         **options: Any,
     ) -> None:
         beside = {"label_smoothing": label_smoothing, "metric_loss": metric_loss, "metric_options": metric_options}
         refuse_beside(options.get("objective"), PersonReID, {**beside, "miner": miner, "metric_weight": metric_weight})
-        network = Embedding(backbone(num_classes, input_shape[0]), num_classes, input_shape, temporal)
+        network = Embedding(backbone(num_classes, input_shape[0]), num_classes, input_shape, temporal, pooling)
         super().__init__(network, input_shape, **options)
         self.num_classes = num_classes
         self.identity_loss = nn.CrossEntropyLoss(label_smoothing=label_smoothing)
