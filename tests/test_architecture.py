@@ -30,7 +30,7 @@ ROOMS = {  # a room may import itself and the rooms named
     "costs": {"plugging", "blocks"},
     "poolings": {"blocks"},
     "backbones": {"poolings", "plugging", "blocks", "mistakes"},
-    "heads": {"backbones", "plugging", "blocks", "mistakes"},
+    "heads": {"backbones", "poolings", "plugging", "blocks", "mistakes"},
     "retrieval": {"mistakes"},
     "media": {"mistakes"},
     "publishers": {"mistakes", "version"},
@@ -43,8 +43,8 @@ ROOMS = {  # a room may import itself and the rooms named
     "objectives": {"plugging"},
     "analysis": {"datamodules", "retrieval", "leaderboard", "plugging", "blocks", "mistakes", "progress"},
     "tasks": {
-        *("analysis", "objectives", "training", "runs", "heads", "backbones", "plugging", "blocks"),
-        *("retrieval", "datamodules", "leaderboard", "metrics", "files", "mistakes", "progress"),
+        *("analysis", "objectives", "training", "runs", "heads", "backbones", "poolings", "plugging"),
+        *("blocks", "retrieval", "datamodules", "leaderboard", "metrics", "files", "mistakes", "progress"),
     },
     "composing": {
         *("samples", "tasks", "objectives", "training", "runs", "backbones", "poolings", "plugging", "blocks"),
