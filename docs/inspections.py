@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from blockyard.analysis.affine import affine_map
 from blockyard.analysis.graph_looking import look
-from blockyard.commands import inspect
+from blockyard.cli import main as blockyard
+from blockyard.commands.shown import from_samples
 from blockyard.composing.composition import compose
 from blockyard.composing.preparing import prepare
 from blockyard.composing.suite import SuiteCLI
@@ -29,9 +31,10 @@ STROKE = 128
 def draw(checkpoint: str, name: str) -> None:
     """Draw a checkpoint as the command does, in few colours."""
     with tempfile.TemporaryDirectory() as place:
-        picked = ["--samples", *SAMPLES, "--query", *QUERIES]
-        inspect.main(["--ckpt_path", checkpoint, *picked, "--output", place])
-        for path in Path(place).iterdir():
+        picked = ["--ckpt_path", checkpoint, "--samples", *SAMPLES, "--query", *QUERIES, "--output", place]
+        for what in ("graphs", "affine") if name == "snl" else ("graphs",):
+            blockyard(["inspect", "--what", what, *picked])
+        for path in Path(place).glob("*.png"):
             with Image.open(path) as drawn:
                 kind = path.stem.rpartition("-")[2]
                 drawn.convert("RGB").quantize(256).save(DOCS / f"inspect-{name}-{kind}.png", optimize=True)
@@ -43,7 +46,7 @@ def shares(checkpoint: str) -> np.ndarray:
     cli = SuiteCLI(None, compose(["--ckpt_path", checkpoint, "--trainer.logger", "false"], keep_trainer=False))
     cli.load_weights(checkpoint)
     rows = []
-    for shown in inspect.from_samples(cli.datamodule, range(0, 1000, 5)):
+    for shown in from_samples(cli.datamodule, range(0, 1000, 5)):
         (graph,) = look(cli.model.network, shown.input)
         cell = shown.pixels.shape[0] // graph.size[0]
         stroke = shown.pixels.reshape(graph.size[0], cell, graph.size[1], cell).mean((1, 3)).ravel() > STROKE
@@ -53,8 +56,19 @@ def shares(checkpoint: str) -> np.ndarray:
     return np.array(rows)
 
 
+def constants(checkpoint: str) -> np.ndarray:
+    """The share of the constant in the largest logit of test pictures, by the affine map at each."""
+    prepare()
+    cli = SuiteCLI(None, compose(["--ckpt_path", checkpoint, "--trainer.logger", "false"], keep_trainer=False))
+    cli.load_weights(checkpoint)
+    maps = (affine_map(cli.model.network, shown.input) for shown in from_samples(cli.datamodule, range(0, 1000, 5)))
+    return np.array([float(one.constant[0, k] / one.output[0, k]) for one in maps for k in [int(one.output.argmax())]])
+
+
 def main(snl: str, nl: str) -> None:
     """Draw both, and print the shares."""
+    least, median, most = np.quantile(constants(snl), (0.1, 0.5, 0.9))
+    print(f"snl: the constant is {median:.0%} of the largest logit, from {least:.0%} to {most:.0%} in 8 of 10 pictures")
     for name, checkpoint in (("snl", snl), ("nl", nl)):
         draw(checkpoint, name)
         found = shares(checkpoint)

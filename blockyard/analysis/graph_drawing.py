@@ -29,28 +29,30 @@ def draw_maps(rows: Sequence[tuple[str, Pixels, Graph]], queries: Sequence[Query
     figure = Figure(figsize=(2 * (1 + len(queries)), 2.2 * len(rows)), layout="constrained")
     grid = figure.subplots(len(rows), 1 + len(queries), squeeze=False)
     for axes, (name, picture, graph) in zip(grid, rows, strict=True):
-        _show(axes[0], picture)
+        show(axes[0], picture)
         axes[0].set_title(name, size=7)
         for y, x in queries:
-            _mark(axes[0], y, x)
+            mark(axes[0], y, x)
         for panel, (y, x) in zip(axes[1:], queries, strict=True):
             height, width = picture.shape[:2]
             heat = graph.seen_from(y / height, x / width)
             # Dim and grey, or its own brightness would be taken for heat.
-            _show(panel, (picture.mean(2) * 0.4).astype(np.uint8))
+            show(panel, (picture.mean(2) * 0.4).astype(np.uint8))
             extent = (-0.5, width - 0.5, height - 0.5, -0.5)
             panel.imshow(heat, cmap="inferno", alpha=0.75, extent=extent, vmin=min(0.0, heat.min()))
-            _mark(panel, y, x)
+            mark(panel, y, x)
             panel.set_title(f"from ({y}, {x}): up to {heat.max():.2g}", size=7)
-    return _png(figure)
+    return png(figure)
 
 
-def _show(axes: Axes, picture: Pixels) -> None:
+def show(axes: Axes, picture: Pixels) -> None:
+    """Draw a picture ``(H, W, C)`` of one or three channels."""
     axes.imshow(picture.squeeze(), cmap="gray", vmin=0, vmax=255)
     axes.set_axis_off()
 
 
-def _mark(axes: Axes, y: int, x: int) -> None:
+def mark(axes: Axes, y: int, x: int) -> None:
+    """Draw a ring around a pixel."""
     axes.plot(x, y, marker="o", markersize=8, markerfacecolor="none", markeredgecolor="cyan", markeredgewidth=1.5)
 
 
@@ -79,10 +81,11 @@ def draw_response(title: str, found: Response, frequencies: Sequence[tuple[str, 
     bottom.set(yscale="log", xlabel="graph frequency 1 − λ (0: smooth)", ylabel="how many in a picture")
     if len(frequencies) <= 6:
         bottom.legend(fontsize=7)
-    return _png(figure)
+    return png(figure)
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """The file of a drawing."""
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=120)
     return picture.getvalue()

@@ -1,16 +1,12 @@
-"""``blockyard inspect``: what the nonlocal blocks of a checkpoint look at, and what they do to graph frequencies."""
+"""``blockyard inspect``: what the nonlocal blocks of a checkpoint look at, or what affine map it is at a picture."""
 
 from __future__ import annotations
 
-import copy
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-from torch import Tensor
 
 from blockyard import files
 from blockyard.analysis.graph_drawing import draw_maps, draw_response
@@ -19,24 +15,16 @@ from blockyard.analysis.graph_spectrum import eigenvalues, refusal
 from blockyard.analysis.graph_spectrum import response as response_of
 from blockyard.blocks import GraphBlock, list_blocks
 from blockyard.blocks.nonlocals.filters import GraphFilterBlock
+from blockyard.commands import inspect_affine
+from blockyard.commands.shown import Shown, from_files, from_samples
 from blockyard.composing.composition import compose
 from blockyard.composing.preparing import prepare
 from blockyard.composing.suite import SuiteCLI
-from blockyard.datamodules import DataError, DataModule
-from blockyard.datamodules.images import Pixels
 from blockyard.plugging.making import factory_name
 from blockyard.progress import at_work
 
 QUARTERS = (0.25, 0.75)
 """Where the queries are if none is given: this far down and to the right."""
-
-
-class Shown(NamedTuple):
-    """A picture, as a person sees it and as the network does, ``(1, C, H, W)``."""
-
-    name: str
-    pixels: Pixels
-    input: Tensor
 
 
 def main(options: Namespace, rest: list[str]) -> int:
@@ -58,10 +46,13 @@ def main(options: Namespace, rest: list[str]) -> int:
     composed = compose(["--ckpt_path", str(options.ckpt_path), *rest], keep_trainer=False)
     composed.config["trainer"] = {**composed.config.get("trainer", {}), "logger": False}
     cli = SuiteCLI(None, composed, needs_data=False)
-    blocks = _blocks(cli)
+    blocks = _blocks(cli) if options.what == "graphs" else {}
     cli.load_weights(options.ckpt_path)
     pictures = [*from_files(cli.datamodule, options.images), *from_samples(cli.datamodule, options.samples)]
     queries = _queries(options.query, pictures)
+    if options.what == "affine":
+        inspect_affine.answer(cli, pictures, queries, options.output)
+        return 0
     with at_work("looking at pictures"):
         seen = [{graph.place: graph for graph in look(cli.model.network, shown.input)} for shown in pictures]
     with at_work("drawing", len(blocks)) as step:
@@ -86,48 +77,6 @@ def _blocks(cli: SuiteCLI) -> dict[str, GraphBlock]:
             f"no plug of this network has a graph over positions (plugged: {plugged}); those that do: {able}"
         )
     return blocks
-
-
-def from_files(data: DataModule, paths: Sequence[Path]) -> list[Shown]:
-    """Picture files, prepared as ``predict`` prepares them; no other data are read.
-
-    Raises:
-        DataError: If one can't be read.
-    """
-    return [_from_file(data, path) for path in paths]
-
-
-def _from_file(data: DataModule, path: Path) -> Shown:
-    if not hasattr(data, "predict_folder"):
-        raise ValueError(f"{type(data).__name__} holds no single pictures: give --samples N … in place of --images")
-    if path.is_dir():
-        raise DataError(f"--images {path}: a folder; name the pictures in it")
-    alone: Any = copy.copy(data)
-    alone.predict_folder = path
-    split = alone.load("predict")
-    if (problem := split.problem(0)) is not None:
-        raise DataError(problem)
-    return _shown(split, path.name, split[0])
-
-
-def from_samples(data: DataModule, numbers: Sequence[int]) -> list[Shown]:
-    """Samples of the test split."""
-    if not numbers:
-        return []
-    split, names = data.split("test"), data.names("test")
-    for number in numbers:
-        if not 0 <= number < len(names):
-            raise ValueError(f"--samples {number}: the test split has samples 0 to {len(names) - 1}")
-    return [_shown(split, names[number], split[split.items_of(number)[0]]) for number in numbers]
-
-
-def _shown(split: Any, name: str, sample: dict[str, Any]) -> Shown:
-    pixels: NDArray[Any] = np.asarray(sample["input"])
-    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or pixels.dtype != np.uint8:
-        raise ValueError(f"{name} is no picture, and only the graphs of pictures can be drawn")
-    # Pictures of several sizes come as a list.
-    given = split.collate([{**sample, "index": 0}])["input"][0]
-    return Shown(name, pixels, given.unsqueeze(0))
 
 
 def _queries(given: list[tuple[int, int]] | None, pictures: Sequence[Shown]) -> list[tuple[int, int]]:

@@ -165,14 +165,19 @@ def inspect() -> Parser:
     """The parser of ``inspect``."""
     parser = Parser(
         "inspect",
-        "Draw what the nonlocal blocks of a trained network do to pictures: where chosen positions look (rows of the"
-        " affinity, as heat over the picture), and the block as a filter (its gain at each frequency of the picture's"
-        " graph, from the learnt weights). Writes PLACE-maps.png and PLACE-response.png for each block.",
+        "Draw what a trained network does to pictures. --what graphs: where chosen positions of its nonlocal blocks"
+        " look (rows of the affinity, as heat over the picture), and each block as a filter (its gain at each frequency"
+        " of the picture's graph, from the learnt weights); writes PLACE-maps.png and PLACE-response.png. --what"
+        " affine: the affine map that a classifier is at a picture, all its activations held (what each pixel adds to a"
+        " class's logit); writes affine.png and affine.json.",
         OTHERS.format("test"),
         example=f"blockyard inspect --ckpt_path {CHECKPOINT} --images a.png --query 6,14",
         sections=SECTIONS,
     )
     parser.add_argument("--ckpt_path", metavar="X", type=_checkpoint, required=True, help="the checkpoint")
+    parser.add_argument(
+        "--what", choices=("graphs", "affine"), default="graphs", help="what is asked (default: %(default)s)"
+    )
     parser.add_argument("--images", metavar="FILE", nargs="+", type=Path, default=[], help="picture files")
     parser.add_argument("--samples", metavar="N", nargs="+", type=int, default=[], help="samples of the test split")
     parser.add_argument(

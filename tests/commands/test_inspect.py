@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from blockyard.cli import main
-from blockyard.commands.inspect import from_files, from_samples
+from blockyard.commands.shown import from_files, from_samples
 from blockyard.datamodules import Digits
 
 CHECKPOINT = str(Path(__file__).parents[1] / "checkpoints" / "digits-snl.ckpt")
@@ -89,3 +90,16 @@ def test_a_network_without_a_graph_is_refused_with_what_has_one(capsys):
     line = said(capsys, "--ckpt_path", "se/checkpoints/last.ckpt", "--samples", "0")
     assert "(plugged: SqueezeExcitation); those that do: AsymmetricNonlocal, CrissCross" in line
     assert "CompactNonlocal" not in line
+
+
+def test_draws_what_pixels_weigh_and_writes_the_sums(capsys):
+    assert main(["inspect", "--what", "affine", "--ckpt_path", CHECKPOINT, "--samples", "3", "100"]) == 0
+    assert "A x + b is the logit to " in capsys.readouterr().out
+    assert size("inspect/affine.png")[1] == 2 * 264
+    pictures = json.loads(Path("inspect/affine.json").read_text())
+    assert len(pictures) == 2
+    for one in pictures[0]["classes"]:
+        assert one["by_pixels"] + one["constant"] == pytest.approx(one["logit"], abs=1e-9)
+    logits = [one["logit"] for one in pictures[0]["classes"]]
+    assert logits == sorted(logits, reverse=True)
+    assert len(logits) == 10
