@@ -40,7 +40,7 @@ ROOMS = {  # a room may import itself and the rooms named
     "portable": set(),
     "runs": {"leaderboard", "costs", "metrics", "files", "version"},
     "training": {"runs", "plugging", "metrics", "mistakes"},
-    "objectives": {"plugging"},
+    "objectives": {"backbones", "plugging", "blocks"},
     "analysis": {"datamodules", "retrieval", "leaderboard", "plugging", "blocks", "mistakes", "progress"},
     "tasks": {
         *("analysis", "objectives", "training", "runs", "heads", "backbones", "poolings", "plugging"),

@@ -133,7 +133,9 @@ class SuiteCLI(LightningCLI):
         data.known = self.vocabulary
         model = self._get(self.config, "model")
         task: Any = locate(model.class_path)
-        refuse_other_data(task, data, labels=model.init_args.get("objective") is None)
+        objective = model.init_args.get("objective")
+        kind: Any = locate(objective.class_path) if objective else None
+        refuse_other_data(task, data, labels=kind is None or kind.adds)
         return data.input_shape
 
     def _asks_data(self, data: DataModule) -> bool:

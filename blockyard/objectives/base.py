@@ -51,6 +51,8 @@ class Objective(nn.Module, ABC):
     A validation then is of the objective alone, and a test leaves no record: the task's own score was not learned.
     None: what is learned is the task, and validation is the task's.
     """
+    adds: ClassVar[bool] = False
+    """Whether the task's own loss is a part of it, so that labels, and the options of that loss, are looked at."""
 
     def attach(self, task: Learner, input_shape: tuple[int, ...]) -> None:
         """Make what depends on the network; called once, before there is an optimiser.

@@ -284,7 +284,7 @@ def refuse_beside(objective: Objective | None, kind: type[Task], given: dict[str
     """
     defaults = inspect.signature(kind.__init__).parameters
     changed = [name for name, value in given.items() if value != defaults[name].default]
-    if objective is not None and changed:
+    if objective is not None and not objective.adds and changed:
         usual = defaults[changed[0]].default
         raise ValueError(
             f"objective: {type(objective).__name__} takes the place of the loss that {changed[0]} is for: leave "

@@ -174,7 +174,19 @@ class RevCol(Backbone):
 
     def features(self, x: Tensor) -> list[Tensor]:
         """The maps of the last column, ``(B, stage.channels, *S / stage.stride)`` each."""
-        return self.columns[-1](self.run(self.first_maps(x), range(len(self.columns) - 1)))[1:]
+        return self.after(x, [len(self.columns)])[0][1:]
+
+    def after(self, x: Tensor, counts: Sequence[int]) -> list[list[Tensor]]:
+        """The stem's map and those of all levels after so many columns, for each of rising counts, by one pass.
+
+        Of all but the last column training keeps what ``keep`` says.
+        """
+        maps, done, found = self.first_maps(x), 0, list[list[Tensor]]()
+        for count in counts:
+            maps = self.run(maps, range(done, min(count, len(self.columns) - 1)))
+            maps, done = self.columns[-1](maps) if count == len(self.columns) else maps, count
+            found.append(maps)
+        return found
 
     def first_maps(self, x: Tensor) -> list[Tensor]:
         """What the first column sees of ``(B, in_channels, *S)``: the stem's map, and zeros for each of its levels."""

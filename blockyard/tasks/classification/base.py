@@ -165,6 +165,11 @@ class Classification(Task):
         """Labels ``(B,)`` as shares of the classes ``(B, K)``."""
         return nn.functional.one_hot(target, self.num_classes).float()
 
+    def mixed(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Samples and labels of a batch, or, if they are to be mixed, shares of the classes ``(B, K)``."""
+        x, target = batch["input"], batch["target"]
+        return (x, target) if self.mixing is None else self.mixing(x, self.shares(target))
+
     def vectors(self, x: Tensor) -> Tensor:
         """The last map of ``(B, C, *S)`` before it is pooled, or its tokens, averaged over positions: ``(B, D)``."""
         network: Any = self.network
@@ -180,7 +185,11 @@ class Classification(Task):
             return self.loss(self(x), target)
         network: Any = self.network
         features, logits = (self._both or network.map_and_logits)(x)
-        return self.loss(logits, target, features=features)
+        return self.loss_of(features, logits, target)
+
+    def loss_of(self, features: Tensor, logits: Tensor, target: Tensor) -> Tensor:
+        """Loss of logits ``(B, K)`` that were made of a map ``(B, C, *S)``, which some losses look at."""
+        return self.loss(logits, target, features=features) if self.loss_takes_features else self.loss(logits, target)
 
     def evaluate(self, x: Tensor) -> Tensor:
         """Logits ``(B, K)`` of an evaluation batch ``(B, C, *S)``; a subclass may look at a sample more than once."""

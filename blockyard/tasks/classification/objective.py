@@ -14,7 +14,4 @@ class FromLabels(Default):
 
     def loss(self, task: Any, batch: dict[str, Any]) -> tuple[Tensor, Logged]:
         """The loss of ``input`` ``(B, C, *S)`` with ``target`` ``(B,)``, or ``(B, K)`` of several labels a sample."""
-        x, target = batch["input"], batch["target"]
-        if task.mixing is not None:
-            x, target = task.mixing(x, task.shares(target))
-        return task.training_loss(x, target), {}
+        return task.training_loss(*task.mixed(batch)), {}
