@@ -30,18 +30,16 @@ SMALL = partial(NASNet, depth=1, filters=8, stem_channels=4, skips=False)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_parameters_are_the_published_ones(configured, name: str):
+def test_parameters_are_the_published_ones_and_timm_has_the_same_tensors(configured, name: str):
     expected, classes = PUBLISHED[name]
     with torch.device("meta"):
         network = configured(name)(classes, 3)
     assert sum(p.numel() for p in network.parameters()) == expected
-
-
-def test_timm_has_the_same_tensors(configured):
-    with torch.device("meta"):
-        own, stock = configured("nasnet-a-large")(1000, 3), timm.create_model("nasnetalarge")
-    shapes = {key: value.shape for key, value in own.state_dict().items()}
-    assert {key: value.shape for key, value in own.renamed(stock.state_dict()).items()} == shapes
+    if name == "nasnet-a-large":
+        with torch.device("meta"):
+            stock = timm.create_model("nasnetalarge")
+        shapes = {key: value.shape for key, value in network.state_dict().items()}
+        assert {key: value.shape for key, value in network.renamed(stock.state_dict()).items()} == shapes
 
 
 def test_timms_weights_give_timms_numbers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -54,7 +52,7 @@ def test_timms_weights_give_timms_numbers(monkeypatch: pytest.MonkeyPatch, tmp_p
             tensor.detach().uniform_(0.5, 1.5) if tensor.dim() < 2 else nn.init.kaiming_normal_(tensor)
     torch.save(stock.state_dict(), tmp_path / "stock.pth")
     network = NASNet(5, filters=8, stem_channels=4, weights=tmp_path / "stock.pth").eval()
-    x = torch.randn(2, 3, 75, 64)
+    x = torch.randn(2, 3, 43, 32)
     with torch.no_grad():
         expected = stock(x)
         torch.testing.assert_close(network(x), expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
@@ -77,7 +75,7 @@ def test_the_mobile_network_gives_the_published_numbers(fill_by_name):
 @pytest.mark.parametrize("rank", [1, 2, 3])
 def test_every_rank_has_maps_at_the_resolutions_of_its_stages(rank: int, stem: str):
     network = SMALL(0, 2, stem=stem, spatial_dims=rank)
-    size = (32, 64, 32)[:rank]
+    size = (32, 64, 32)[-rank:]
     strides, channels = ([4, 8, 16, 32], [8, 48, 96, 192]) if stem == "imagenet" else ([1, 2, 4], [48, 96, 192])
     size = size if stem == "imagenet" else [n // 4 for n in size]
     maps = network(torch.randn(2, 2, *size))
@@ -91,12 +89,13 @@ def test_every_rank_has_maps_at_the_resolutions_of_its_stages(rank: int, stem: s
 
 @pytest.mark.parametrize("stem", ["imagenet", "cifar"])
 def test_operations_drop_the_more_often_the_deeper_they_lie(stem: str):
-    network = SMALL(3, 2, stem=stem, drop_path_rate=0.35)
+    with torch.device("meta"):
+        network, plain = SMALL(3, 2, stem=stem, drop_path_rate=0.35), SMALL(3, 2, stem=stem)
     cells = 7 if stem == "imagenet" else 5
     paths = [module.p for module in network.modules() if isinstance(module, StochasticDepth)]
     assert sorted(set(paths)) == pytest.approx([0.35 * number / cells for number in range(1, cells + 1)])
     assert len(paths) == sum(8 if "layer" in name else 9 for name in halving_and_normal(network))
-    assert SMALL(3, 2, stem=stem).state_dict().keys() == network.state_dict().keys()
+    assert plain.state_dict().keys() == network.state_dict().keys()
 
 
 def halving_and_normal(network: NASNet) -> list[str]:
@@ -152,12 +151,13 @@ def test_cells_may_be_of_other_tables():
 
 
 def test_plugs_find_stages_and_units():
-    x = torch.randn(2, 2, 64, 64)
-    for place in ("stage1", "stage2", "stage3.0"):
-        stock = SMALL(3, 2).eval()
-        expected = stock(x)
-        network = plug(stock, PoolMixer, place, example=(1, 2, 64, 64), quiet=True).eval()
-        assert not torch.equal(network(x), expected)
+    x = torch.randn(1, 2, 32, 32)
+    network = SMALL(3, 2).eval()
+    with torch.no_grad():
+        for place in ("stage1", "stage2", "stage3.0"):
+            before = network(x)
+            plug(network, PoolMixer, place, example=x, quiet=True)
+            assert not torch.equal(network(x), before)
 
 
 @pytest.mark.parametrize(
