@@ -131,7 +131,8 @@ def _taken(module: nn.Module, mode: Mode) -> str | None:
 def _input_refusal(reading: Reading, mode: Mode) -> str | None:
     given = reading.first.input
     if given is None:
-        return f"it is not called with one tensor, so nothing can {'replace' if mode == 'replace' else 'go around'} it"
+        verb = "replace" if mode == "replace" else "go around"
+        return f"it is not called with one tensor, so nothing can {verb} it, though it may a part of it, or go after"
     wrong = _not_a_map(given, reading.second.input if reading.second else None, reading.aspect)
     return f"it takes {_show(given)}, {wrong}" if wrong else None
 

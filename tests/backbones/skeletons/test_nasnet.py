@@ -15,9 +15,9 @@ from torch import nn
 from torchvision.ops import StochasticDepth
 
 from blockyard.backbones import NASNet
-from blockyard.blocks import PoolMixer
+from blockyard.blocks import PoolMixer, Recursion
 from blockyard.blocks.mixers.nasnet_cell import Table
-from blockyard.plugging import plug
+from blockyard.plugging import PlugError, plug
 from blockyard.training.scheduled_drop_path import ScheduledDropPath
 
 PUBLISHED = {
@@ -158,6 +158,18 @@ def test_plugs_find_stages_and_units():
             before = network(x)
             plug(network, PoolMixer, place, example=x, quiet=True)
             assert not torch.equal(network(x), before)
+
+
+@pytest.mark.parametrize("mode", ["replace", "around"])
+def test_cells_read_two_maps_so_that_their_operations_are_what_can_be_replaced(mode: str):
+    network, x = SMALL(3, 2).eval(), torch.randn(1, 2, 32, 32)
+    block = Recursion if mode == "around" else PoolMixer
+    for place in ("stage2", "stage2.0"):
+        with pytest.raises(PlugError, match=r"so nothing can .* it, though it may a part of it, or go after"):
+            plug(network, block, place, mode=mode, example=x, quiet=True)
+    before = network(x)
+    plug(network, block, "stage2.0.operations.0", mode=mode, example=x, quiet=True)
+    assert not torch.equal(network(x), before)
 
 
 @pytest.mark.parametrize(
