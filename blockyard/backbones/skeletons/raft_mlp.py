@@ -5,12 +5,14 @@ Tatsunami, Taki: RaftMLP: How Much Can Be Done Without Attention and with Less S
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from blockyard.backbones.base import Stage
+from blockyard.backbones.layouts import State
 from blockyard.backbones.skeletons.parts import MLP, LayerNorm, drop_path
 from blockyard.backbones.skeletons.patches import MultiScalePatches
 from blockyard.backbones.skeletons.pyramid import Pyramid
@@ -20,6 +22,9 @@ from blockyard.blocks.convolutions.convolution import CONVOLUTIONS
 from blockyard.poolings import Pooling
 
 _EPS = 1e-5
+_FIXED = {"heads.0.1": "norm", "classifier": "fc"}
+_PARTS = {"1": (0, True), "3": (1, True), "5": (2, False)}
+"""By its name in published files: which part of a unit it is, and whether it mixes an axis."""
 
 
 class Branch(nn.Module):
@@ -62,8 +67,8 @@ class RaftMLP(Pyramid):
         dropout: Probability of dropout before the classifier.
         pooling: In place of the mean over positions; called with the channels of the last map.
         drop_path_rate: Probability of dropping a branch in training.
-        weights: Weights from a file: a checkpoint of a training of any task with this network in it, or a state dict
-            of it.
+        weights: Weights from a file: a checkpoint of a training of any task with this network in it, a state dict of
+            it, or one of the published code.
         strict: Whether what does not match in the file is a mistake; if not, it is printed and starts anew.
 
     Raises:
@@ -110,6 +115,37 @@ class RaftMLP(Pyramid):
         self.norm = LayerNorm(before, _EPS)
         self.make_head(before, pooling, dropout)
         self.load_weights(weights, strict)
+
+    def renamed(self, file: State) -> State:
+        """The tensors of a published file, in which patches of all sizes lie in one map and norms go raft by raft."""
+        if "levels.0.fn.0.fc.weight" not in file:
+            return file
+        found = State()
+        for key, value in file.items():
+            name, _, kind = key.rpartition(".")
+            if name in _FIXED:
+                found[f"{_FIXED[name]}.{kind}"] = value
+                continue
+            _, level, _, number, *inside = name.split(".")
+            before, layer = f"downsample{int(level) + 1}" if int(level) else "stem", f"layer{int(level) + 1}"
+            if inside == ["fc"] and kind == "bias":
+                found[f"{before}.convs.0.bias"] = value
+            elif inside == ["fc"]:
+                own = {k: w for k, w in self.state_dict().items() if re.fullmatch(rf"{before}\.convs\.\d\.weight", k)}
+                sizes = [w[0].numel() for w in own.values()]
+                if sum(sizes) != value.shape[1]:
+                    return file  # of other patches
+                parts = zip(own.items(), value.split(sizes, 1), strict=True)
+                found |= {k: part.reshape(-1, *w.shape[1:]) for (k, w), part in parts}
+            else:
+                part, along = _PARTS[inside[0]]
+                place = f"{layer}.{int(number) - 2}.{part}"
+                if inside[1] == "norm":
+                    found[f"{place}.norm.{kind}"] = value.unflatten(0, (-1, 2)).t().flatten() if along else value
+                else:
+                    linear = {"0": "fc1", "3": "fc2"}[inside[2]]
+                    found[f"{place}.mixer.{'mlps.0.' if along else ''}{linear}.{kind}"] = value
+        return found
 
     def last_map(self, x: Tensor) -> Tensor:
         """The normed map of the last stage, ``(B, C, *S')``."""

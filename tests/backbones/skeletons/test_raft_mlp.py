@@ -38,46 +38,19 @@ def test_multiplications_are_the_published_ones(configured):
     assert macs + 5 * normed == 2_101_456_384
 
 
-def test_weights_of_the_published_code_give_its_numbers(drawn_by_name):
+def test_weights_of_the_published_code_give_its_numbers(drawn_by_name, tmp_path: Path):
     """Names, shapes and numbers are those of libs/models.py of okojoalg/raft-mlp, 6060d5d, in float64.
 
     Drawn on 29 November 2026.
     """
     golden = json.loads(Path(__file__).with_name("raft_mlp.json").read_text())
-    network = RaftMLP(5, 3, (1, 2, 1), (8, 12, 16), ((4, 8), (2, 4), (2,)), input_size=32)
-    network.load_state_dict(renamed({name: drawn_by_name(name, shape) for name, shape in golden["shapes"].items()}))
+    file = {name: drawn_by_name(name, shape) for name, shape in golden["shapes"].items()}
+    torch.save(file, tmp_path / "raft.pth")
+    weights = {"input_size": 32, "weights": tmp_path / "raft.pth"}
+    network = RaftMLP(5, 3, (1, 2, 1), (8, 12, 16), ((4, 8), (2, 4), (2,)), **weights)
     x = torch.from_numpy(np.random.RandomState(0).standard_normal((2, 3, 32, 32)))
     expected = torch.tensor(golden["logits"], dtype=torch.float64)
     torch.testing.assert_close(network.double().eval()(x).detach(), expected)
-
-
-def renamed(file: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Tensors of the published code: patches of all sizes lie in one map, the channels of its norms raft by raft."""
-    fixed, found = {"heads.0.1": "norm", "classifier": "fc"}, {}
-    for key, value in file.items():
-        name, _, kind = key.rpartition(".")
-        if name in fixed:
-            found[f"{fixed[name]}.{kind}"] = value
-            continue
-        _, level, _, number, *inside = name.split(".")
-        before, layer = f"downsample{int(level) + 1}" if int(level) else "stem", f"layer{int(level) + 1}"
-        if inside == ["fc"] and kind == "bias":
-            found[f"{before}.convs.0.bias"] = value
-        elif inside == ["fc"]:
-            kernels = {"0": (4, 8), "1": (2, 4), "2": (2,)}[level]
-            channels = value.shape[1] // sum(k * k for k in kernels)
-            parts = value.split([channels * k * k for k in kernels], 1)
-            for i, (k, part) in enumerate(zip(kernels, parts, strict=True)):
-                found[f"{before}.convs.{i}.weight"] = part.unflatten(1, (channels, k, k))
-        else:
-            part, along = {"1": (0, True), "3": (1, True), "5": (2, False)}[inside[0]]
-            place = f"{layer}.{int(number) - 2}.{part}"
-            if inside[1] == "norm":
-                found[f"{place}.norm.{kind}"] = value.unflatten(0, (-1, 2)).t().flatten() if along else value
-            else:
-                linear = {"0": "fc1", "3": "fc2"}[inside[2]]
-                found[f"{place}.mixer.{'mlps.0.' if along else ''}{linear}.{kind}"] = value
-    return found
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])
