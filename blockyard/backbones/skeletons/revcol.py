@@ -181,7 +181,8 @@ class RevCol(Backbone):
 
         Of all but the last column training keeps what ``keep`` says.
         """
-        maps, done, found = self.first_maps(x), 0, list[list[Tensor]]()
+        found: list[list[Tensor]] = []  # which torch.compile can read, as it can't list[…]()
+        maps, done = self.first_maps(x), 0
         for count in counts:
             maps = self.run(maps, range(done, min(count, len(self.columns) - 1)))
             maps, done = self.columns[-1](maps) if count == len(self.columns) else maps, count
