@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from torch import Tensor
 
-from blockyard.backbones.base import Backbone, Stage
+from blockyard.backbones.base import Backbone
 
 
 class BackboneFeatures(Backbone):
@@ -27,7 +28,8 @@ class BackboneFeatures(Backbone):
             raise ValueError(f"BackboneFeatures has no head: give {num_classes} classes to its backbone itself")
         self.net = backbone(0, in_channels)
         prefix = ".".join(part for part in ("net", self.net.stock_path) if part)
-        self.stages = tuple(Stage(f"{prefix}.{stage.path}", stage.channels, stage.stride) for stage in self.net.stages)
+        self.stages = tuple(replace(stage, path=f"{prefix}.{stage.path}") for stage in self.net.stages)
+        self.before_stages = tuple(replace(stage, path=f"{prefix}.{stage.path}") for stage in self.net.before_stages)
 
     def features(self, x: Tensor) -> list[Tensor]:
         """The maps of the stages of ``(B, in_channels, H, W)``, ``(B, stage.channels, H', W')`` each."""

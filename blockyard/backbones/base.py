@@ -55,6 +55,8 @@ class Backbone(nn.Module, ABC):
     """
 
     stages: tuple[Stage, ...]
+    before_stages: tuple[Stage, ...] = ()
+    """Where maps come from that :meth:`features` gives before those of the stages, if any."""
     rank: int | None = None
     """Rank of S in the inputs that it was built for; None if it does not say."""
     stock_path: str = ""
@@ -81,7 +83,10 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def features(self, x: Tensor) -> list[Tensor]:
-        """The maps of the stages, ``(B, stage.channels, *S / stage.stride)`` each, plugs included."""
+        """The maps of the stages, ``(B, stage.channels, *S / stage.stride)`` each, plugs included.
+
+        Those of ``before_stages`` come first.
+        """
 
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:
         """The :meth:`features` of ``(B, in_channels, *S)``; with a head, the logits ``(B, num_classes)``."""

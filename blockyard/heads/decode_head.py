@@ -11,7 +11,7 @@ from torch import nn
 from blockyard.backbones import Stage
 from blockyard.backbones.adapters.mmseg_config import build, class_of, plain, registry
 
-_OWN = ("blockyard.heads.block_head", "blockyard.heads.asymmetric_head")
+_OWN = tuple(f"blockyard.heads.{name}" for name in ("asymmetric_head", "block_head", "unet_heads"))
 """Modules with heads of ours; importing them registers the heads with mmsegmentation."""
 _INPUTS: dict[str, slice] = {
     "ANNHead": slice(-2, None),
@@ -20,6 +20,8 @@ _INPUTS: dict[str, slice] = {
     "FPNHead": slice(None),
     "LRASPPHead": slice(-3, None),
     "SegformerHead": slice(None),
+    "UNetHead": slice(None),
+    "UNetPlusPlusHead": slice(None),
     "UPerHead": slice(None),
 }
 """Which maps a head of several inputs takes unless ``in_index`` says so, as in its paper's configs."""
@@ -43,8 +45,8 @@ def make_head(config: Any, stages: Sequence[Stage], num_classes: int, *, auxilia
     Args:
         config: mmsegmentation's config, a mapping with ``type``. ``in_index`` (the last map; the last but one for an
             auxiliary head; what the paper's configs say for heads of several inputs), ``in_channels``, ``channels``
-            (a quarter of the last input's, or all without convolutions), ``num_classes`` and ``norm_cfg`` (BN) are
-            filled in where missing.
+            (a quarter of the last input's, or all without convolutions; the finest input's in U-Nets), ``num_classes``
+            and ``norm_cfg`` (BN) are filled in where missing.
         stages: The maps that the head can choose from.
         num_classes: Number of classes K.
         auxiliary: Whether it is an auxiliary head.
@@ -108,7 +110,9 @@ def _connect(options: dict[str, Any], stages: Sequence[Stage], auxiliary: bool) 
         raise ValueError(f"{name}: in_channels={given}, but the backbone's maps in_index={index} have {fitting}")
     unchanged = name.endswith("FCNHead") and options.get("num_convs") == 0
     width = sum(taken) if options.get("input_transform") == "resize_concat" else taken[-1]
-    channels = options.setdefault("channels", width if unchanged else max(1, taken[-1] // 4))
+    upward = name in ("UNetHead", "UNetPlusPlusHead")
+    usual = (options.get("widths") or taken)[0] if upward else width if unchanged else max(1, taken[-1] // 4)
+    channels = options.setdefault("channels", usual)
     if unchanged and channels != width:
         raise ValueError(
             f"{name}: num_convs=0 classifies the map as it is, so channels must be its {width}, got {channels}; "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from blockyard.backbones import Backbone, Stage
 from blockyard.heads.decode_head import make_head
+from blockyard.heads.neck import neck_stages
 
 
 class Segmentor(nn.Module):
@@ -83,13 +84,29 @@ class Segmentor(nn.Module):
             for name, value in head.loss(maps, samples, {}).items()
         }
 
+    def prune(self, depth: int | None) -> None:
+        """Let a decode head that can be pruned, such as UNetPlusPlusHead, answer from a depth; None means the last.
+
+        Raises:
+            ValueError: If the head can't be pruned, or has no such depth.
+        """
+        prune = getattr(self.decode_head, "prune", None)
+        if prune is not None:
+            prune(depth)
+        elif depth is not None:
+            raise ValueError(f"pruned_depth={depth}: {type(self.decode_head).__name__} has none; UNetPlusPlusHead has")
+
     def _refuse_focal_on_cpu(self, x: Tensor) -> None:
         if not x.is_cuda and any(type(module).__name__ == "FocalLoss" for module in self.modules()):
             raise ValueError("mmsegmentation's FocalLoss is wrong on the CPU; use CrossEntropyLoss or TverskyLoss")
 
 
 def make_segmentor(
-    backbone: Backbone, decode_head: dict[str, Any], auxiliary_heads: Sequence[dict[str, Any]], num_classes: int
+    backbone: Backbone,
+    decode_head: dict[str, Any],
+    auxiliary_heads: Sequence[dict[str, Any]],
+    num_classes: int,
+    neck: Callable[[Sequence[int]], nn.Module] | None = None,
 ) -> Segmentor:
     """Put mmsegmentation's heads, or ours, on a backbone.
 
@@ -99,14 +116,18 @@ def make_segmentor(
             for what is filled in.
         auxiliary_heads: Configs of auxiliary heads.
         num_classes: Number of classes K.
+        neck: Called with the channels of the backbone's maps, makes what stands between these and the heads.
 
     Raises:
         ValueError: If the backbone has no ``stages``, or a head is refused.
     """
     stages = stages_of(backbone)
-    head = make_head(decode_head, stages, num_classes)
-    others = [make_head(config, stages, num_classes, auxiliary=True) for config in auxiliary_heads]
-    return Segmentor(backbone, head, others, num_classes)
+    maps = (*backbone.before_stages, *stages)
+    between = None if neck is None else neck([each.channels for each in maps])
+    seen = maps if between is None else neck_stages(between, maps)
+    head = make_head(decode_head, seen, num_classes)
+    others = [make_head(config, seen, num_classes, auxiliary=True) for config in auxiliary_heads]
+    return Segmentor(backbone, head, others, num_classes, neck=between)
 
 
 def stages_of(backbone: Backbone) -> tuple[Stage, ...]:

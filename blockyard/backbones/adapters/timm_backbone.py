@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -44,6 +44,9 @@ class TimmBackbone(Backbone):
             called with the channels of the last map. A class token joins the pooled vector. None is the network's own.
         drop_path_rate: Probability of dropping the last residual path in training, where the family supports it; most
             families let it grow from 0 with depth. None is the network's own, mostly 0.
+        stem: Whether maps of strides 1 and 2, where the family has them, come before those of the stages, as decoders
+            to full size want; None means no. ``stage1`` stays what it is.
+        layers: Units of each stage in place of the network's own, where the family takes them, as ResNet does.
 
     Raises:
         ValueError: If timm has no such network or refuses an option, or if the weights are not the network's.
@@ -64,21 +67,26 @@ class TimmBackbone(Backbone):
         last_stride: Literal[1] | None = None,
         pooling: Callable[[int], Pooling] | None = None,
         drop_path_rate: float | None = None,
+        stem: bool | None = None,
+        layers: Sequence[int] | None = None,
     ) -> None:
         super().__init__(num_classes, in_channels)
         if pretrained and weights is not None:
             raise ValueError(f"{type(self).__name__}: give pretrained=True or a file of weights, not both")
-        asked = {"output_stride": output_stride, "drop_path_rate": drop_path_rate}
+        asked = {"output_stride": output_stride, "drop_path_rate": drop_path_rate, "layers": layers}
         options = {key: value for key, value in asked.items() if value is not None}
         fetched = pretrained and not following()
         self.net = _create(name, fetched, num_classes=max(num_classes, 1), in_chans=in_channels, **options)
         info: Any = self.net.feature_info
-        entries = [(i, entry) for i, entry in enumerate(getattr(info, "info", info)) if entry.get("reduction", 0) >= 4]
-        self._indices = [i for i, _ in entries]
+        entries = list(enumerate(getattr(info, "info", info)))
+        first = [each for each in entries if stem and 0 < each[1].get("reduction", 0) < 4]
+        later = [each for each in entries if each[1].get("reduction", 0) >= 4]
+        if stem and not first:
+            raise ValueError(f"TimmBackbone: {name} has no map of stride 1 or 2; leave stem away")
+        self._indices = [i for i, _ in (*first, *later)]
         paths = stage_paths(self.net).values()
-        stages = [
-            Stage(path, entry["num_chs"], entry["reduction"]) for path, (_, entry) in zip(paths, entries, strict=True)
-        ]
+        stages = [Stage(at, entry["num_chs"], entry["reduction"]) for at, (_, entry) in zip(paths, later, strict=True)]
+        self.before_stages = tuple(Stage(e["module"], e["num_chs"], e["reduction"]) for _, e in first)
         if last_stride is not None:
             _keep_resolution(self.net.get_submodule(stages[-1].path), name)
             stages[-1] = replace(stages[-1], stride=stages[-2].stride)
@@ -143,7 +151,7 @@ def _create(name: str, pretrained: bool, **options: Any) -> nn.Module:
     try:
         return timm.create_model(name, pretrained=pretrained, **options)
     except (TypeError, AssertionError, NotImplementedError) as error:
-        suspects = [key for key in options if key in ("output_stride", "drop_path_rate")] or list(options)
+        suspects = [key for key in options if key in ("output_stride", "drop_path_rate", "layers")] or list(options)
         given = ", ".join(f"{key}={options[key]}" for key in suspects)
         raise ValueError(f"TimmBackbone: {name} does not take {given}: {first_line(error)}") from error
     except Exception as error:

@@ -36,6 +36,7 @@ class FrontEnded(Backbone):
         self.front_end = front_end
         self.backbone = backbone(num_classes, 1)
         self.stages = getattr(self.backbone, "stages", ())
+        self.before_stages = self.backbone.before_stages
         self.stock_path = ".".join(filter(None, ("backbone", self.backbone.stock_path)))
         self.closed = getattr(self.backbone, "closed", {})
 

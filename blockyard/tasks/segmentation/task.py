@@ -64,6 +64,8 @@ class SemanticSegmentation(Task):
         flip_test: Whether each scale is also seen mirrored; None means no.
         class_weights: A factor for each class in the cross entropy of every head.
         ohem: Which pixels count in the loss of the decode head; None means all.
+        pruned_depth: From which depth of a UNetPlusPlusHead evaluation takes its answer, and nothing that is deeper is
+            computed in it; None means the last.
         overlays: Whether ``predict`` also draws its masks over the pictures; None means no.
         options: Those of :class:`~blockyard.tasks.base.Task`.
 
@@ -79,7 +81,9 @@ class SemanticSegmentation(Task):
     output: ClassVar[str] = "logits (B, K, H, W) at the input's size; the largest is a pixel's class"
     named: ClassVar[bool] = True
     reports: ClassVar[tuple[Callable[[Path], Callback], ...]] = (SegmentationReport, SegmentationCases, MaskWriter)
-    evaluation_options: ClassVar[tuple[str, ...]] = ("inference", "window", "stride", "scales", "flip_test")
+    evaluation_options: ClassVar[tuple[str, ...]] = (
+        *("inference", "window", "stride", "scales", "flip_test", "pruned_depth"),
+    )
     probe: ClassVar[Probe | None] = PROBE
     default_objective: ClassVar[type[Default]] = HeadLosses
 
@@ -114,6 +118,7 @@ class SemanticSegmentation(Task):
         class_weights: list[float] | None = None,
         ohem: HardPixels | None = None,
         overlays: bool | None = None,
+        pruned_depth: int | None = None,
         **options: Any,
     ) -> None:
         beside = {"class_weights": class_weights, "ohem": ohem}
@@ -129,6 +134,7 @@ class SemanticSegmentation(Task):
         else:
             check_heads(decode_head, auxiliary_heads or [])
             network = make_segmentor(backbone(0, input_shape[0]), decode_head, auxiliary_heads or [], num_classes)
+        network.prune(pruned_depth)
         mine_hard_pixels(network, ohem)
         weigh_classes(network, class_weights)
         super().__init__(network, input_shape, **options)

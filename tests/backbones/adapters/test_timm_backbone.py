@@ -139,6 +139,27 @@ def test_mistakes_are_one_line(stock: nn.Module, tmp_path: Path):
         assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(("name", "strides"), [("resnet10t", [2]), ("vgg11_bn", [1, 2]), ("mobilenetv2_050", [2])])
+def test_maps_before_those_of_the_stages_are_given_where_they_are_asked_for(name: str, strides: list[int]):
+    plain, whole = TimmBackbone(name=name).eval(), TimmBackbone(name=name, stem=True).eval()
+    assert (plain.before_stages, whole.stages) == ((), plain.stages)
+    assert [stage.stride for stage in whole.before_stages] == strides
+    whole.load_state_dict(plain.state_dict())
+    x = torch.randn(1, 3, 32, 64)
+    with torch.no_grad():
+        first, later = whole(x)[: len(strides)], whole(x)[len(strides) :]
+        assert all(torch.equal(a, b) for a, b in zip(later, plain(x), strict=True))
+    assert [tuple(m.shape) for m in first] == [
+        (1, s.channels, 32 // s.stride, 64 // s.stride) for s in whole.before_stages
+    ]
+    assert all(whole.net.get_submodule(stage.path) is not None for stage in whole.before_stages)
+
+
+def test_stages_have_as_many_units_as_are_asked_for():
+    network = TimmBackbone(10, name="resnet18", layers=(1, 3, 2, 1))
+    assert [len(network.net.get_submodule(stage.path)) for stage in network.stages] == [1, 3, 2, 1]
+
+
 def test_paths_drop_more_often_with_depth():
     rates = [
         m.drop_prob for m in TimmBackbone(5, name="resnet10t", drop_path_rate=0.3).modules() if hasattr(m, "drop_prob")

@@ -201,8 +201,10 @@ class TestOptions:
 
     def test_what_only_evaluation_looks_at_leaves_the_network_alone(self):
         options = {"inference": "slide", "window": (8, 8), "stride": (4, 4), "scales": [0.5], "flip_test": True}
+        options |= {"pruned_depth": 1}
         assert set(options) == set(SemanticSegmentation.evaluation_options)
-        changed, plain = few.task(**options).state_dict(), few.task().state_dict()
+        nested = partial(few.task, decode_head={"type": "UNetPlusPlusHead"})
+        changed, plain = nested(**options).state_dict(), nested().state_dict()
         assert all(torch.equal(changed[name], value) for name, value in plain.items())
 
     @pytest.mark.parametrize(
@@ -216,6 +218,7 @@ class TestOptions:
             ({"inference": "slide", "window": (0, 0)}, "must be at least 1 and at most the window"),
             ({"scales": []}, "scales: positive factors are needed"),
             ({"scales": [1.0, 0.0]}, "scales: positive factors are needed"),
+            ({"pruned_depth": 1}, "pruned_depth=1: FCNHead has none; UNetPlusPlusHead has"),
         ],
     )
     def test_mistakes(self, options, message):
