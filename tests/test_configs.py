@@ -33,6 +33,7 @@ from blockyard.datamodules import (
     UCF101,
     AudioCSV,
     AudioFolder,
+    Cityscapes,
     ImageFolder,
     ImageList,
     ImageMaskFolder,
@@ -52,6 +53,7 @@ OF_FOLDERS = {
     "image_classification": (ImageFolder, 1000),
     "action_recognition": (VideoFolder, 400),
     "audio_classification": (AudioFolder, 1000),
+    "semantic_segmentation": (Cityscapes, 19),
 }
 """The data that a published network of each task is put on, and how many classes its file counts for."""
 NETWORKS = [name for name in config_names() if "/networks/" in name]

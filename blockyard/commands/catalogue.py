@@ -58,6 +58,7 @@ FOLDERS = {
     "image_classification": "image_folder.yaml",
     "action_recognition": "video_folder.yaml",
     "audio_classification": "audio_folder.yaml",
+    "semantic_segmentation": "cityscapes.yaml",
 }
 """The data on which the page puts a published network of each task."""
 

@@ -11,12 +11,13 @@ from torch import nn
 from blockyard.backbones import Stage
 from blockyard.backbones.adapters.mmseg_config import build, class_of, plain, registry
 
-_OWN = tuple(f"blockyard.heads.{name}" for name in ("asymmetric_head", "block_head", "unet_heads"))
+_OWN = tuple(f"blockyard.heads.{name}" for name in ("asymmetric_head", "block_head", "ffnet_head", "unet_heads"))
 """Modules with heads of ours; importing them registers the heads with mmsegmentation."""
 _INPUTS: dict[str, slice] = {
     "ANNHead": slice(-2, None),
     "AsymmetricNonlocalHead": slice(-2, None),
     "EncHead": slice(-3, None),
+    "FFNetHead": slice(-4, None),
     "FPNHead": slice(None),
     "LRASPPHead": slice(-3, None),
     "SegformerHead": slice(None),

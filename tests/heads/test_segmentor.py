@@ -34,6 +34,7 @@ HEADS: dict[str, dict[str, Any]] = {
     "EMAHead": {"ema_channels": 32, "num_bases": 8, "num_stages": 3},
     "BlockHead": {"block": "SpectralNonlocal"},
     "AsymmetricNonlocalHead": {},
+    "FFNetHead": {},
     "UNetHead": {},
     "UNetPlusPlusHead": {},
 }
