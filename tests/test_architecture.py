@@ -47,7 +47,7 @@ ROOMS = {  # a room may import itself and the rooms named
         *("blocks", "retrieval", "datamodules", "leaderboard", "metrics", "files", "mistakes", "progress"),
     },
     "composing": {
-        *("samples", "tasks", "objectives", "training", "runs", "backbones", "poolings", "plugging", "blocks"),
+        *("samples", "tasks", "objectives", "training", "runs", "heads", "backbones", "poolings", "plugging", "blocks"),
         *("datamodules", "leaderboard", "metrics", "files", "mistakes", "progress", "unfinished"),
     },
     "model_card": {"leaderboard", "portable"},

@@ -91,9 +91,8 @@ def test_a_system_that_works_is_reached_by_what_there_is_and_checked_by_a_test_t
     systems = _update("systems")
     kinds = systems.published_names()
     papers = {kind.__name__: kind.paper for kind in systems.published()}
-    heads = {
-        name for path in (PACKAGE / "heads").glob("*.py") for name in re.findall(r"class (\w+Head)\(", path.read_text())
-    }
+    parts = "".join(path.read_text() for path in (PACKAGE / "heads").glob("*.py"))
+    heads = set(re.findall(r"class (\w+)\((?:\w+Head|Neck)\)", parts))
     listed = systems.entries()
     assert len({entry["name"] for entry in listed}) == len(listed) == 87
     for entry in listed:
@@ -109,7 +108,7 @@ def test_a_system_that_works_is_reached_by_what_there_is_and_checked_by_a_test_t
             assert title.partition(":")[0].lower() in papers[kind].lower(), entry["name"]
         known = systems.classes(entry) & kinds
         verb = re.match(r"blockyard ([\w-]+)", entry["reach"])
-        head = re.search(r"--model\.decode_head '\{type: (\w+)", entry["reach"])
+        head = re.search(r"--model\.(?:decode_head '\{type:|neck) (\w+)", entry["reach"])
         reached = known or "backbone" in entry["reach"] or (head and head[1] in heads) or (verb and verb[1] in VERBS)
         assert reached, entry["name"]
 

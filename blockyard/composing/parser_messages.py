@@ -20,6 +20,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from blockyard.backbones import Backbone
 from blockyard.blocks.base import Block, Pluggable
 from blockyard.datamodules import DataModule
+from blockyard.heads import Neck
 from blockyard.mistakes import nearest
 from blockyard.objectives import Objective
 from blockyard.plugging import Plug
@@ -31,6 +32,7 @@ BASES: dict[str, type] = {
     "backbone": Backbone,
     "block": Pluggable,
     "pooling": Pooling,
+    "neck": Neck,
     "data": DataModule,
     "optimizer": Optimizer,
     "lr_scheduler": LRScheduler,

@@ -4,7 +4,9 @@ mmsegmentation is imported when the first network is made, not before.
 """
 
 from blockyard.heads.decode_head import check_heads
+from blockyard.heads.neck import Neck
+from blockyard.heads.pyramid_necks import FPN, SEPC
 from blockyard.heads.segmentor import Segmentor, make_segmentor
 from blockyard.heads.stock import stock_segmentor
 
-__all__ = ["Segmentor", "check_heads", "make_segmentor", "stock_segmentor"]
+__all__ = ["FPN", "SEPC", "Neck", "Segmentor", "check_heads", "make_segmentor", "stock_segmentor"]

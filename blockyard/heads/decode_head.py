@@ -11,7 +11,8 @@ from torch import nn
 from blockyard.backbones import Stage
 from blockyard.backbones.adapters.mmseg_config import build, class_of, plain, registry
 
-_OWN = tuple(f"blockyard.heads.{name}" for name in ("asymmetric_head", "block_head", "ffnet_head", "unet_heads"))
+_NAMES = ("asymmetric_head", "block_head", "ffnet_head", "reduced_aspp_head", "unet_heads")
+_OWN = tuple(f"blockyard.heads.{name}" for name in _NAMES)
 """Modules with heads of ours; importing them registers the heads with mmsegmentation."""
 _INPUTS: dict[str, slice] = {
     "ANNHead": slice(-2, None),

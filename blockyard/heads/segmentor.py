@@ -106,7 +106,7 @@ def make_segmentor(
     decode_head: dict[str, Any],
     auxiliary_heads: Sequence[dict[str, Any]],
     num_classes: int,
-    neck: Callable[[Sequence[int]], nn.Module] | None = None,
+    neck: Callable[[list[int]], nn.Module] | None = None,
 ) -> Segmentor:
     """Put mmsegmentation's heads, or ours, on a backbone.
 

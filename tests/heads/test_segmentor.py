@@ -35,6 +35,7 @@ HEADS: dict[str, dict[str, Any]] = {
     "BlockHead": {"block": "SpectralNonlocal"},
     "AsymmetricNonlocalHead": {},
     "FFNetHead": {},
+    "ReducedASPPHead": {},
     "UNetHead": {},
     "UNetPlusPlusHead": {},
 }

@@ -14,7 +14,7 @@ from blockyard.analysis.probe import Probe
 from blockyard.backbones import Backbone
 from blockyard.datamodules import DataModule, SegmentationDataModule
 from blockyard.datamodules.suggesting import Choice
-from blockyard.heads import Segmentor, check_heads, make_segmentor, stock_segmentor
+from blockyard.heads import Neck, Segmentor, check_heads, make_segmentor, stock_segmentor
 from blockyard.objectives import Default
 from blockyard.tasks.base import Task, refuse_beside
 from blockyard.tasks.new_samples import only_valid
@@ -51,6 +51,7 @@ class SemanticSegmentation(Task):
         backbone: Called with ``(0, in_channels)``.
         decode_head: Any decode head of mmsegmentation, by its ``type`` and arguments; ``num_classes`` is filled in.
         auxiliary_heads: Heads whose losses are added in training.
+        neck: Between the backbone's maps and all heads, such as FPN; called with the channels of these maps.
         mmseg_config: A whole configuration in place of those three, by its name among those that mmsegmentation ships
             (``pspnet_r50-d8_4xb2-40k_cityscapes-512x1024``), or a file.
         mmseg_weights: File with the weights of that configuration's backbone; nothing is downloaded.
@@ -119,6 +120,7 @@ class SemanticSegmentation(Task):
         ohem: HardPixels | None = None,
         overlays: bool | None = None,
         pruned_depth: int | None = None,
+        neck: Callable[[list[int]], Neck] | None = None,
         **options: Any,
     ) -> None:
         beside = {"class_weights": class_weights, "ohem": ohem}
@@ -126,14 +128,14 @@ class SemanticSegmentation(Task):
         if not 2 <= num_classes <= IGNORED:
             raise ValueError(f"num_classes={num_classes} must be 2 to {IGNORED}: masks are bytes, {IGNORED} is ignored")
         if mmseg_config is not None:
-            if not (backbone is decode_head is auxiliary_heads is None):
-                raise ValueError("mmseg_config is a whole network: leave out backbone, decode_head, auxiliary_heads")
+            if not (backbone is decode_head is auxiliary_heads is neck is None):
+                raise ValueError("mmseg_config is a whole network: leave out backbone, neck, and all heads")
             network = stock_segmentor(mmseg_config, num_classes, trust_config, mmseg_weights)
         elif backbone is None or decode_head is None:
             raise ValueError("a network needs backbone and decode_head, or mmseg_config in place of both")
         else:
             check_heads(decode_head, auxiliary_heads or [])
-            network = make_segmentor(backbone(0, input_shape[0]), decode_head, auxiliary_heads or [], num_classes)
+            network = make_segmentor(backbone(0, input_shape[0]), decode_head, auxiliary_heads or [], num_classes, neck)
         network.prune(pruned_depth)
         mine_hard_pixels(network, ohem)
         weigh_classes(network, class_weights)
@@ -144,8 +146,7 @@ class SemanticSegmentation(Task):
         corners = bool(getattr(network.decode_head, "align_corners", False))
         self.once = Inference(*sliding, align_corners=corners)
         self.inference = Inference(*sliding, _checked(scales), bool(flip_test), corners)
-        self.val_confusion = PixelConfusion(num_classes)
-        self.test_confusion = PixelConfusion(num_classes)
+        self.val_confusion, self.test_confusion = PixelConfusion(num_classes), PixelConfusion(num_classes)
         self.pixel_confusion: Tensor | None = None
         self.pictures: dict[str, Tensor] = {}
 
