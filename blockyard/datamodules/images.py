@@ -4,24 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import albumentations as A
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from blockyard.datamodules.listing import FileKind
 from blockyard.datamodules.loading import Batch, Column, Split, empty_batch
+from blockyard.datamodules.reduced import Decoding
 from blockyard.media.picture_checks import damage, peculiarity
-from blockyard.media.picture_files import Pixels, decode
+from blockyard.media.picture_files import Pixels, decode, reducible_size
 
 PICTURES = FileKind(
     "picture",
     frozenset({".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}),
     "*.jpg (or .png, .webp, …)",
 )
+AT_ONCE = 1 << 18
+"""Values, which as floats take a megabyte."""
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -62,7 +67,7 @@ class Images(Split):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """``input``, uint8 ``(H, W, C)`` or its crops ``(V, H, W, C)``, and ``target`` if there are labels."""
-        image = self.images[index] if self.transform is None else self.transform(image=self.images[index])["image"]
+        image = self.images[index] if self.transform is None else self.transform(**self._given(index))["image"]
         sample: dict[str, Any] = {"input": image if self.crops is None else self.crops(image)}
         if self.targets is not None:
             sample["target"] = int(self.targets[index])
@@ -98,10 +103,25 @@ class Images(Split):
         """``(H, W, C)`` as stored."""
         return self.images[position].shape
 
+    def _given(self, index: int) -> dict[str, Any]:
+        """What the transform is called with: a picture or, if it decodes the picture itself, its size and file."""
+        first = next(iter(self.transform.transforms), None) if self.transform else None
+        if isinstance(first, Decoding) and isinstance(self.images, ImageFiles) and (size := self.images.size(index)):
+            return {"image": np.empty((*size, 0), np.uint8), "read": partial(self.images.reduced, index)}
+        return {"image": self.images[index]}
+
     def collate(self, samples: list[dict[str, Any]]) -> Batch:
-        """Stack, move channels first and normalise: for a batch at once, this is a few µs a picture of 32×32."""
-        pixels = torch.from_numpy(np.stack([sample.pop("input") for sample in samples])).movedim(-1, -3)
-        normalised = empty_batch(pixels.shape).copy_(pixels).mul_(self.scale).add_(self.shift)
+        """Stack to float ``(B, C, H, W)`` or ``(B, V, C, H, W)`` and normalise, so many at once as the cache holds."""
+        pixels = [sample.pop("input") for sample in samples]
+        *views, height, width, channels = pixels[0].shape
+        normalised = empty_batch((len(pixels), *views, channels, height, width))
+        step = max(1, AT_ONCE // pixels[0].size)
+        for start in range(0, len(pixels), step):
+            some = np.stack(pixels[start : start + step])
+            # OpenCV takes channels apart faster than a strided copy.
+            planes = np.stack(cv2.split(some.reshape(-1, width, channels))).reshape(channels, *some.shape[:-1])
+            values = normalised[start : start + step].copy_(torch.from_numpy(planes).movedim(0, -3))
+            values.mul_(self.scale).add_(self.shift)
         return {"input": normalised, **super().collate(samples)}
 
 
@@ -140,3 +160,15 @@ class ImageFiles(Sequence[Pixels]):
             DataError: If it is missing, damaged, or its values are outside of their range.
         """
         return decode(self.paths[index], self.bits)
+
+    def size(self, index: int) -> tuple[int, int] | None:
+        """Height and width of a file that can be decoded smaller; None of one that is to be read as it is."""
+        return reducible_size(self.paths[index])
+
+    def reduced(self, index: int, reduction: int) -> tuple[Pixels, int]:
+        """Decode one file, its height and width divided by 1, 2, 4 or 8, and tell its orientation tag.
+
+        Raises:
+            DataError: If it is damaged.
+        """
+        return decode(self.paths[index], self.bits, reduction)

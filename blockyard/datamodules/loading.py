@@ -109,7 +109,8 @@ class Split(Dataset[dict[str, Any]]):
 def empty_batch(shape: Sequence[int]) -> Tensor:
     """Room for a float32 batch ``(B, C, *S)``; a worker's is shared memory, which spares a copy to the main process."""
     if get_worker_info() is None:
-        return torch.empty(tuple(shape))
+        # NumPy asks Linux for large pages: of small ones the first touch takes longer than all that is done to a batch.
+        return torch.from_numpy(np.empty(tuple(shape), np.float32))
     storage = torch.UntypedStorage._new_shared(4 * math.prod(shape), device="cpu")  # as default_collate does
     return torch.empty(0).set_(storage).view(tuple(shape))
 

@@ -6,12 +6,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from blockyard.mistakes import DataError
 
@@ -23,12 +24,17 @@ TURNED = range(2, 9)
 """Values of the orientation tag of EXIF and TIFF that ask for another side up, or for a mirror image."""
 SIDEWAYS = range(5, 9)
 """Those of them that exchange height and width."""
+UPSIDE_DOWN, RIGHT_TO_LEFT = (3, 4, 7, 8), (2, 3, 6, 7)
+"""Those of them by which, upright, the last of what is stored comes first: from the top, from the left."""
 BITS_PER_SAMPLE, SAMPLE_FORMAT, UNSIGNED = 258, 339, 1
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+"""What Pillow raises of files that it can't read."""
+END_OF_JPEG = b"\xff\xd9"
 HEADROOM = 2
 """So many of the uppermost bits may be empty; with more, values were meant for fewer bits than the file has."""
 
 
-def decode(path: Path, bits: int | None = None) -> tuple[Pixels, int]:
+def decode(path: Path, bits: int | None = None, reduction: int = 1) -> tuple[Pixels, int]:
     """Read a picture, as it is meant to be seen.
 
     Grey is repeated, CMYK, LAB and palettes are converted, transparency is dropped; of several pictures in a file the
@@ -39,6 +45,8 @@ def decode(path: Path, bits: int | None = None) -> tuple[Pixels, int]:
     Args:
         path: The file.
         bits: How many bits the values of files of more than 8 bits have.
+        reduction: By what a JPEG's height and width are divided, 1, 2, 4 or 8: from fewer frequencies, in less time.
+            Others keep their size.
 
     Returns:
         Pixels ``(H, W, 3)`` upright, as any viewer shows them, and the orientation tag by which they were turned: 2 to
@@ -49,6 +57,8 @@ def decode(path: Path, bits: int | None = None) -> tuple[Pixels, int]:
     """
     try:
         with opened(path) as image:
+            if reduction > 1:
+                image.draft(None, (max(1, image.width // reduction), max(1, image.height // reduction)))
             # Before it is loaded: then Pillow has turned TIFF files, and those alone.
             tag, raw_mode = orientation(image) if image.format == "TIFF" else None, _raw_mode(image)
             if image.mode == "F":
@@ -61,16 +71,28 @@ def decode(path: Path, bits: int | None = None) -> tuple[Pixels, int]:
                     raise DataError(f"{path}: 16-bit colours with orientation tag {tag}; save it upright, without it")
                 pixels = _of_integers(_deep_colours(path), 16, bits, path)
             else:
-                pixels = np.asarray(image.convert("RGB"))
+                pixels = _colours(image) if reduction == 1 else np.asarray(image.convert("RGB"))
             if tag is not None:
                 return pixels, tag
             tag = orientation(image)
             return turn(pixels, tag), tag
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, cv2.error) as error:
+    except (*UNREADABLE, cv2.error) as error:
         if isinstance(error, DataError):
             raise
         reason = " ".join(str(error).split())
         raise DataError(f"{path}: damaged or not a picture ({reason}); replace or remove it") from error
+
+
+def reducible_size(path: Path) -> tuple[int, int] | None:
+    """Height and width, upright, of a JPEG, which :func:`decode` can reduce; None of what it can't, or can't read."""
+    try:
+        with opened(path) as image:
+            if not isinstance(image, JpegImageFile):
+                return None
+            width, height = image.size
+            return (width, height) if orientation(image) in SIDEWAYS else (height, width)
+    except UNREADABLE:
+        return None
 
 
 @contextmanager
@@ -104,8 +126,8 @@ def turn(stored: NDArray[Turned], tag: int) -> NDArray[Turned]:
     """What lies as stored, ``(H, W)`` or ``(H, W, C)``, upright."""
     if tag in SIDEWAYS:
         stored = stored.swapaxes(0, 1)
-    down = slice(None, None, -1 if tag in (3, 4, 7, 8) else 1)
-    across = slice(None, None, -1 if tag in (2, 3, 6, 7) else 1)
+    down = slice(None, None, -1 if tag in UPSIDE_DOWN else 1)
+    across = slice(None, None, -1 if tag in RIGHT_TO_LEFT else 1)
     return np.ascontiguousarray(stored[down, across])
 
 
@@ -122,6 +144,28 @@ def check_bits(bits: int | None) -> None:
     """
     if bits is not None and not 8 <= bits <= 32:
         raise ValueError(f"bits={bits} must be 8 to 32: how many bits the values of deep pictures have")
+
+
+def _colours(image: Image.Image) -> Pixels:
+    """Pixels ``(H, W, 3)`` of 8 bits as Pillow makes them; of a JPEG torchvision makes the same in fewer copies."""
+    if isinstance(image, JpegImageFile) and image.mode in ("RGB", "L") and image.fp is not None:
+        image.fp.seek(0)
+        content = bytearray(image.fp.read())
+        # Of a file that was cut off it would make grey pixels, and of what it refuses Pillow says what is wrong.
+        if content.endswith(END_OF_JPEG) and (pixels := _of_jpeg(content)) is not None:
+            return pixels
+    return np.asarray(image.convert("RGB"))
+
+
+def _of_jpeg(content: bytearray) -> Pixels | None:
+    import torch  # not before a picture is read: it takes a second
+    from torchvision import io
+
+    try:
+        channels = io.decode_jpeg(torch.frombuffer(content, dtype=torch.uint8), io.ImageReadMode.RGB)
+    except RuntimeError:
+        return None
+    return np.ascontiguousarray(cast(torch.Tensor, channels).permute(1, 2, 0).numpy())
 
 
 def _raw_mode(image: Image.Image) -> str:

@@ -1,5 +1,6 @@
 """Pictures of valid but uncommon kinds: each has one brightness and one side that is up."""
 
+import io
 import struct
 
 import cv2
@@ -7,12 +8,27 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from blockyard.media.picture_files import ORIENTATION, TURNED, check_bits, decode, turn, turn_back
+from blockyard.media.picture_files import ORIENTATION, TURNED, check_bits, decode, reducible_size, turn, turn_back
 from blockyard.mistakes import DataError
 
 GREY = np.full((12, 18), 40, np.uint8)
 GREY[:, 9:], GREY[:4] = 200, 255
 COLOUR = np.stack([GREY, GREY // 2, 255 - GREY], -1)
+CLOUDS = cv2.resize(np.random.default_rng(0).integers(0, 256, (9, 12, 3), dtype=np.uint8), (101, 75))
+JPEGS = {
+    "4:2:0": {},
+    "4:2:2": {"subsampling": 1},
+    "4:1:1": {"subsampling": "4:1:1"},
+    "4:4:4": {"subsampling": 0},
+    "progressive": {"progressive": True},
+    "restarts": {"restart_marker_blocks": 3},
+    "coarse": {"quality": 10, "optimize": True},
+    "RGB": {"keep_rgb": True},
+    "grey": {},
+    "CMYK": {},
+    "two": {"format": "MPO", "save_all": True, "append_images": [Image.fromarray(255 - CLOUDS)]},
+}
+"""Kinds of JPEG, and how Pillow writes them."""
 
 
 def write_deep_colours(path, array, tag):
@@ -204,3 +220,91 @@ def test_tags_that_say_nothing(tmp_path):
 def test_a_number_of_bits_that_no_picture_has(bits):
     with pytest.raises(ValueError, match=rf"^bits={bits} must be 8 to 32"):
         check_bits(bits)
+
+
+def jpeg(kind):
+    content, mode = io.BytesIO(), {"grey": "L", "CMYK": "CMYK"}.get(kind, "RGB")
+    Image.fromarray(CLOUDS).convert(mode).save(content, **{"format": "JPEG", **JPEGS[kind]})
+    return content.getvalue()
+
+
+def pillow(content):
+    """Pixels, or what Pillow says of it."""
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError) as error:
+        return " ".join(str(error).split())
+
+
+@pytest.mark.parametrize("kind", JPEGS)
+def test_pixels_of_jpeg_are_pillows(tmp_path, kind):
+    (tmp_path / "a.jpg").write_bytes(jpeg(kind))
+    pixels, _ = decode(tmp_path / "a.jpg")
+    assert np.array_equal(pixels, pillow(jpeg(kind)))
+    assert pixels.flags.c_contiguous
+
+
+@pytest.mark.parametrize("kind", JPEGS)
+def test_what_becomes_of_damaged_jpeg_is_pillows(tmp_path, one_line, kind):
+    """Torchvision and Pillow pass over the same damage, to the same pixels, or Pillow says what is wrong."""
+    whole, path, generator = jpeg(kind), tmp_path / "a.jpg", np.random.default_rng(0)
+    broken = [bytearray(whole) for _ in range(20)]
+    for content in broken:
+        for place in generator.integers(len(whole) // 4, len(whole) - 2, size=3):
+            content[place] = generator.integers(256)
+    refused = 0
+    for content in (*broken, whole[:-2], whole[: len(whole) // 2], whole[:100], whole + b"after its end"):
+        path.write_bytes(content)
+        expected = pillow(bytes(content))
+        if isinstance(expected, str):
+            with pytest.raises(DataError) as error:
+                decode(path)
+            one_line(error, path, "" if "cannot identify" in expected else expected.partition(" (")[0])
+            refused += 1
+        else:
+            assert np.array_equal(decode(path)[0], expected)
+    assert refused
+
+
+@pytest.mark.parametrize("kind", ["jpg", "png"])
+@pytest.mark.parametrize("tag", [1, *TURNED])
+def test_jpeg_is_decoded_smaller_and_upright(tmp_path, kind, tag):
+    path, exif = tmp_path / f"a.{kind}", Image.Exif()
+    exif[ORIENTATION] = tag
+    lossless = {"quality": 100, "subsampling": 0} if kind == "jpg" else {}
+    Image.fromarray(CLOUDS).save(path, exif=exif, **lossless)
+    whole = decode(path)[0]
+    size = reducible_size(path)
+    assert size == (whole.shape[:2] if kind == "jpg" else None)
+    for reduction in (2, 4, 8):
+        pixels, told = decode(path, reduction=reduction)
+        assert told == tag
+        if kind == "png":
+            assert np.array_equal(pixels, whole)
+            continue
+        assert pixels.shape == (-(-size[0] // reduction), -(-size[1] // reduction), 3)
+        # The low frequencies of a block are nearly its means; the last block of a line is not whole.
+        blocks = turn_back(whole, tag)[:72, :96]
+        means = cv2.resize(blocks, (96 // reduction, 72 // reduction), interpolation=cv2.INTER_AREA)
+        stored = turn_back(pixels, tag)[: 72 // reduction, : 96 // reduction]
+        assert np.abs(stored.astype(int) - means).mean() < 2
+
+
+def test_what_has_no_size_to_be_reduced(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(jpeg("4:2:0")[:10])
+    assert reducible_size(tmp_path / "a.jpg") is None
+    assert reducible_size(tmp_path / "missing.jpg") is None
+
+
+@pytest.mark.parametrize("kind", JPEGS)
+def test_cut_off_files_are_refused_at_any_size(tmp_path, one_line, kind):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(jpeg(kind)[: len(jpeg(kind)) * 2 // 3 // (2 if kind == "two" else 1)])
+    said = []
+    for reduction in (1, 2, 4, 8):
+        with pytest.raises(DataError) as error:
+            decode(path, reduction=reduction)
+        said.append(str(error.value))
+    assert len(set(said)) == 1
+    one_line(error, path, "truncated")

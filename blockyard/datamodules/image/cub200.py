@@ -169,3 +169,6 @@ class BoxedFiles(ImageFiles):
         if not part.size:
             raise DataError(f"{self.paths[index]}: its box {self.boxes[index].tolist()} lies outside the picture")
         return turn(part, tag), tag
+
+    def size(self, index: int) -> None:
+        """None: a box is cut from the whole picture."""

@@ -41,6 +41,11 @@ class PredictionFiles(ImageFiles):
         pixels = _middle(super().__getitem__(index))
         return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[..., None] if self.channels == 1 else pixels  # type: ignore[return-value]
 
+    def size(self, index: int) -> tuple[int, int] | None:
+        """Height and width of a file that can be decoded smaller; None if it is narrow, or its brightness is read."""
+        size = super().size(index) if self.channels == 3 else None
+        return size if size and max(size) <= NARROW * min(size) else None
+
 
 class NewPictures(Images):
     """Pictures for ``predict``; one that can't be read takes part with ``valid`` False, so that the others go on.
