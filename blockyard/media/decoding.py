@@ -14,7 +14,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from blockyard.media.frame_index import DecodingError, decode_all, index_frames, named, open_video
+from blockyard.media.frame_index import DecodingError, decode_all, index_file, named, open_video
 from blockyard.media.orientation import UPRIGHT, orientation_of
 
 __all__ = ["Backend", "DecodingError", "Frames", "Video", "default_backend"]
@@ -70,7 +70,7 @@ class Video:
             try:
                 context = self._stream.codec_context
                 self._size, self._format = (context.height, context.width), context.pix_fmt
-                self._index = index_frames(self.path, self._container, self._stream)
+                self._index = index_file(self.path)
             except BaseException:
                 self.close()
                 raise

@@ -148,6 +148,22 @@ def index_frames(path: Path, container: InputContainer, stream: VideoStream) -> 
     return FrameIndex(frames, fps, shown, pictures, sorted_times, np.sort(keys), quick is not None, repeats)
 
 
+def index_file(path: Path) -> FrameIndex:
+    """Index a file, once for as long as it is not changed: clip after clip is read from the same files.
+
+    Raises:
+        DecodingError: If it can't be opened, has no pictures or is cut off.
+    """
+    return _remembered(path, *_version(path))
+
+
+@lru_cache(maxsize=2**14)
+def _remembered(path: Path, size: int, modified: int) -> FrameIndex:
+    container, stream = open_video(path)
+    with container:
+        return index_frames(path, container, stream)
+
+
 @contextmanager
 def named(path: Path) -> Iterator[None]:
     """Turn whatever a library raises about a file into one line that names it."""

@@ -7,7 +7,9 @@ import av
 import numpy as np
 import pytest
 
+from blockyard.media import frame_index
 from blockyard.media.decoding import DecodingError, Video, default_backend
+from blockyard.media.frame_index import index_frames
 
 BACKENDS = [
     "pyav",
@@ -244,6 +246,29 @@ def test_counting_is_done_once_a_file(tmp_path, write_video, numbers, monkeypatc
     write_video(tmp_path / "a.mpg", codec="mpeg2video", frames=30)
     with Video(path) as video:
         assert video.frames == 30
+
+
+def test_a_file_is_indexed_once_for_as_long_as_it_is_the_same(tmp_path, write_video, monkeypatch):
+    """One that was written anew has other frames; what is wrong with one is found each time."""
+    indexed = []
+
+    def counted(path, *opened):
+        indexed.append(path)
+        return index_frames(path, *opened)
+
+    monkeypatch.setattr(frame_index, "index_frames", counted)
+    path = write_video(tmp_path / "a.mp4", frames=12)
+    for _ in range(3):
+        with Video(path) as video:
+            assert video.frames == 12
+    assert indexed == [path]
+    write_video(path, frames=20)
+    with Video(path) as video:
+        assert video.frames == 20
+    path.write_bytes(path.read_bytes()[:-200])
+    for _ in range(2):
+        with pytest.raises(DecodingError):
+            Video(path)
 
 
 def test_whatever_a_library_raises_names_the_file(tmp_path, write_video, one_line, monkeypatch):
