@@ -1,9 +1,11 @@
-"""How many training pictures a second the loader of picture files gives, beside torchvision's ImageFolder and v2.
+"""How many pictures a second the loader of picture files gives, beside torchvision's ImageFolder and v2.
 
-Both decode JPEG files of 500×375 pixels (parts of photographs, 4:2:0, quality 90), crop at random to 8 to 100 % of the
-area, resize to 224×224, flip and normalise, in batches of 64. torchvision takes its recipe's way, on Pillow pictures,
-and beside it the one on tensors. Epochs of all are interleaved, so that what else the machine does falls on all alike;
-times are medians, of the wall clock and of the processors, workers included.
+All decode JPEG files (4:2:0, quality 90, with a photograph's grain) of 500×375 pixels or of 12 megapixels. In training
+they crop at random to 8 to 100 % of the area, resize to 224×224 and flip; in a test they resize the short side to 256
+and take the middle. All normalise. torchvision takes its recipe's way, on Pillow pictures, and beside it the one on
+tensors; this package's way stands with every pixel decoded and with ``decode: reduced``. Epochs of all are
+interleaved, so that what else the machine does falls on all alike; times are medians, of the wall clock and of the
+processors, workers included, which are what one core gives; the spread is the least and largest of the latter.
 
     python benchmarks/loader_images.py [--csv FILE]
 """
@@ -17,7 +19,9 @@ import statistics
 import tempfile
 import time
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -33,41 +37,67 @@ from blockyard.datamodules import ImageFolder
 from blockyard.datamodules.images import IMAGENET_MEAN, IMAGENET_STD
 from blockyard.samples.photographs import crop, read_photographs
 
-BATCH_SIZE, SIZE, REPEATS = 64, 224, 7
+SIZE, REPEATS = 224, 7
 HELD_OUT = 2
-PICTURES = 8 * BATCH_SIZE + HELD_OUT
-"""Whole batches for both loaders, and as many for each worker."""
-COLUMNS = ("loader", "workers", "pictures/s", "CPU ms a picture", "times torchvision", "CPU times torchvision")
+COLUMNS = (
+    "pictures",
+    "use",
+    "loader",
+    "workers",
+    "MB a file",
+    "pictures/s",
+    "CPU ms a picture",
+    "spread",
+    "times torchvision",
+    "CPU times torchvision",
+    "levels from exact",
+)
 Times = tuple[float, float]
 """Seconds of the wall clock and of the processors."""
 
 
-def write_pictures(root: Path) -> None:
-    """Two classes of parts of photographs, with a photograph's grain: files of about 100 kB, as ImageNet's are."""
-    photographs = read_photographs()
-    for number in range(PICTURES):
-        random = np.random.default_rng(number)
-        picture = crop(random, photographs[number % 3], (375, 500)).astype(np.float32)
-        grain = random.normal(0, 6, size=picture.shape[:2])[..., None]
-        path = root / "train" / "ab"[number % 2] / f"{number:03d}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray((picture + grain).clip(0, 255).astype(np.uint8)).save(path, quality=90)
+@dataclass(frozen=True)
+class Kind:
+    """Pictures of one size: how many of them, so that batches are whole for both loaders, and a batch."""
+
+    height: int
+    width: int
+    count: int
+    batch_size: int
+
+    def write(self, root: Path) -> None:
+        """Two classes of parts of photographs; of 500×375 the files have about 75 kB."""
+        photographs = read_photographs()
+        for number in range(self.count + HELD_OUT):
+            random = np.random.default_rng(number)
+            picture = crop(random, photographs[number % 3], (self.height, self.width)).astype(np.float32)
+            grain = random.normal(0, 6, size=picture.shape[:2])[..., None]
+            path = root / "train" / "ab"[number % 2] / f"{number:03d}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray((picture + grain).clip(0, 255).astype(np.uint8)).save(path, quality=90)
+        (root / "test").symlink_to(root / "train")
 
 
-def ours(root: Path, workers: int) -> DataLoader:
-    """This package's training loader; two pictures are held out for validation."""
-    data = ImageFolder(str(root), size=SIZE, val_fraction=1e-6, batch_size=BATCH_SIZE, num_workers=workers)
-    return data.train_dataloader()
+KINDS = {"500×375": Kind(375, 500, 512, 64), "4000×3000": Kind(3000, 4000, 8, 4)}
 
 
-def theirs(root: Path, workers: int, tensors: bool) -> DataLoader:
+def ours(root: Path, batch_size: int, use: str, workers: int, decode: Literal["reduced"] | None) -> DataLoader:
+    """This package's loader; two pictures are held out for validation."""
+    data = ImageFolder(
+        str(root), size=SIZE, val_fraction=1e-6, batch_size=batch_size, num_workers=workers, decode=decode
+    )
+    return data.train_dataloader() if use == "training" else data.test_dataloader()
+
+
+def theirs(root: Path, batch_size: int, use: str, workers: int, tensors: bool) -> DataLoader:
     """torchvision's, with the transforms of its reference recipe."""
+    training = use == "training"
     first = [v2.PILToTensor()] if tensors else []
     last = [] if tensors else [v2.PILToTensor()]
+    views = [v2.RandomResizedCrop(SIZE, antialias=True), v2.RandomHorizontalFlip()]
     steps = [
         *first,
-        v2.RandomResizedCrop(SIZE, antialias=True),
-        v2.RandomHorizontalFlip(),
+        *(views if training else [v2.Resize(round(SIZE / 0.875), antialias=True), v2.CenterCrop(SIZE)]),
         *last,
         v2.ToDtype(torch.float, scale=True),
         v2.Normalize(IMAGENET_MEAN, IMAGENET_STD),
@@ -75,7 +105,9 @@ def theirs(root: Path, workers: int, tensors: bool) -> DataLoader:
     ]
     pictures = datasets.ImageFolder(root / "train", v2.Compose(steps))
     keep = workers > 0
-    return DataLoader(pictures, BATCH_SIZE, shuffle=True, drop_last=True, num_workers=workers, persistent_workers=keep)
+    return DataLoader(
+        pictures, batch_size, shuffle=training, drop_last=training, num_workers=workers, persistent_workers=keep
+    )
 
 
 def timed(loader: DataLoader) -> Times:
@@ -96,27 +128,43 @@ def processor_seconds(loader: DataLoader) -> float:
     return total
 
 
-def compare(root: Path, workers: int) -> list[tuple[str | int | float, ...]]:
+def levels(root: Path, batch_size: int, use: str) -> float:
+    """Mean difference of a value between both ways of decoding, in units of its 256 levels."""
+    loaders = [ours(root, batch_size, use, 0, decode) for decode in (None, "reduced")]
+    means = [
+        ((first["input"] - second["input"]).abs().mean((0, 2, 3)) * torch.tensor(IMAGENET_STD)).mean().item()
+        for first, second in zip(*loaders, strict=True)
+    ]
+    return 255 * statistics.mean(means)
+
+
+def compare(root: Path, name: str, use: str, workers: int) -> list[tuple[str | int | float, ...]]:
     """Rows of :data:`COLUMNS`."""
+    place = (root, KINDS[name].batch_size, use, workers)
     loaders = {
-        "torchvision, Pillow": theirs(root, workers, tensors=False),
-        "torchvision, tensors": theirs(root, workers, tensors=True),
-        "blockyard": ours(root, workers),
+        "torchvision, Pillow": theirs(*place, tensors=False),
+        "torchvision, tensors": theirs(*place, tensors=True),
+        "blockyard": ours(*place, None),
+        "blockyard, reduced": ours(*place, "reduced"),
     }
-    found: dict[str, list[Times]] = {name: [] for name in loaders}
+    found: dict[str, list[Times]] = {loader: [] for loader in loaders}
     for repeat in range(REPEATS + 1):
-        for name, loader in loaders.items():
+        for title, loader in loaders.items():
             times = timed(loader)
             if repeat:  # the first starts the workers and warms the files
-                found[name].append(times)
+                found[title].append(times)
     medians = {
-        name: [statistics.median(column) for column in zip(*times, strict=True)] for name, times in found.items()
+        title: [statistics.median(column) for column in zip(*times, strict=True)] for title, times in found.items()
     }
     peer = medians["torchvision, Pillow"]
-    return [
-        (name, workers, round(1 / wall, 1), round(1000 * cpu, 3), round(peer[0] / wall, 2), round(peer[1] / cpu, 2))
-        for name, (wall, cpu) in medians.items()
-    ]
+    size = statistics.mean(path.stat().st_size for path in (root / "train").rglob("*.jpg")) / 1e6
+    rows: list[tuple[str | int | float, ...]] = []
+    for title, (wall, cpu) in medians.items():
+        spread = " – ".join(f"{1000 * bound(cpu for _, cpu in found[title]):.3f}" for bound in (min, max))
+        measured = (round(1 / wall, 1), round(1000 * cpu, 3), spread, round(peer[0] / wall, 2), round(peer[1] / cpu, 2))
+        away = round(levels(*place[:3]), 2) if title.endswith("reduced") else ""
+        rows.append((name, use, title, workers, round(size, 3), *measured, away))
+    return rows
 
 
 def main() -> None:
@@ -127,9 +175,12 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     warnings.simplefilter("ignore")
-    with tempfile.TemporaryDirectory() as folder:
-        write_pictures(Path(folder))
-        rows = [row for workers in (0, 2) for row in compare(Path(folder), workers)]
+    rows: list[tuple[str | int | float, ...]] = []
+    for name, kind in KINDS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            kind.write(Path(folder))
+            for use, workers in (("training", 0), ("training", 2), ("test", 0)):
+                rows += compare(Path(folder), name, use, workers)
     table = Table(*COLUMNS)
     for row in rows:
         table.add_row(*map(str, row))

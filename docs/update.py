@@ -177,7 +177,7 @@ def peers() -> str:
     of_reid = [row["times_blockyard"] for row in reid if row["evaluator"] == "torchreid"]
     lines = ["| what | beside | times as fast |", "| --- | --- | --: |"]
     lines += [f"| clips of videos, by {name} | pytorchvideo | {_range(times)} |" for name, times in of_video.items()]
-    lines += [f"| training pictures | {peer} | {_range(times)} |" for peer, times in _of_pictures().items()]
+    lines += [f"| {case} | {_range(times)} |" for case, times in _of_pictures().items()]
     lines.append(f"| clips of Speech Commands | torchaudio | {_range(of_audio)} |")
     lines.append(f"| ranking of a gallery | torchreid | {_range(of_reid)} |")
     steps = [row["speed_to_timm"] for row in skeletons if row["by"] == "blockyard"]
@@ -186,12 +186,18 @@ def peers() -> str:
 
 
 def _of_pictures() -> dict[str, list[str]]:
-    """How many times as fast as each of torchvision's ways."""
-    speed: dict[str, dict[str, float]] = {}
+    """How many times as fast as each of torchvision's ways a core is, for each size and way of decoding."""
+    speed: dict[tuple[str, ...], dict[str, float]] = {}
     for row in rows_of("loader_images"):
-        speed.setdefault(row["loader"], {})[row["workers"]] = float(row["pictures/s"])
-    ours = speed.pop("blockyard")
-    return {peer: [str(ours[workers] / theirs[workers]) for workers in ours] for peer, theirs in speed.items()}
+        case = (row["pictures"], row["use"], row["workers"])
+        speed.setdefault(case, {})[row["loader"]] = 1 / float(row["CPU ms a picture"])
+    times: dict[str, list[str]] = {}
+    for (pictures, *_), loaders in speed.items():
+        for way, told in (("blockyard", ""), ("blockyard, reduced", ", `decode: reduced`")):
+            for peer in ("torchvision, Pillow", "torchvision, tensors"):
+                case_and_peer = f"pictures of {pictures}{told} | {peer}"
+                times.setdefault(case_and_peer, []).append(str(loaders[way] / loaders[peer]))
+    return times
 
 
 def _range(times: list[str], digits: int = 1) -> str:

@@ -53,6 +53,12 @@ def test_the_profile_comes_from_committed_records():
     assert profiles.drawn() == profiles.PICTURE.read_text(), "run make docs"
 
 
+def test_what_decoding_costs_comes_from_the_committed_benchmark():
+    tables = _update("picture_tables")
+    page = tables.PAGE.read_text()
+    assert tables.updated(page) == page, "run make docs"
+
+
 def test_the_pictures_of_the_page_are_there_small_and_shown():
     page = _update("page")
     said = (ROOT / "docs" / "page.md").read_text()
