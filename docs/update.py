@@ -64,8 +64,8 @@ positions as a set can move what patches hold, but not where.
   attention with relative positions, an MLP along each axis.
 - Attention and gates over a set of patches, all nonlocal blocks without positions among them, end a few points above
   the bag of patches or beside it: to know what is elsewhere is little where the question is how strokes meet.
-- RelativeAttention knows offsets too, and is far ahead of other global attention, but what it reaches differs from seed
-  to seed; GatedPositionalAttention, made for long trainings, has not moved in six epochs.
+- RelativeAttention and SampledAttention, which reads where it chooses, know offsets too, and are far ahead of other
+  global attention, but what they reach differs from seed to seed; GatedPositionalAttention, made for long trainings, has not moved in six epochs.
 - Not one of these numbers says how good a block is in the network it was made for.
 """,
     "digits-networks": """\
