@@ -6,6 +6,7 @@ old class that the new one happens to accept. Here a new class starts clean.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from blockyard.composing.config_files import read_config
+from blockyard.composing.flat_options import laid_over
 from blockyard.composing.inherited import believed, inherited
+from blockyard.composing.merging import class_path, merge, same_class
 from blockyard.composing.run_directories import checkpoint_at, no_checkpoint
 from blockyard.leaderboard.identity import FINGERPRINTS, FOUND, PARENT
 
@@ -76,6 +79,7 @@ def compose(arguments: list[str], *, keep_trainer: bool) -> Composed:
         config = merge(config, part)
     config.get("model", {}).get("init_args", {}).pop(TRUST[2:], None)
     make_room(config, options)
+    config, options = _with_nulls(config, options)
     return Composed(config, options, checkpoint, saved)
 
 
@@ -137,6 +141,34 @@ def _split(arguments: Iterable[str]) -> tuple[list[str], str | None, list[str]]:
     return files, checkpoint, options
 
 
+def _with_nulls(config: dict[str, Any], options: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """Lay those options over a configuration that jsonargparse 4.53 gets wrong, and leave the others.
+
+    In a class within a class it takes null for a word, so that where one is said the options of the outer class, such
+    as ``--model.backbone``, go the way of a file.
+    """
+    said = [f"{key}." for key, value in pairs(options) if value is None and key.count(".") > 1]
+    roots = {".".join(key.split(".")[:2]) for key in said if _has_value(options, key[:-1])}
+    taken = [(key, value) for key, value in pairs(options) if ".".join(key.split(".")[:2]) in roots]
+    left = list[str]()
+    for token in options:
+        if token.startswith("--"):
+            keeps = ".".join(token[2:].partition("=")[0].split(".")[:2]) not in roots
+        left += [token] * keeps
+    for option in taken:
+        config = laid_over(config, dict([option]))
+    return config, left
+
+
+def _has_value(options: Iterable[str], key: str) -> bool:
+    """Whether an option is said with a value, if only null."""
+    tokens = [*options, "--"]
+    return any(
+        token.startswith(f"--{key}=") or (token == f"--{key}" and not following.startswith("--"))
+        for token, following in itertools.pairwise(tokens)
+    )
+
+
 def pairs(options: Iterable[str]) -> list[tuple[str, Any]]:
     """``--a.b value`` and ``--a.b=value`` as (key, value); a flag without a value has None."""
     pairs: list[tuple[str, Any]] = []
@@ -170,28 +202,6 @@ def _start_clean(config: dict[str, Any], path: list[str], value: Any) -> None:
     old, new = class_path(holder.get(path[-1])), class_path(value)
     if old and new and not same_class(old, new):
         holder[path[-1]] = value
-
-
-def merge(base: Any, update: Any) -> Any:
-    """``update`` laid over ``base``: mappings key by key, except that another class replaces all of the old one."""
-    old, new = class_path(base), class_path(update)
-    if not isinstance(base, dict) or not isinstance(update, dict):
-        return update if not (isinstance(base, dict) and old and new and same_class(old, new)) else base
-    if old and new and not same_class(old, new):
-        return update
-    return {**base, **{key: merge(base[key], value) if key in base else value for key, value in update.items()}}
-
-
-def class_path(value: Any) -> str | None:
-    """The class that a configuration value names, if it names one; mmsegmentation calls it ``type``."""
-    if isinstance(value, dict):
-        value = value.get("class_path", value.get("type"))
-    return value if isinstance(value, str) else None
-
-
-def same_class(one: str, other: str) -> bool:
-    """Whether two class paths agree, where either may be the bare class name."""
-    return one == other or (("." not in one or "." not in other) and one.split(".")[-1] == other.split(".")[-1])
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

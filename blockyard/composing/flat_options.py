@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from blockyard.composing.composition import class_path, merge, same_class
+from blockyard.composing.merging import class_path, merge, same_class
 
 PARTS = ("class_path", "init_args", "dict_kwargs")
 """The keys of a class in a configuration."""

@@ -14,8 +14,9 @@ import yaml
 
 from blockyard.cli import main
 from blockyard.commands.study.file import configurations, read_study
-from blockyard.composing.composition import Composed, compose, merge
+from blockyard.composing.composition import Composed, compose
 from blockyard.composing.config_files import config_names, read_config
+from blockyard.composing.merging import merge
 from blockyard.composing.preparing import prepare
 from blockyard.composing.suite import SuiteCLI
 from blockyard.datamodules import ImageMaskFolder

@@ -9,8 +9,9 @@ import pytest
 import torch
 import yaml
 
-from blockyard.composing.composition import Composed, compose, contradiction, flatten, merge
+from blockyard.composing.composition import Composed, compose, contradiction, flatten
 from blockyard.composing.config_files import read_config
+from blockyard.composing.merging import merge
 from blockyard.runs.run_config import CONFIG_KEY
 
 PLUGGED = {"class_path": "GlobalContext", "init_args": {"reduction": 4}}
@@ -180,3 +181,22 @@ class TestCheckpointOfAFile:
         by_file = compose(["--config", str(tmp_path / "it.yaml")], keep_trainer=False)
         by_option = compose(["--ckpt_path", str(path)], keep_trainer=False)
         assert by_file == by_option
+
+
+@pytest.mark.parametrize(
+    ("options", "width", "left"),
+    [
+        (["--model.backbone.width", "null"], {"width": None}, []),
+        (["--model.backbone.width=null", "--model.at", "stage1"], {"width": None}, ["--model.at", "stage1"]),
+        (["--model.backbone.depth", "8", "--model.backbone.width", "~"], {"depth": 8, "width": None}, []),
+        (["--model.backbone.width", "8", "--model.block", "null"], {}, None),
+    ],
+    ids=["word", "equals", "with others", "none is nested"],
+)
+def test_null_for_an_option_of_a_class_within_a_class_goes_the_way_of_a_file(tmp_path, options, width, left):
+    """jsonargparse 4.53 takes it for the word None there."""
+    base = {"model": {"class_path": "M", "init_args": {"backbone": "B"}}}
+    found = compose(["--config", config_file(tmp_path, yaml.safe_dump(base)), *options], keep_trainer=False)
+    backbone = found.config["model"]["init_args"]["backbone"]
+    assert backbone == {"class_path": "B", **({"init_args": width} if width else {})}
+    assert found.options == (options if left is None else left)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from blockyard.composing.composition import compose, merge
+from blockyard.composing.composition import compose
 from blockyard.composing.flat_options import laid_over, option_names, said_twice
+from blockyard.composing.merging import merge
 from blockyard.composing.preparing import prepare
 from blockyard.composing.resolving import resolve
 

@@ -18,9 +18,10 @@ from blockyard.commands.study.file import Study, configurations
 from blockyard.commands.study.names import names
 from blockyard.commands.study.run import RECORDS, record_of
 from blockyard.composing.claim import holder
-from blockyard.composing.composition import Composed, make_room, merge, pairs
+from blockyard.composing.composition import Composed, make_room, pairs
 from blockyard.composing.data import build_data
 from blockyard.composing.flat_options import laid_over
+from blockyard.composing.merging import merge
 from blockyard.composing.resolving import resolve
 from blockyard.composing.run_directories import RUNS, find_checkpoint, run_directory
 from blockyard.leaderboard.identity import FINGERPRINTS, SEED, SEEDS, Identity, identity
