@@ -34,6 +34,8 @@ class Verb(NamedTuple):
 
 
 THE_SAME_LINE = "go on: the same line again"
+NOTHING_KEPT = "before its first checkpoint"
+"""How a note of a training ends that has nothing to go on with."""
 INTERRUPTED, UNHEARD = 130, 141
 """Exit codes after Ctrl-C and when nobody reads the output any more: 128 and the number of SIGINT or SIGPIPE, as shells
 have it."""
@@ -173,7 +175,8 @@ def _stopped(arguments: list[str], stop: KeyboardInterrupt) -> str:
     """Where Ctrl-C met it, and what to do then."""
     where = "".join(f" {note}" for note in getattr(stop, "__notes__", ()))
     verb = VERBS.get("".join(arguments[:1]))
-    return f"blockyard: stopped{where}{f'; {verb.again}' if verb and verb.again else ''}"
+    again = "the same line begins anew" if where.endswith(NOTHING_KEPT) else verb.again if verb else ""
+    return f"blockyard: stopped{where}{f'; {again}' if again else ''}"
 
 
 def _drop_output() -> None:

@@ -100,7 +100,7 @@ that of guessing.
 - Here the set of what is elsewhere is an answer: all attention and all nonlocal blocks get far above none, which they
   did not on the digits. So do GlobalContext, which looks where it has learned to, and GSoP, by second moments.
 - Kernels of seven and more positions in each of four units reach across, and end ahead of attention without positions:
-  LSConvolution, RaftMixer, SMixer, DepthwiseConvolution, DilatedReparam. Attention that knows offsets
+  LSConvolution, RaftMixer, NASNetCell, SMixer, DepthwiseConvolution, DilatedReparam. Attention that knows offsets
   (RelativeAttention, GatedPositionalAttention) is between the two.
 - A few runs stay at chance while others of the same block get far: CMixer's third seed, GhostModule's second and
   third. RecursiveGatedConvolution has a kernel of seven and never left it in five epochs.
@@ -249,6 +249,19 @@ def startup() -> str:
     return "\n".join([*lines, "", said])
 
 
+def relatives() -> str:
+    """A row for each block and packaged form, times and bytes at three sizes."""
+    rows = rows_of("relatives")
+    sizes = ("196", "784", "3136")
+    lines = [f"| block | beside | {' | '.join(f'N = {int(n):,}' for n in sizes)} | keeps | peer keeps |"]
+    lines.append("| --- | --- |" + " --: |" * (len(sizes) + 2))
+    for block, peer in dict.fromkeys((row["block"], row["peer"]) for row in rows):
+        found = {row["N"]: row for row in rows if (row["block"], row["peer"]) == (block, peer)}
+        times = " | ".join(f"{found[n]['times']} ({found[n]['least']} – {found[n]['most']})" for n in sizes)
+        lines.append(f"| {block} | {peer} | {times} | {found['3136']['kept']} | {found['3136']['peer_kept']} |")
+    return "\n".join(lines)
+
+
 def few_samples() -> str:
     """What is suggested for small sets beside plain references, the best of each row in bold."""
     record = json.loads((RESULTS / "few_samples.json").read_text())
@@ -308,6 +321,7 @@ def updated(text: str) -> str:
         "options": options,
         "startup": startup,
         "few samples": few_samples,
+        "relatives": relatives,
     }
     for name, make in sections.items():
         section = f"<!-- {name}: written by make docs -->\n{make().strip()}\n<!-- end of {name} -->"

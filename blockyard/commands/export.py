@@ -79,7 +79,9 @@ def _require(form: Format) -> None:
         try:
             importlib.import_module(package)
         except ImportError as error:
-            raise ValueError(f"export: {package} is not installed: pip install 'blockyard[export]'") from error
+            raise ValueError(
+                f"export: {package} is not installed: pip install 'blockyard[export]'; --format torch needs none"
+            ) from error
 
 
 def export(portable: Portable, name: str) -> tuple[bytes, list[str]]:

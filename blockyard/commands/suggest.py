@@ -96,13 +96,25 @@ def find(root: Path, name: str | None) -> Match:
     ]
     if not matches:
         allowed = "; ".join(sorted(dict.fromkeys(kind.laid_out for kind in kinds)))
-        raise DataError(f"{root}: no layout that is known{f' of {name}' if name else ''}; allowed: {allowed}")
+        said = f"no layout that is known{f' of {name}' if name else ''}{_without_splits(root)}"
+        raise DataError(f"{root}: {said}; allowed: {allowed}")
     most = max(len(match.parts) for match in matches)
     best = [match for match in matches if len(match.parts) == most]
     if len(best) > 1:
         several = ", ".join(f"{type(match.data).__name__} of {match.task.__name__}" for match in best)
         raise DataError(f"{root}: {several}: --task says which")
     return best[0]
+
+
+def _without_splits(root: Path) -> str:
+    """What is missing where folders with files lie there, which may be classes."""
+    filled = sorted(
+        one.name for one in root.iterdir() if one.is_dir() and any(file.is_file() for file in one.iterdir())
+    )
+    if len(filled) < 2 or "train" in filled:
+        return ""
+    some, train = printable(", ".join(filled[:2])), printable(str(root / "train"))
+    return f" (if {some} … are classes, they belong into {train})"
 
 
 def configuration(match: Match, trained: Choice | None, steps: int) -> tuple[str, dict[str, Any]]:

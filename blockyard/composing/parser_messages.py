@@ -130,6 +130,10 @@ def _denied(before: str, after: str, match: re.Match[str]) -> str:
     return f"{match[1]} may not be imported; if you trust it, set BLOCKYARD_ALLOW={package} in the environment"
 
 
+def _no_python(before: str, after: str, match: re.Match[str]) -> str:
+    return f"{match[2]}, line {match[3]}: {match[1]}"
+
+
 def _foreign_class(before: str, after: str, match: re.Match[str]) -> str:
     key = (_keys(before) or [""])[-1].rpartition(".")[2]
     base = BASES.get(key)
@@ -172,6 +176,7 @@ EXPLANATIONS = (
     # First, for it means that its class was allowed: what else the parser tried to import for it is nobody's wish.
     (r"Option '([^']+)' is not accepted", _wrong_option),
     (r"Importing '([\w.]+)' is not allowed", _denied),
+    (r"- ([^\n]+?) \((\S+\.py), line (\d+)\)", _no_python),
     (r"(?:Group '(?:\w+\.)?(trainer)' )?does not accept option '([^']+)'", _wrong_member),
     (r"[Uu]nrecognized arguments: (\S+)", _wrong_key),
     (r"Expected a dot import path string: (\S+)", _wrong_class),

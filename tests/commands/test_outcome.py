@@ -60,5 +60,4 @@ def test_ctrl_c_is_one_line_and_130(here: Path, capsys, monkeypatch, step: str):
     assert main(FIT) == INTERRUPTED
     assert signal.getsignal(signal.SIGINT) == before
     (line,) = capsys.readouterr().err.splitlines()
-    hint = "go on: the same line with --ckpt_path last"
-    assert line == f"blockyard: stopped in epoch 1, before its first checkpoint; {hint}"
+    assert line == "blockyard: stopped in epoch 1, before its first checkpoint; the same line begins anew"

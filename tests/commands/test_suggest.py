@@ -255,6 +255,16 @@ def test_a_mistake_is_one_line(options, words, folder, capsys):
     assert not Path("suggested.yaml").exists()
 
 
+def test_classes_that_lie_in_no_split_are_told_where_they_belong(folder, capsys):
+    for name in ("cat", "dog"):
+        picture(folder / name / "1.png")
+    assert suggest() == 2
+    assert (
+        "mine: no layout that is known (if cat, dog … are classes, they belong into mine/train); "
+        in capsys.readouterr().err
+    )
+
+
 def test_weights_of_pictures_are_refused_for_series(folder, capsys):
     class_series(folder)
     Path("resnet18-mine.pth").write_bytes(b"never opened")

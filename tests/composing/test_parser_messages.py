@@ -57,6 +57,12 @@ def test_a_wrong_name_is_one_line(package: str, capsys, path: str, said: str):
     assert capsys.readouterr().err == f"blockyard: {said.format(package)}\n"
 
 
+def test_a_file_that_is_no_python_is_named_with_its_line(package: str, tmp_path: Path, capsys):
+    (tmp_path / package / "broken.py").write_text("from torch import nn\n\nclass Broken(:\n")
+    assert main([*DESCRIBE, f"{package}.broken.Broken"]) == 2
+    assert capsys.readouterr().err.startswith("blockyard: broken.py, line 3: ")
+
+
 def test_an_option_of_ones_own_is_corrected(package: str, capsys):
     assert main([*DESCRIBE, f"{package}.blocks.Centre", "--model.block.scal", "2"]) == 2
     assert "Centre has no option scal; did you mean scale?" in capsys.readouterr().err
