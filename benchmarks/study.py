@@ -30,7 +30,7 @@ STUDY = """\
 config: image_classification/digits.yaml
 settings:
   model: {{init_args: {{backbone: {{class_path: PreResNet, init_args: {{depth: 8}}}}, optimizer: {optimizer}}}}}
-  data: {{init_args: {{num_workers: 0}}}}
+  data: {{init_args: {{num_workers: 0, augment: false}}}}
   trainer: {{max_epochs: {epochs}}}
 seeds: [0, 1, 2]
 plugs: [{plugs}]
