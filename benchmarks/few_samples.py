@@ -50,6 +50,7 @@ EXAMPLES = {
     "OSULeaf": Example("aeon 1.6.0", "series", sets.series("OSULeaf")),
     "BasicMotions": Example("aeon 1.6.0", "series", sets.series("BasicMotions")),
     "nuclei": Example("stardist 0.9.2", "masks", sets.nuclei),
+    "slices": Example("stardist 0.9.2", "masks", sets.slices),
     "mosaics": Example("scikit-image 0.26.0", "masks", sets.mosaics),
     "camera": Example("scikit-image 0.26.0", "videos", moving.camera),
     "actions": Example("pybullet 3.2.7", "videos", moving.actions),

@@ -88,7 +88,7 @@ class Embedding(nn.Module):
         if self.over_time is None:
             return self._over_positions(last)
         frames = self._over_positions(last.transpose(1, 2).flatten(0, 1))
-        return self.over_time(frames.unflatten(0, (len(last), -1)))
+        return self.over_time(frames.unflatten(0, (len(last), last.shape[2])))  # -1 has no size in an empty batch
 
     def _over_positions(self, maps: Tensor) -> Tensor:
         return maps.flatten(2).mean(2) if self.pooling is None else self.pooling(maps)
