@@ -30,6 +30,7 @@ RESUME = ROOT / "docs" / "resume.md"
 COSTS = ROOT / "docs" / "costs.md"
 BLOCKS = ROOT / "docs" / "blocks.md"
 SUGGEST = ROOT / "docs" / "suggest.md"
+PLUGGING = ROOT / "docs" / "plugging.md"
 SHAPE = (256, 28, 28)
 RESULTS = ROOT / "benchmarks" / "results"
 PICTURE = ROOT / "docs" / "nonlocal.png"
@@ -262,6 +263,18 @@ def relatives() -> str:
     return "\n".join(lines)
 
 
+def computed_again() -> str:
+    """Bytes, time and error of reversible columns and stages at three depths."""
+    lines = ["| network | depth | keeps | kept, kB | time of a step, to all | error of gradients, float32 |"]
+    lines.append("| --- | --: | --- | --: | --: | --: |")
+    for row in rows_of("reversible"):
+        if row["depth"] in ("4", "16", "64"):
+            error = "" if row["keeps"] == "all" else row["gradient_error"]
+            about = f"{row['network']} | {row['depth']} | {row['keeps']} | {float(row['saved_kB']):,}"
+            lines.append(f"| {about} | {row['time_to_all']} | {error} |")
+    return "\n".join(lines)
+
+
 def few_samples() -> str:
     """What is suggested for small sets beside plain references, the best of each row in bold."""
     record = json.loads((RESULTS / "few_samples.json").read_text())
@@ -322,6 +335,7 @@ def updated(text: str) -> str:
         "startup": startup,
         "few samples": few_samples,
         "relatives": relatives,
+        "computed again": computed_again,
     }
     for name, make in sections.items():
         section = f"<!-- {name}: written by make docs -->\n{make().strip()}\n<!-- end of {name} -->"
@@ -330,7 +344,7 @@ def updated(text: str) -> str:
 
 
 if __name__ == "__main__":
-    for page_of_text in (README, RESUME, COSTS, SUGGEST):
+    for page_of_text in (README, RESUME, COSTS, SUGGEST, PLUGGING):
         page_of_text.write_text(updated(page_of_text.read_text()))
     TABLES.write_text(leaderboards())
     BLOCKS.write_text(blocks())
