@@ -55,7 +55,6 @@ format: $(READY)
 # Tables of the README and pictures, from the committed records, and what the notebook answers.
 docs: $(READY)
 	$(BIN)/python docs/update.py
-	$(BIN)/python docs/picture_tables.py
 	$(BIN)/python docs/systems.py
 	$(BIN)/python docs/profiles.py
 	$(BIN)/python docs/page.py

@@ -36,6 +36,7 @@ from blockyard.cli import main as blockyard
 from blockyard.leaderboard.record import RECORDS
 
 RESULTS = Path(__file__).parent / "results" / "few_samples.json"
+"""Also holds, as ``taught``, what was measured before a set changed a rule."""
 STEPS = {"pictures": 300, "sounds": 300, "masks": 300, "series": 600, "videos": 300, "people": 300}
 """Of networks, by what they learn from: few, as they have to fit into minutes on a processor."""
 EXAMPLES = {
@@ -127,10 +128,10 @@ def main() -> None:
     for name in arguments.sets:
         row = measured(arguments.material.resolve(), EXAMPLES[name], arguments.seeds)
         print(name, json.dumps(row), flush=True)
-        rows = json.loads(RESULTS.read_text())["sets"] if RESULTS.is_file() else {}
-        rows[name] = row
+        record = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {"sets": {}}
+        rows = {**record["sets"], name: row}
         ordered = {title: rows[title] for title in EXAMPLES if title in rows}
-        record = {"torch": torch.__version__, "sets": ordered}
+        record |= {"torch": torch.__version__, "sets": ordered}
         files.write(RESULTS, (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
 
 

@@ -12,7 +12,6 @@ disk; TMPDIR=/dev/shm spares it.
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import platform
 import random
@@ -26,6 +25,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import csv_files
 import numpy as np
 
 from blockyard.leaderboard.record import Record, described, write
@@ -167,11 +167,7 @@ def main() -> None:
     hardware = f"{platform.machine()}, {os.cpu_count()} cores"
     for row in rows:
         print(row, hardware)
-    if options.csv:
-        with options.csv.open("w", newline="") as file:
-            writer = csv.DictWriter(file, [*COLUMNS, "hardware"])
-            writer.writeheader()
-            writer.writerows({**row, "hardware": hardware} for row in rows)
+    csv_files.write(options.csv, [{**row, "hardware": hardware} for row in rows])
 
 
 if __name__ == "__main__":

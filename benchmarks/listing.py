@@ -9,12 +9,13 @@ own, after one listing that fills the cache of the file system.
 from __future__ import annotations
 
 import argparse
-import csv
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+import csv_files
 
 CLASSES = 1000
 WAYS = ("torchvision", "blockyard", "blockyard, fingerprint")
@@ -70,10 +71,7 @@ def main() -> None:
             runs = [float(subprocess.check_output(command)) for _ in range(options.repeats + 1)][1:]
             rows.append({"way": way, "files": options.files, "seconds": f"{min(runs):.2f}"})
             print(rows[-1])
-    with options.out.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    csv_files.write(options.out, rows)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ busy machine slows all of them; medians. Memory is what autograd keeps for the b
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import platform
 import statistics
@@ -17,6 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import csv_files
 import torch
 from mmcv.cnn.bricks.non_local import NonLocal2d
 from torch import Tensor, nn
@@ -101,12 +101,7 @@ def main() -> None:
         for row in measure(side, 2 if side <= 64 else 1, device, options.rounds if side <= 64 else 3):
             table.append({"hardware": label, "torch": torch.__version__, **row})
             print("{N:>6} {batch:>2}  {block:<18} {ms:>9} {times_SNL:>6} {saved_MB:>9}".format(**row), flush=True)
-    if options.csv:
-        options.csv.parent.mkdir(parents=True, exist_ok=True)
-        with options.csv.open("w", newline="") as file:
-            writer = csv.DictWriter(file, table[0])
-            writer.writeheader()
-            writer.writerows(table)
+    csv_files.write(options.csv, table)
 
 
 if __name__ == "__main__":

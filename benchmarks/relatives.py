@@ -10,7 +10,6 @@ keeps for the backward pass.
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import platform
 import statistics
@@ -19,6 +18,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import csv_files
 import torch
 from torch import Tensor, nn
 
@@ -136,11 +136,7 @@ def main() -> None:
     torch.manual_seed(0)
     about = {"hardware": f"{platform.machine()}, {os.cpu_count()} cores", "torch": torch.__version__}
     table = [{**about, **row} for side in SIDES for row in rows_of(side, options.rounds)]
-    if options.csv:
-        with options.csv.open("w", newline="") as file:
-            writer = csv.DictWriter(file, table[0])
-            writer.writeheader()
-            writer.writerows(table)
+    csv_files.write(options.csv, table)
 
 
 if __name__ == "__main__":

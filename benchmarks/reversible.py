@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import csv
 import os
 import platform
 import statistics
@@ -19,6 +18,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+import csv_files
 import torch
 from torch import Tensor, nn
 
@@ -102,12 +102,7 @@ def main() -> None:
                 table.append({"hardware": label, "torch": torch.__version__, **row})
                 line = "{network:<15} {depth:>5} {keeps:<8} {saved_kB:>9} {ms:>8} {time_to_all:>5} {gradient_error:>8}"
                 print(line.format(**row), flush=True)
-    if options.csv:
-        options.csv.parent.mkdir(parents=True, exist_ok=True)
-        with options.csv.open("w", newline="") as file:
-            writer = csv.DictWriter(file, table[0])
-            writer.writeheader()
-            writer.writerows(table)
+    csv_files.write(options.csv, table)
 
 
 if __name__ == "__main__":

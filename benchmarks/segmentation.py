@@ -12,7 +12,6 @@ twice: every tensor that is made is looked at, and what the block adds to the pe
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import platform
@@ -24,6 +23,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import csv_files
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -170,13 +170,8 @@ def main() -> None:
         print(line.format(**row), flush=True)
     check(rows)
     print(f"The spectral block made no tensor of N² = {N**2:,} numbers.")
-    if options.csv:
-        head = {"hardware": label, "torch": torch.__version__, "threads": torch.get_num_threads(), "N": N, "batch": 1}
-        options.csv.parent.mkdir(parents=True, exist_ok=True)
-        with options.csv.open("w", newline="") as file:
-            writer = csv.DictWriter(file, {**head, **rows["none"]})
-            writer.writeheader()
-            writer.writerows({**head, **row} for row in rows.values())
+    head = {"hardware": label, "torch": torch.__version__, "threads": torch.get_num_threads(), "N": N, "batch": 1}
+    csv_files.write(options.csv, [{**head, **row} for row in rows.values()])
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ backward pass.
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import platform
 import statistics
@@ -18,6 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import csv_files
 import timm
 import torch
 import yaml
@@ -114,12 +114,7 @@ def main() -> None:
         for row in measure(name, options.batch, options.rounds, device):
             table.append({"hardware": label, "torch": torch.__version__, "timm": timm.__version__, **row})
             print("{network:<20} {by:<10} {ms:>9} {speed_to_timm:>6} {saved_MB:>9}".format(**row), flush=True)
-    if options.csv:
-        options.csv.parent.mkdir(parents=True, exist_ok=True)
-        with options.csv.open("w", newline="") as file:
-            writer = csv.DictWriter(file, table[0])
-            writer.writeheader()
-            writer.writerows(table)
+    csv_files.write(options.csv, table)
 
 
 if __name__ == "__main__":

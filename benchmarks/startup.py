@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import compileall
-import csv
 import os
 import platform
 import resource
@@ -23,6 +22,8 @@ from collections import defaultdict
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
+
+import csv_files
 
 import blockyard
 
@@ -127,10 +128,7 @@ def main() -> None:
         own, ratio = found[line]
         rows.append({"kind": kind, "line": line, "cpu_seconds": f"{own:.2f}", "ratio": f"{ratio:.2f}", **where})
         print(f"{own:6.2f} s {ratio:5.2f}  {line}")
-    with options.out.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    csv_files.write(options.out, rows)
 
 
 if __name__ == "__main__":

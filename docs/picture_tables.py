@@ -1,13 +1,11 @@
-"""Write into docs/picture-files.md what its ways of decoding cost, from the committed benchmark (``make docs``)."""
+"""The table of docs/picture-files.md: what its ways of decoding cost, from the committed benchmark."""
 
 from __future__ import annotations
 
 import csv
-import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "picture-files.md"
 RESULTS = ROOT / "benchmarks" / "results" / "loader_images.csv"
 LOADERS = ("torchvision, Pillow", "blockyard", "blockyard, reduced")
 
@@ -28,12 +26,6 @@ def reduced() -> str:
     return "\n".join([*lines, "", f"{said}; {also}; levels: mean difference from exact decoding, of 255."])
 
 
-def updated(text: str) -> str:
-    """The page with its table as it should be."""
-    section = f"<!-- reduced: written by make docs -->\n{reduced()}\n<!-- end of reduced -->"
-    return re.sub(r"<!-- reduced: .*?<!-- end of reduced -->", lambda _: section, text, flags=re.DOTALL)
-
-
 def _cases() -> dict[tuple[str, str, str], dict[str, dict[str, str]]]:
     """By size of pictures, use and number of workers: the row of each loader."""
     cases: dict[tuple[str, str, str], dict[str, dict[str, str]]] = {}
@@ -41,7 +33,3 @@ def _cases() -> dict[tuple[str, str, str], dict[str, dict[str, str]]]:
         for row in csv.DictReader(file):
             cases.setdefault((row["pictures"], row["use"], row["workers"]), {})[row["loader"]] = row
     return cases
-
-
-if __name__ == "__main__":
-    PAGE.write_text(updated(PAGE.read_text()))

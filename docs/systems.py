@@ -66,12 +66,7 @@ def page() -> str:
             f"**{e['name']}**: {e['is']}. {e['paper']}",
             f"`{e['reach']}`",
             f"{e['check']}: {_link(e['test'])}",
-            str(
-                next(
-                    filter(None, (sum(counted[k] for k in classes(e) & of()) for of in (published_names, networks))),
-                    "–",
-                )
-            ),
+            str(_counted(e, counted) or "–"),
         ]
         for e in there
     ]
@@ -99,6 +94,12 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def published_names() -> set[str]:
     """The names of this package's classes that have a paper."""
     return {kind.__name__ for kind in published() if kind.__module__.startswith("blockyard.")}
+
+
+def _counted(entry: Entry, runs_of: dict[str, int]) -> int:
+    """The runs of a system's blocks, or of its networks where no run has a block of it."""
+    blocks, own = (sum(runs_of[kind] for kind in classes(entry) & names()) for names in (published_names, networks))
+    return blocks or own
 
 
 def networks() -> set[str]:

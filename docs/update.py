@@ -8,6 +8,7 @@ import json
 import re
 from pathlib import Path
 
+import picture_tables
 from lightning.pytorch import Trainer
 from matplotlib.figure import Figure
 
@@ -26,11 +27,12 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 RECORDS = ROOT / "leaderboard" / "records"
 TABLES = ROOT / "docs" / "leaderboards.md"
-RESUME = ROOT / "docs" / "resume.md"
-COSTS = ROOT / "docs" / "costs.md"
+PAGES = (
+    README,
+    *(ROOT / "docs" / f"{name}.md" for name in ("costs", "picture-files", "plugging", "resume", "suggest")),
+)
+"""Those with sections that are made."""
 BLOCKS = ROOT / "docs" / "blocks.md"
-SUGGEST = ROOT / "docs" / "suggest.md"
-PLUGGING = ROOT / "docs" / "plugging.md"
 SHAPE = (256, 28, 28)
 RESULTS = ROOT / "benchmarks" / "results"
 PICTURE = ROOT / "docs" / "nonlocal.png"
@@ -290,7 +292,9 @@ def few_samples() -> str:
         cells += [str(row["steps"]), str(len(row["seeds"]))]
         lines.append(f"| {title} ({row['source']}) | {row['kind']} | {counts} | {' | '.join(cells)} |")
     said = "Share of the test that is right, of masks mean IoU, of people mAP; means over as many seeds"
-    return "\n".join([*lines, "", f"{said} as the last columns say, torch {record['torch']}."])
+    taught = "; ".join(f"{one['set']} {one['before']:.3f} by {one['by']}" for one in record["taught"])
+    said = f"{said} as the last columns say, torch {record['torch']}. Before a set changed a rule: {taught}."
+    return "\n".join([*lines, "", said])
 
 
 def draw(path: Path) -> None:
@@ -336,6 +340,7 @@ def updated(text: str) -> str:
         "few samples": few_samples,
         "relatives": relatives,
         "computed again": computed_again,
+        "reduced": picture_tables.reduced,
     }
     for name, make in sections.items():
         section = f"<!-- {name}: written by make docs -->\n{make().strip()}\n<!-- end of {name} -->"
@@ -344,7 +349,7 @@ def updated(text: str) -> str:
 
 
 if __name__ == "__main__":
-    for page_of_text in (README, RESUME, COSTS, SUGGEST, PLUGGING):
+    for page_of_text in PAGES:
         page_of_text.write_text(updated(page_of_text.read_text()))
     TABLES.write_text(leaderboards())
     BLOCKS.write_text(blocks())

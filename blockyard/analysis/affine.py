@@ -11,6 +11,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -43,7 +44,7 @@ class AffineMap:
         """A x + b of another input of the same shape."""
         return _run(self.network, x, self.kept, again=True)
 
-    @property
+    @cached_property
     def constant(self) -> Tensor:
         """b: what becomes of zeros."""
         with torch.no_grad():
@@ -86,7 +87,7 @@ def affine_map(network: nn.Module, x: Tensor) -> AffineMap:
     part: Any
     for part in network.modules():
         if getattr(part, "evaluation", None) == "auto":
-            part.evaluation = "associative"  # the same, in steps that can be held
+            part.evaluation = "dense"  # the same, in steps that can be held, whatever the kernel
     with torch.no_grad():
         found = AffineMap(network, kept, x, _run(network, x, kept, again=False))
         _insist_on_affine(found)

@@ -72,18 +72,16 @@ def _scale(kept: tuple[Tensor, bool], x: Tensor, *_: Any, **__: Any) -> Tensor:
 
 def _weigh(function: Function, *args: Any, **options: Any) -> tuple[Tensor, Tensor]:
     y = function(*args, **options)
-    return y, y
+    return y, y.clone()  # what a function gives may be written over
 
 
 def _as_it_was(kept: Tensor, *_: Any, **__: Any) -> Tensor:
-    return kept
+    return kept.clone()
 
 
-def _choose(function: Function, x: Tensor, *args: Any, **options: Any) -> tuple[Any, Tensor]:
+def _choose(function: Function, x: Tensor, *args: Any, **options: Any) -> tuple[Tensor, Tensor]:
     """As the position that each maximum came from."""
-    name = function.__name__.lstrip("_")
-    y, places = getattr(F, name)(x, *args, **{**options, "return_indices": True})
-    return (y, places) if options.get("return_indices") else y, places
+    return tuple(getattr(F, function.__name__)(x, *args, **{**options, "return_indices": True}))
 
 
 def _take(places: Tensor, x: Tensor, *_: Any, **__: Any) -> Tensor:

@@ -47,6 +47,8 @@ def main(options: Namespace, rest: list[str]) -> int:
     composed.config["trainer"] = {**composed.config.get("trainer", {}), "logger": False}
     cli = SuiteCLI(None, composed, needs_data=False)
     blocks = _blocks(cli) if options.what == "graphs" else {}
+    if options.what == "affine":
+        inspect_affine.insist_on_logits(cli)
     cli.load_weights(options.ckpt_path)
     pictures = [*from_files(cli.datamodule, options.images), *from_samples(cli.datamodule, options.samples)]
     queries = _queries(options.query, pictures)

@@ -15,9 +15,20 @@ from blockyard.analysis.affine_drawing import Part, draw
 from blockyard.commands.shown import Shown
 from blockyard.composing.suite import SuiteCLI
 from blockyard.progress import at_work
+from blockyard.tasks import Classification
 
 SHOWN, LISTED = 3, 10
 """Classes with the largest logits of a picture: whose pixels are drawn, and that are listed."""
+
+
+def insist_on_logits(cli: SuiteCLI) -> None:
+    """Refuse what gives no logit of each class.
+
+    Raises:
+        ValueError: If this is no classification.
+    """
+    if not isinstance(cli.model, Classification):
+        raise ValueError(f"inspect: --what affine is of classifiers' logits; {type(cli.model).__name__} has no such")
 
 
 def answer(cli: SuiteCLI, pictures: Sequence[Shown], queries: Sequence[tuple[int, int]], output: Path) -> None:
@@ -30,15 +41,13 @@ def answer(cli: SuiteCLI, pictures: Sequence[Shown], queries: Sequence[tuple[int
         output: Folder.
 
     Raises:
-        ValueError: If the network gives no logits of classes, or is no affine map.
+        ValueError: If the network is no affine map.
     """
     classes: list[str] = list(getattr(cli.datamodule, "classes", []))
     rows, numbers, worst = list[Part](), list[dict[str, Any]](), 0.0
     with at_work("holding activations", len(pictures)) as step:
         for shown in pictures:
             found = affine_map(cli.model.network, shown.input)
-            if found.output.dim() != 2:
-                raise ValueError(f"inspect: --what affine is of logits; {type(cli.model).__name__} gives no such")
             part = _part(found, shown, queries)
             numbers.append(_numbers(part, classes))
             rows.append(part)

@@ -6,7 +6,6 @@ old class that the new one happens to accept. Here a new class starts clean.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -144,41 +143,39 @@ def _split(arguments: Iterable[str]) -> tuple[list[str], str | None, list[str]]:
 def _with_nulls(config: dict[str, Any], options: list[str]) -> tuple[dict[str, Any], list[str]]:
     """Lay those options over a configuration that jsonargparse 4.53 gets wrong, and leave the others.
 
-    In a class within a class it takes null for a word, so that where one is said the options of the outer class, such
+    In a class within a class it takes null for a word, so that where one is said the options of the inner class, such
     as ``--model.backbone``, go the way of a file.
     """
-    said = [f"{key}." for key, value in pairs(options) if value is None and key.count(".") > 1]
-    roots = {".".join(key.split(".")[:2]) for key in said if _has_value(options, key[:-1])}
-    taken = [(key, value) for key, value in pairs(options) if ".".join(key.split(".")[:2]) in roots]
-    left = list[str]()
-    for token in options:
-        if token.startswith("--"):
-            keeps = ".".join(token[2:].partition("=")[0].split(".")[:2]) not in roots
-        left += [token] * keeps
-    for option in taken:
-        config = laid_over(config, dict([option]))
-    return config, left
+    said = _said(options)
+    null = {_inner(key) for key, texts, _ in said if texts and _value(texts[-1]) is None and key.count(".") > 1}
+    for key, value in pairs(options):
+        if _inner(key) in null - {None}:
+            config = laid_over(config, {key: value})
+    return config, [token for key, _, tokens in said if _inner(key) not in null - {None} for token in tokens]
 
 
-def _has_value(options: Iterable[str], key: str) -> bool:
-    """Whether an option is said with a value, if only null."""
-    tokens = [*options, "--"]
-    return any(
-        token.startswith(f"--{key}=") or (token == f"--{key}" and not following.startswith("--"))
-        for token, following in itertools.pairwise(tokens)
-    )
+def _inner(key: str) -> str | None:
+    """The class within the model or the data that an option is of, such as ``model.backbone``."""
+    section, *names = key.split(".")
+    return f"{section}.{names[0]}" if names and section in ("model", "data") else None
 
 
 def pairs(options: Iterable[str]) -> list[tuple[str, Any]]:
     """``--a.b value`` and ``--a.b=value`` as (key, value); a flag without a value has None."""
-    pairs: list[tuple[str, Any]] = []
+    return [(key, _value(texts[-1]) if texts else None) for key, texts, _ in _said(options)]
+
+
+def _said(options: Iterable[str]) -> list[tuple[str, list[str], list[str]]]:
+    """Of every option its key, the texts of its value, and all its tokens."""
+    said = list[tuple[str, list[str], list[str]]]()
     for token in options:
         if token.startswith("--"):
             key, _, text = token[2:].partition("=")
-            pairs.append((key, _value(text) if text else None))
-        elif pairs:
-            pairs[-1] = (pairs[-1][0], _value(token))
-    return pairs
+            said.append((key, [text] if text else [], [token]))
+        elif said:
+            said[-1][1].append(token)
+            said[-1][2].append(token)
+    return said
 
 
 def _value(text: str) -> Any:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
+from torch import nn
 
 from blockyard.cli import main
+from blockyard.commands.inspect_affine import insist_on_logits
 from blockyard.commands.shown import from_files, from_samples
 from blockyard.datamodules import Digits
 
@@ -90,6 +93,12 @@ def test_a_network_without_a_graph_is_refused_with_what_has_one(capsys):
     line = said(capsys, "--ckpt_path", "se/checkpoints/last.ckpt", "--samples", "0")
     assert "(plugged: SqueezeExcitation); those that do: AsymmetricNonlocal, CrissCross" in line
     assert "CompactNonlocal" not in line
+    assert main(["inspect", "--what", "affine", "--ckpt_path", "se/checkpoints/last.ckpt", "--samples", "0"]) == 0
+
+
+def test_only_classifiers_have_logits_to_be_asked_about():
+    with pytest.raises(ValueError, match="affine is of classifiers' logits; Linear has no such"):
+        insist_on_logits(SimpleNamespace(model=nn.Linear(1, 1)))
 
 
 def test_draws_what_pixels_weigh_and_writes_the_sums(capsys):

@@ -11,13 +11,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch import seed_everything
 from torch.nn import functional as F
 from torch.optim import SGD
 
 from blockyard.backbones import PreResNet, RevCol
 from blockyard.blocks import DepthwiseConvolution
-from blockyard.datamodules import Digits
 from blockyard.datamodules.images import IMAGENET_MEAN, IMAGENET_STD
 from blockyard.objectives import IntermediateSupervision
 from blockyard.objectives.intermediate_supervision import Decoder, cropped, unfolded
@@ -133,18 +132,13 @@ def test_a_head_s_gradient_reaches_the_columns_before_it_alone():
 
 
 class TestNowhereElse:
-    def test_weights_of_zero_train_the_network_that_there_is_without(self):
+    def test_weights_of_zero_train_the_network_that_there_is_without(self, trained):
         """Bit for bit, in recomputed columns, dropped paths included."""
         backbone = partial(TINY, drop_path_rate=0.2)
-        networks = []
-        for objective in (None, IntermediateSupervision(4, 0.0, 0.0), IntermediateSupervision(2)):
-            seed_everything(1)
-            options = {"num_classes": 10, "input_shape": (1, 8, 8), "optimizer": partial(SGD, lr=0.1)}
-            module = ImageClassification(backbone, **options, objective=objective)
-            trainer = Trainer(accelerator="cpu", **PLAIN, max_epochs=1, limit_train_batches=3, limit_val_batches=0)
-            trainer.fit(module, Digits("8x8", batch_size=16))
-            networks.append(module.network.state_dict())
-        plain, zero, some = networks
+        plain, zero, some = (
+            trained(backbone, objective)
+            for objective in (None, IntermediateSupervision(4, 0.0, 0.0), IntermediateSupervision(2))
+        )
         assert all(torch.equal(plain[name], zero[name]) for name in plain)
         assert not all(torch.equal(plain[name], some[name]) for name in plain)
 

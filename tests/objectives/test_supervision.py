@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 import torch
-from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch import seed_everything
 from torch import nn
 from torch.nn import functional as F
 from torch.optim import SGD
@@ -150,18 +150,11 @@ def test_it_stands_behind_the_last_stage_but_one():
 
 
 class TestNowhereElse:
-    def test_weights_of_zero_train_the_network_that_there_is_without(self):
+    def test_weights_of_zero_train_the_network_that_there_is_without(self, trained):
         """Bit for bit, dropout and the order of the data included."""
-        options = {"backbone": partial(PreResNet, depth=8, dropout=0.1), "num_classes": 10, "input_shape": (1, 8, 8)}
-        networks = []
-        for objective in (None, AuxiliaryClassifiers(["stage1", "stage2"], 0.0), AuxiliaryClassifiers(weight=0.4)):
-            seed_everything(1)
-            sgd = partial(SGD, lr=0.1, momentum=0.9)
-            module = ImageClassification(**options, optimizer=sgd, objective=objective)
-            trainer = Trainer(accelerator="cpu", **PLAIN, max_epochs=1, limit_train_batches=3, limit_val_batches=0)
-            trainer.fit(module, Digits("8x8", batch_size=16))
-            networks.append(module.network.state_dict())
-        plain, zero, some = networks
+        backbone = partial(PreResNet, depth=8, dropout=0.1)
+        zero_weights, weights = AuxiliaryClassifiers(["stage1", "stage2"], 0.0), AuxiliaryClassifiers(weight=0.4)
+        plain, zero, some = (trained(backbone, objective) for objective in (None, zero_weights, weights))
         assert all(torch.equal(plain[name], zero[name]) for name in plain)
         assert not all(torch.equal(plain[name], some[name]) for name in plain)
 
