@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 import timm
 import torch
@@ -33,7 +36,7 @@ def trained(network: nn.Module) -> nn.Module:
     return network.double().eval()
 
 
-def plugged(block: type, rank: int = 2) -> nn.Module:
+def plugged(block: Callable[..., nn.Module], rank: int = 2) -> nn.Module:
     network = PreResNet(5, depth=8, width=8, spatial_dims=rank)
     plug(network, block, "stage2.0")
     return trained(network)
@@ -62,7 +65,12 @@ def test_rows_of_a_network_of_rectifiers_are_its_gradient(rank):
     torch.testing.assert_close(affine_map(network, x).row(2), gradient[0], **EXACT)
 
 
-@pytest.mark.parametrize("block", [SpectralNonlocal, Nonlocal, CrissCross, GlobalContext, SqueezeExcitation])
+KERNELS = [partial(SpectralNonlocal, kernel=kernel) for kernel in ("dot", "exp", "relu", "sigmoid")]
+
+
+@pytest.mark.parametrize(
+    "block", [*KERNELS, partial(SpectralNonlocal, order=3), Nonlocal, CrissCross, GlobalContext, SqueezeExcitation]
+)
 def test_graphs_contexts_and_gates_are_held(block):
     holds(plugged(block), torch.randn(1, 3, 12, 10).double())
 
