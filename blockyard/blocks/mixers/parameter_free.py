@@ -55,10 +55,18 @@ class PoolMixer(Block):
 
     def transform(self, x: Tensor) -> Tensor:
         """Map ``(B, C, *S)`` to the same shape."""
-        pool = _POOLS[self.spatial_dims]
         # torch 2.13 pools volumes on a CPU in float32 and float64 only
         wide = x.float() if x.dim() == 5 and x.dtype.itemsize == 2 and x.device.type == "cpu" else x
-        return pool(wide, self.window, 1, self.window // 2, count_include_pad=False).to(x.dtype) - x
+        return self._means(wide).to(x.dtype) - x
+
+    def _means(self, x: Tensor) -> Tensor:
+        pool, border = _POOLS[self.spatial_dims], self.window // 2
+        if x.dim() != 5 or min(x.shape[2:]) >= self.window:
+            return pool(x, self.window, 1, border, count_include_pad=False)
+        # Short clips: torch 2.13 holds a volume without its padding against the window, and refuses what is smaller.
+        beside = 3 * [border, border]
+        shares = pool(F.pad(torch.ones_like(x[:1, :1]), beside), self.window, 1)
+        return pool(F.pad(x, beside), self.window, 1) / shares
 
 
 class RandomMixer(Block):

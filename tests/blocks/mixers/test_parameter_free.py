@@ -17,6 +17,14 @@ def test_a_pool_is_the_mean_of_the_window_inside_the_map_less_the_position(rank:
     torch.testing.assert_close(y[(..., *here)], inside - x[(..., *here)])
 
 
+@pytest.mark.parametrize("window", [3, 7])
+def test_a_pool_of_a_clip_shorter_than_its_window_is_that_of_the_frames_there_are(window: int):
+    x = torch.randn(2, 4, 2, 5, 6, dtype=torch.float64)
+    frames = PoolMixer(4, 2, window=window)(x.mean(2)) + x.mean(2)  # both frames see each other, whatever the window
+    torch.testing.assert_close(PoolMixer(4, 3, window=window)(x), frames.unsqueeze(2) - x)
+    assert PoolMixer(4, 3)(x.bfloat16()).dtype == torch.bfloat16
+
+
 def test_a_pool_gives_nothing_of_what_is_constant():
     assert not PoolMixer(4)(torch.full((1, 4, 5, 6), 3.0)).any()
 
