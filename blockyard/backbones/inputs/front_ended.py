@@ -11,7 +11,7 @@ from blockyard.backbones.inputs.log_mel import LogMel
 
 
 class FrontEnded(Backbone):
-    """Waveforms ``(B, 1, L)``, their spectrograms, and a 2-D backbone of one channel on them.
+    """Waveforms ``(B, 1, L)``, their spectrograms, and a backbone on them: of one channel, or 1-D on bands as channels.
 
     Plugs' paths and stage aliases are those of the backbone; a stage's stride counts bands and windows.
 
@@ -19,7 +19,7 @@ class FrontEnded(Backbone):
         num_classes: Number of classes K, or 0 for the trunk alone.
         in_channels: 1.
         front_end: Makes the spectrograms.
-        backbone: Called with ``(num_classes, 1)``.
+        backbone: Called with ``num_classes`` and the channels of the spectrograms.
 
     Raises:
         ValueError: If there is more than one channel, or the backbone refuses.
@@ -34,7 +34,13 @@ class FrontEnded(Backbone):
         if in_channels != 1:
             raise ValueError(f"FrontEnded: a front end takes waveforms of 1 channel, got {in_channels}")
         self.front_end = front_end
-        self.backbone = backbone(num_classes, 1)
+        self.backbone = backbone(num_classes, front_end.shape[0])
+        if self.backbone.rank not in (None, len(front_end.shape)):
+            given = (
+                "bands as channels, which take 1-D networks" if len(front_end.shape) == 1 else "pictures of one channel"
+            )
+            name, rank = type(self.backbone).__name__, self.backbone.rank
+            raise ValueError(f"the front end gives {given} (option as_channels): {name} is for inputs of rank {rank}")
         self.stages = getattr(self.backbone, "stages", ())
         self.before_stages = self.backbone.before_stages
         self.stock_path = ".".join(filter(None, ("backbone", self.backbone.stock_path)))
@@ -45,7 +51,7 @@ class FrontEnded(Backbone):
         return self.backbone(self.front_end(x))
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """The maps of the backbone's stages, ``(B, stage.channels, n_mels / stage.stride, T / stage.stride)``."""
+        """The maps of the backbone's stages, ``(B, stage.channels, *S / stage.stride)``, S what the front end gives."""
         return self.backbone.features(self.front_end(x))
 
     def last_map(self, x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ MelScale = Literal["htk", "slaney"]
 
 
 class LogMel(nn.Module):
-    """Waveforms ``(B, 1, L)`` to log-mel spectrograms ``(B, 1, n_mels, 1 + L // hop_length)``.
+    """Waveforms ``(B, 1, L)`` to log-mel spectrograms ``(B, 1, n_mels, T)``, T = 1 + L // hop_length.
 
     Power spectra of Hann windows around every ``hop_length``-th sample, triangular filters on a mel scale, a logarithm,
     a normalisation: torchaudio's ``MelSpectrogram`` on the same settings, on the network's device, without torchaudio.
@@ -39,6 +39,7 @@ class LogMel(nn.Module):
         freq_mask: In training, the most bands that a mask covers; None masks none.
         time_mask: In training, the most windows that a mask covers; None masks none.
         masks: Masks of either kind.
+        as_channels: Whether bands are the channels of a sequence, ``(B, n_mels, T)``, for networks in one dimension.
 
     Raises:
         ValueError: If a number is out of range, or the options do not fit together.
@@ -66,8 +67,10 @@ class LogMel(nn.Module):
         freq_mask: int | None = None,
         time_mask: int | None = None,
         masks: int = 1,
+        as_channels: bool | None = None,
     ) -> None:
         super().__init__()
+        self.shape = (n_mels,) if as_channels else (1, n_mels)
         self.sample_rate = sample_rate
         self.n_fft = n_fft or 2 * round(0.0125 * sample_rate)
         self.win_length = win_length or self.n_fft
@@ -84,7 +87,7 @@ class LogMel(nn.Module):
         self.register_buffer("filters", filters, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Spectrograms ``(B, 1, n_mels, T)`` of ``(B, 1, L)``, in the precision of the network.
+        """Spectrograms of ``(B, 1, L)``, in the precision of the network.
 
         Raises:
             ValueError: If the clips are not of one channel, or too short for a single window.
@@ -94,12 +97,13 @@ class LogMel(nn.Module):
                 f"LogMel takes waveforms (B, 1, L) of more than {self.n_fft // 2} samples, got {(*x.shape,)}"
             )
         if x.shape[0] == 0:  # of a process that has no clip left; there is no Fourier transform of nothing
-            return self.window.new_zeros(0, 1, self.n_mels, 1 + (x.shape[2] - self.n_fft % 2) // self.hop_length)
+            frames = 1 + (x.shape[2] - self.n_fft % 2) // self.hop_length
+            return self.window.new_zeros(0, *self.shape, frames)
         with torch.autocast(x.device.type, enabled=False):
             y = self._normalised(self._scaled(self._power(x[:, 0].float())))
             if self.training and (self.freq_mask or self.time_mask):
                 y = self._masked(y)
-        return y[:, None].to(self.window.dtype)
+        return y.unflatten(1, self.shape).to(self.window.dtype)
 
     def extra_repr(self) -> str:
         """The settings that matter most."""

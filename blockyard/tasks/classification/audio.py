@@ -32,7 +32,7 @@ class AudioClassification(ViewClassification):
     *files*. Those that can't be decoded are named, left out, and counted as ``test/missing_files``.
 
     Args:
-        backbone: Called with ``(num_classes, 1)``.
+        backbone: Called with ``(num_classes, 1)``, or behind a front end that gives other channels with these.
         num_classes: Classes K; the command line takes it from the data.
         input_shape: ``(1, L)``; the command line takes it from the data.
         front_end: Makes the spectrogram; None leaves the waveform to the backbone.

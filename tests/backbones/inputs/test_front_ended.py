@@ -60,6 +60,22 @@ def test_exports_with_the_front_end():
     torch.testing.assert_close(exported(x), whole(x))
 
 
+def test_bands_are_channels_of_a_network_in_one_dimension():
+    whole = FrontEnded(5, 1, LogMel(n_mels=32, as_channels=True), partial(SMALL, spatial_dims=1)).eval()
+    x = torch.randn(2, 1, 4000)
+    bands = whole.front_end(x)
+    assert torch.equal(bands, network().front_end(x)[:, 0])
+    assert torch.equal(whole(x), whole.backbone(bands))
+    assert whole.front_end(x[:0]).shape == (0, 32, 26)
+    torch.testing.assert_close(export(whole, (x,)).module()(x), whole(x))
+
+
+@pytest.mark.parametrize(("as_channels", "rank"), [(True, 2), (None, 1)])
+def test_networks_of_another_rank_are_refused(as_channels: bool | None, rank: int):
+    with pytest.raises(ValueError, match=rf"\(option as_channels\): PreResNet is for inputs of rank {rank}"):
+        FrontEnded(5, 1, LogMel(as_channels=as_channels), partial(SMALL, spatial_dims=rank))
+
+
 def test_takes_one_channel():
     with pytest.raises(ValueError, match="waveforms of 1 channel, got 2"):
         FrontEnded(5, 2, LogMel(), PreResNet)
