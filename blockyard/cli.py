@@ -12,7 +12,7 @@ from blockyard.commands import options, package_options
 from blockyard.commands.parser import Parser, listed, terminal_width, typed
 from blockyard.composing.importing import imported
 from blockyard.composing.processes import say_once
-from blockyard.mistakes import mistake_in, nearest, printable_lines
+from blockyard.mistakes import WHOLE, mistake_in, nearest, own_code_in, printable_lines
 from blockyard.version import __version__
 
 
@@ -142,8 +142,8 @@ def main(argv: list[str] | None = None) -> int:
 
     Returns:
         The exit code: 0; 75 after a training that left early and can go on; 130 after Ctrl-C; 141 where nobody reads
-        the output; 2 after a mistake in the arguments or the data; 1 after a training that diverged, or if runs of a
-        study failed, checked data are bad or a record was not verified.
+        the output; 2 after a mistake in the arguments or the data; 1 after a training that diverged, after an error in
+        code of one's own, or if runs of a study failed, checked data are bad or a record was not verified.
     """
     arguments = sys.argv[1:] if argv is None else argv
     try:
@@ -164,11 +164,12 @@ def main(argv: list[str] | None = None) -> int:
         return UNHEARD
     except Exception as error:
         mistake = mistake_in(error)
-        if mistake is None:
+        said = mistake or (None if os.environ.get(WHOLE) else own_code_in(error))
+        if said is None:
             raise
-        say_once(printable_lines(f"blockyard: {mistake}"))
+        say_once(printable_lines(f"blockyard: {said}"))
         _drop_output()
-        return 1 if isinstance(mistake, FloatingPointError) else 2
+        return 2 if isinstance(mistake, ValueError) else 1
 
 
 def _stopped(arguments: list[str], stop: KeyboardInterrupt) -> str:

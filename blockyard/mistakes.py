@@ -6,6 +6,7 @@ import argparse
 import difflib
 import errno
 import inspect
+import os
 import re
 import traceback
 from collections.abc import Iterable, Mapping
@@ -73,6 +74,26 @@ def _is_ours(error: BaseException) -> bool:
     return any(place.startswith("blockyard") for place in places)
 
 
+def own_code_in(error: BaseException) -> str | None:
+    """Where in a package of somebody's own, named in BLOCKYARD_ALLOW, something went wrong; None if it was not there.
+
+    It is there if no code of this package came after it: the traceback without the frames of others, in whose hands the
+    error arose, or through which a training came.
+    """
+    allowed = {name.strip() for name in os.environ.get("BLOCKYARD_ALLOW", "").split(",")} - {""}
+    frames = list(traceback.walk_tb(error.__traceback__))
+    packages = [str(frame.f_globals.get("__name__", "")).partition(".")[0] for frame, _ in frames]
+    concerned = [name for name in packages if name in allowed or name == "blockyard"]
+    if concerned[-1:] in ([], ["blockyard"]):
+        return None
+    own = [frame for frame, name in zip(frames, packages, strict=True) if name in allowed]
+    shown = "".join(traceback.StackSummary.extract(iter(own)).format())
+    said = "".join(traceback.format_exception_only(error))
+    return f"in code of your own:\n{shown}{said}The whole traceback: the same line with {WHOLE}=1 in the environment"
+
+
+WHOLE = "BLOCKYARD_TRACEBACK"
+"""The variable of the environment that has errors in code of one's own end in the whole traceback."""
 EXTRAS = ("mlflow", "wandb")
 """Packages of others that an extra of this package's, of the same name, brings in a version that is known to work."""
 LIBRARIES = ("lightning.", "timm.", "torch.")

@@ -28,6 +28,12 @@ class Bar(RichProgressBar):
         """What stands before the bar: what the network is used for, such as features, or a prediction."""
         return str(getattr(self.trainer.lightning_module, "doing", super().predict_description))
 
+    def _get_train_description(self, current_epoch: int) -> str:
+        """Counts epochs from 1, as all else that is said of them; as wide as the line of a validation."""
+        last = self.trainer.max_epochs
+        known = "" if last is None or last < 0 else f"/{last}"
+        return f"Epoch {current_epoch + 1}{known}".ljust(len(self.validation_description))
+
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         """What stands behind the bar: ``loss`` for ``train/loss``."""
         shown = super().get_metrics(trainer, pl_module)

@@ -62,8 +62,12 @@ def go_on(saved: dict[str, Any], now: dict[str, Any], checkpoint: Path, place_gi
         raise ValueError(f"{checkpoint}: {over}: nothing is left to train")
     if not again:
         _keep_apart(now["trainer"], checkpoint, place_given, parent or {})
-    if is_first_process() and (over or not again):
-        line = f"already trained: {over}; {checkpoint}" if over else statement(parent or {}, now)
+    if is_first_process():
+        line = f"goes on in epoch {state.position.epoch + 1}, after step {state.position.step}: {checkpoint}"
+        if over:
+            line = f"already trained: {over}; {checkpoint}"
+        elif not again:
+            line = statement(parent or {}, now)
         print(f"blockyard: {printable(line)}")  # what the options were is the checkpoint's to say
     if over:
         raise SystemExit(0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import random
+import signal
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -285,11 +286,13 @@ def make_loader(split: SeededSplit, sampler: DistributedSampler[Key], batch_size
         collate_fn=split.collate,
         num_workers=num_workers,
         persistent_workers=num_workers > 0,
-        worker_init_fn=_use_one_thread,
+        worker_init_fn=_begin,
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator(),  # or iterating would draw from the main generator
     )
 
 
-def _use_one_thread(worker: int) -> None:
+def _begin(worker: int) -> None:
+    """Leave the other cores to the other workers, and Ctrl-C, which a terminal sends to all, to the main process."""
     cv2.setNumThreads(0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
@@ -18,6 +19,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
+from blockyard.progress import is_first_process
 from blockyard.runs.position import epoch_is_over, position_of
 
 PREEMPTED = 75
@@ -27,6 +29,7 @@ EVERY = timedelta(minutes=10)
 """How much a run that is killed without notice loses at most."""
 PATIENCE = 20.0
 """Seconds after the signal that a validation may take to end; then the run leaves with the checkpoint it has."""
+ASKED = b"\nblockyard: Ctrl-C: leaves after this step, with a checkpoint; once more: at once\n"
 NOTHING, SAVE, OUT_OF_TIME, SIGNALLED = range(4)
 """What a process wants; all do what the most urgent one says."""
 
@@ -42,7 +45,8 @@ class KeepLast(Checkpoint):
     validation of that step, with :data:`PREEMPTED`. The signal handler does nothing but take a note: a checkpoint
     written inside a handler meets half-updated weights and hangs in the collectives of other ranks. All ranks agree
     after an optimiser step, whichever of them wants what, and leave together. Agreeing is one all-reduce of one number,
-    beside the one broadcast that Lightning itself does every step.
+    beside the one broadcast that Lightning itself does every step. Ctrl-C in a training is such a signal, which ends in
+    a ``KeyboardInterrupt`` with a checkpoint behind it; a second one ends at once.
 
     In a SLURM job rank 0 then asks for the job to be queued again. Not after the SIGTERM of a job that SLURM has ended
     already, by ``scancel`` or at its time limit: ``--signal=USR1@120`` gives notice of the latter.
@@ -78,7 +82,9 @@ class KeepLast(Checkpoint):
         self._global_step, self._steps, self._agreed = trainer.global_step, 0, NOTHING
         self._started = self._saved = time.monotonic()
         if not _leaves_nothing(trainer):
-            self._listen()
+            # Not where it is ignored, as in what a shell runs behind, or means something else, as in a notebook.
+            own = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+            self._listen((*SIGNALS, signal.SIGINT) if own else SIGNALS)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Write the checkpoint, and leave, if a rank wants to; not while gradients accumulate, which it lacks."""
@@ -137,8 +143,10 @@ class KeepLast(Checkpoint):
         """Listen no more; say where Ctrl-C met the training, and what is lost."""
         self._ignore()
         if isinstance(exception, KeyboardInterrupt) and trainer.state.fn == TrainerFn.FITTING:
-            kept = "" if self.path.exists() else ", before its first checkpoint"
-            exception.add_note(f"in epoch {trainer.current_epoch + 1}{kept}")
+            if not getattr(exception, "__notes__", None):
+                exception.add_note(f"in epoch {trainer.current_epoch + 1}")
+            if not self.path.exists():
+                exception.__notes__[-1] += ", before its first checkpoint"
 
     def _agree(self, trainer: Any) -> int:
         """What the rank wants that has the most urgent wish."""
@@ -159,10 +167,10 @@ class KeepLast(Checkpoint):
         if agreed > SAVE and not _run_ends(trainer):
             self._leave(trainer, agreed, f"checkpoint {self.path}")
 
-    def _listen(self) -> None:
+    def _listen(self, signals: Sequence[signal.Signals] = SIGNALS) -> None:
         self._signal = None
         if threading.current_thread() is threading.main_thread():  # Python gives signals to no other
-            self._before = {number: signal.signal(number, self._notice) for number in SIGNALS}
+            self._before = {number: signal.signal(number, self._notice) for number in signals}
 
     def _ignore(self) -> None:
         for number, handler in self._before.items():
@@ -170,10 +178,20 @@ class KeepLast(Checkpoint):
         self._before = {}
 
     def _notice(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT:
+            if self._signal is not None:
+                raise KeyboardInterrupt
+            if is_first_process():  # print() may be what the signal met
+                os.write(2, ASKED)
         if self._signal is None:
             self._signal, self._noticed = signal.Signals(number), time.monotonic()
 
     def _leave(self, trainer: Any, wish: int, what: str) -> None:
+        if self._signal == signal.SIGINT:
+            trainer.strategy.barrier("left")
+            stop = KeyboardInterrupt()
+            stop.add_note(f"at step {trainer.global_step}, {what}")
+            raise stop
         if trainer.is_global_zero:
             name = self._signal.name if self._signal else "a signal to another process"
             reason = name if wish == SIGNALLED else "trainer.max_time"

@@ -96,6 +96,40 @@ def test_leaves_at_the_step_and_goes_on_to_the_same_weights(tmp_path, capsys, nu
     assert_same(train(place, resume=place), train(tmp_path / "whole.ckpt"))
 
 
+@pytest.fixture
+def heard():
+    """Ctrl-C is heard, though whatever runs the tests behind its back may have had it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    assert signal.signal(signal.SIGINT, before) == signal.default_int_handler
+
+
+@pytest.mark.usefixtures("heard")
+def test_ctrl_c_leaves_a_checkpoint_to_go_on_with(tmp_path, capfd):
+    place = tmp_path / "last.ckpt"
+    with pytest.raises(SystemExit) as left:
+        train(place, Signal(signal.SIGINT, 3))
+    assert left.value.__context__.__notes__ == [f"at step 3, checkpoint {place}"]
+    assert "leaves after this step, with a checkpoint; once more: at once" in capfd.readouterr().err
+    assert_same(train(place, resume=place), train(tmp_path / "whole.ckpt"))
+
+
+@pytest.mark.usefixtures("heard")
+def test_a_second_ctrl_c_leaves_at_once(tmp_path):
+    with pytest.raises(SystemExit) as left:
+        train(tmp_path / "last.ckpt", Signal(signal.SIGINT, 2), Signal(signal.SIGINT, 2))
+    assert left.value.__context__.__notes__ == ["in epoch 1, before its first checkpoint"]
+
+
+@pytest.mark.usefixtures("heard")
+def test_ctrl_c_in_a_test_is_not_put_off(tmp_path):
+    with pytest.raises(SystemExit) as left:
+        trainer_of(tmp_path / "last.ckpt", Signal(signal.SIGINT, 1, "test")).test(
+            Network(), datamodule=Digits("8x8", batch_size=300), verbose=False
+        )
+    assert isinstance(left.value.__context__, KeyboardInterrupt)
+
+
 def test_never_in_the_middle_of_an_accumulation(tmp_path):
     place = tmp_path / "last.ckpt"
     with pytest.raises(SystemExit):

@@ -18,7 +18,11 @@ from blockyard.commands.study.line import divide, refuse
 from blockyard.commands.study.plan import Impossible, Run, expected, plan, summary
 from blockyard.commands.study.progress import Progress, once
 from blockyard.composing.preparing import prepare
-from blockyard.leaderboard import main as leaderboard
+from blockyard.leaderboard.command import records_in
+from blockyard.leaderboard.console import console
+from blockyard.leaderboard.record import RECORDS
+from blockyard.leaderboard.tables import tables
+from blockyard.leaderboard.terminal import print_tables
 from blockyard.metrics import Metric, counted
 
 
@@ -56,12 +60,21 @@ def main(options: Namespace, rest: list[str]) -> int:
     failed = done.count(None)
     print(f"{counted(len(planned), 'run')}, {failed} failed, {time.monotonic() - start:.0f} s\n")
     if failed < len(planned):
-        leaderboard([])
+        _compare({run.record.baseline for run in planned if isinstance(run, Run) and run.record})
     if len(study.variants) > 1:
         print("\n".join(["", *_means(study, planned)]))
     if study.note:
         print(f"\n{study.note}")
     return 1 if failed else 0
+
+
+def _compare(baselines: set[str]) -> None:
+    """The tables of what is on record with these baselines: an earlier study may have trained them."""
+    found = records_in([RECORDS])
+    concerned = [record for record in found if record.baseline in baselines]
+    print_tables(tables(concerned, [RECORDS]), console(), ())
+    if others := len(found) - len(concerned):
+        print(f"\nblockyard leaderboard also shows {counted(others, 'other run')} on record")
 
 
 def _show(planned: Sequence[Run | Impossible], asked: dict[str, Any] | None) -> int:
