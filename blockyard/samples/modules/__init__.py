@@ -2,8 +2,9 @@
 
 from blockyard.samples.modules.human_actions import HumanActions
 from blockyard.samples.modules.motions import Motions
+from blockyard.samples.modules.moving_digits import MovingDigits
 from blockyard.samples.modules.scenes import Scenes
 from blockyard.samples.modules.spoken_commands import SpokenCommands
 from blockyard.samples.modules.walkers import Walkers, WalkersVideo
 
-__all__ = ["HumanActions", "Motions", "Scenes", "SpokenCommands", "Walkers", "WalkersVideo"]
+__all__ = ["HumanActions", "Motions", "MovingDigits", "Scenes", "SpokenCommands", "Walkers", "WalkersVideo"]
