@@ -267,7 +267,7 @@ class TestMistakes:
             (["fit", *DEV, *SNL, "--model.block.order", "two"], "model.block.order: expected int, got two"),
             (
                 ["fit", *DEV, *SNL, "--model.block.kernel", "dott"],
-                "'relu', 'sigmoid'], got dott",
+                "relu, sigmoid, got dott",
             ),
             (
                 ["fit", *DEV, *SNL, "--model.block.reduction", "5"],
@@ -284,7 +284,10 @@ class TestMistakes:
             (["fit", *DEV, "--model.blok", "Nonlocal"], "ImageClassification has no option blok; did you mean block"),
             (["fit", *DEV, "--modl.block", "Nonlocal"], "no option --modl; did you mean --model"),
             (["fit", *DEV, "--trainer.max_epoch", "1"], "no option --trainer.max_epoch; did you mean max_epochs"),
-            (["fit", *DEV, "--trainer.accelerator", "gpuu"], "trainer: You selected an invalid accelerator"),
+            (["fit", *DEV, "--trainer.accelerator", "gpuu"], "trainer.accelerator: no gpuu; did you mean gpu"),
+            (["fit", *DEV, "--trainer.accelerator", "tpu"], "torch finds no tpu on this machine, where there is"),
+            (["fit", *DEV, "--trainer.strategy", "dpp"], "trainer.strategy: no dpp; did you mean ddp"),
+            (["fit", *DEV, "--trainer.precision", "17"], "expected one of 64, 32, 16, transformer-engine"),
             (["fit", *DEV, "--model.optimizer", "Adamm"], "no optimizer Adamm; did you mean Adam"),
             (["fit", *DEV, "--model.lr_scheduler", "cosin"], "did you mean cosine"),
             (["fit", *DEV, "--model.loss", "BiasLos"], "no loss BiasLos; did you mean BiasLoss"),

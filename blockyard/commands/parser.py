@@ -20,6 +20,21 @@ SECTIONS = (
     *("weights_only", "verbose", "return_predictions", "trust_config"),
 )
 """What options of a configuration begin with."""
+ELSEWHERE = {
+    "batch_size": "--data.batch_size",
+    "block": "--model.block",
+    "devices": "--trainer.devices",
+    "epochs": "--trainer.max_epochs",
+    "gpus": "--trainer.devices",
+    "lr": "--model.optimizer.lr",
+    "max_epochs": "--trainer.max_epochs",
+    "num_workers": "--data.num_workers",
+    "resume": "--ckpt_path last",
+    "root": "--data.root",
+    "seed": "--seed_everything",
+    "workers": "--data.num_workers",
+}
+"""What options of other programs are called here."""
 OTHERS = "All other options are those of blockyard {0}, such as --config FILE, --data.root DIR: see its --help."
 CONFIGURATION = (
     ("--config FILE", "YAML, yours or the package's, such as image_classification/digits.yaml"),
@@ -112,7 +127,8 @@ class Parser(ArgumentParser):
         for token in rest:
             name = token[2:].partition("=")[0].partition(".")[0].rstrip("+")
             if token.startswith("--") and name not in self.sections:
-                hint = nearest(f"--{name}", known)
+                usual = ELSEWHERE.get(name.replace("-", "_")) if self.sections else None
+                hint = f"here it is {usual}" if usual else nearest(f"--{name}", known)
                 raise ValueError(f"{self.prog.removeprefix('blockyard ')}: no option --{name}; {hint}")
         if rest and not self.sections:
             self.error(f"too many arguments: {' '.join(rest)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import pkgutil
 import re
@@ -158,8 +159,10 @@ def _not_installed(before: str, after: str, match: re.Match[str]) -> str:
 
 def _wrong_value(before: str, after: str, match: re.Match[str]) -> str:
     types, _, rest = re.sub("Given value: ", "Got value: ", after).partition("Got value: ")
-    expected = re.findall(r"Expected an? (?:<class '(?!NoneType)\w+'>|typing\.Literal\[.*?\])", types)
-    words = [re.sub(r"Expected an? |<class '|'>|typing\.Literal", "", text) for text in expected]
+    expected = re.findall(r"Expected an? (?:<class '((?!NoneType)\w+)'>|typing\.Literal(\[.*?\]))", types)
+    choices = [str(value) for _, listed in expected if listed for value in ast.literal_eval(listed)]
+    words = [kind for kind, _ in expected if kind]
+    words += [f"one of {', '.join(dict.fromkeys(choices))}"] if choices else []
     given = re.match(r"(?:NestedArg\(key='[\w.]+', val=)?(.*?)\)?(?:\. Got value.*)?$", rest, re.M)
     return f"{'.'.join(_keys(before))}: expected {' or '.join(words)}, got {given[1] if given else 'something else'}"
 

@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from lightning.pytorch import Trainer
-from lightning.pytorch.accelerators import CPUAccelerator
+from lightning.pytorch.accelerators import AcceleratorRegistry, CPUAccelerator
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
-from lightning.pytorch.strategies import SingleDeviceStrategy
+from lightning.pytorch.strategies import SingleDeviceStrategy, StrategyRegistry
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
 from blockyard.datamodules import DataModule
 from blockyard.leaderboard.identity import SEED, SEEDS
+from blockyard.mistakes import nearest
 from blockyard.runs.machine import precision
 
 NONE = ("callbacks", "logger", "plugins", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
@@ -142,7 +143,27 @@ def _trial(options: Any) -> Trainer:
             warnings.simplefilter("ignore")
             return Trainer(**{**plain, **silent})
     except Exception as error:  # it has types of its own for each, and those of what it has not installed
-        raise ValueError(f"trainer: {' '.join(str(error).split())}") from error
+        said = _of_accelerator(options.accelerator) or _of_strategy(options.strategy)
+        raise ValueError(said or f"trainer: {' '.join(str(error).split())}") from error
+
+
+def _of_accelerator(name: Any) -> str | None:
+    """What is wrong with an accelerator that is not to be had here."""
+    here = [one for one, known in sorted(AcceleratorRegistry.items()) if known["accelerator"].is_available()]
+    if not isinstance(name, str) or name in ("auto", *here) or (name == "gpu" and {"cuda", "mps"} & {*here}):
+        return None
+    if name != "gpu" and name not in AcceleratorRegistry:
+        return f"trainer.accelerator: no {name}; {nearest(name, ['auto', 'gpu', *AcceleratorRegistry])}"
+    there = ", ".join(here)
+    return f"trainer.accelerator: torch finds no {name} on this machine, where there is {there}; auto takes the best"
+
+
+def _of_strategy(name: Any) -> str | None:
+    """What is wrong with the name of a strategy."""
+    known = ["auto", *StrategyRegistry.available_strategies()]
+    if not isinstance(name, str) or name in known:
+        return None
+    return f"trainer.strategy: no {name}; {nearest(name, known)}"
 
 
 def _is_plain(value: Any) -> bool:

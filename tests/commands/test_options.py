@@ -120,6 +120,8 @@ def test_options_of_a_configuration_stay_as_they_are():
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
+        (["fit", "--epochs", "3"], "fit: no option --epochs; here it is --trainer.max_epochs"),
+        (["test", "--batch-size=3"], "test: no option --batch-size; here it is --data.batch_size"),
         (["fit", "--hlep"], "fit: no option --hlep; did you mean --help"),
         (["fit", "--help", "al"], "invalid choice: 'al'"),
         (["test", "--ckptpath", "x"], "test: no option --ckptpath; did you mean --ckpt_path"),
