@@ -38,7 +38,7 @@ ROOMS = {  # a room may import itself and the rooms named
     "samples": {"media", "datamodules", "mistakes", "progress", "unfinished"},
     "leaderboard": {"metrics", "files", "version", "mistakes", "unfinished"},
     "portable": set(),
-    "runs": {"leaderboard", "costs", "metrics", "files", "version"},
+    "runs": {"leaderboard", "costs", "metrics", "files", "version", "progress"},
     "training": {"runs", "plugging", "metrics", "mistakes"},
     "objectives": {"backbones", "plugging", "blocks"},
     "analysis": {"datamodules", "retrieval", "leaderboard", "plugging", "blocks", "mistakes", "progress"},

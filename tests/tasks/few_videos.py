@@ -111,7 +111,7 @@ def evaluate(videos: int, directory: Path, devices: int) -> dict[str, Any]:
         "metrics": tested | validated,
         "outcomes": {name: values.tolist() for name, values in module.outcomes.items()},
         "missing": module.missing.tolist(),
-        "confusion": module.confusion.tolist(),
+        "confusion": module.confusion.to_dense().tolist(),
         "predictions": [
             line.rpartition(",")[0] for line in (path / "predictions.csv").read_text().splitlines()
         ],  # without the seconds

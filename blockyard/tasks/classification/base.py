@@ -12,7 +12,6 @@ from lightning.pytorch import Callback
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 from torchmetrics.aggregation import MeanMetric
-from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
 import blockyard.training  # noqa: F401 - the command line finds imported classes by their name alone
 from blockyard.analysis.probe import Probe
@@ -23,7 +22,7 @@ from blockyard.mistakes import nearest
 from blockyard.objectives import Default
 from blockyard.plugging.probe import undisturbed
 from blockyard.tasks.base import Batch, Task, refuse_beside
-from blockyard.tasks.classification.class_means import MacroAccuracy, MacroF1
+from blockyard.tasks.classification.class_means import MacroAccuracy, MacroF1, TopAccuracy
 from blockyard.tasks.classification.class_report import ClassReport
 from blockyard.tasks.classification.contact_sheet import ContactSheet
 from blockyard.tasks.classification.objective import FromLabels
@@ -155,7 +154,6 @@ class Classification(Task):
         self.val_loss = MeanMetric()
         self.val_metrics = _metrics(self.num_classes, "val/")
         self.test_metrics = _metrics(self.num_classes, "test/")
-        self.confusion_metric = MulticlassConfusionMatrix(self.num_classes)
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Class probabilities ``(B, K)`` of logits ``(B, K)``, in float32."""
@@ -230,32 +228,33 @@ class Classification(Task):
     def update_test(self, logits: Tensor, target: Tensor, index: Tensor) -> None:
         """Update all that a test keeps by logits ``(B, K)``, labels ``(B,)`` and positions in the split ``(B,)``."""
         self.test_metrics.update(logits, target)
-        self.confusion_metric.update(logits, target)
-        probability, predicted = self.probabilities(logits).max(1)
+        predicted = logits.argmax(1)
         self._outcomes.update(
             index,
-            top1=logits.argmax(1) == target,
+            top1=predicted == target,
             loss=nn.functional.cross_entropy(logits.float(), target, reduction="none"),
             target=target,
             predicted=predicted,
-            probability=probability,
+            probability=self.probabilities(logits).amax(1),
         )
 
     def on_test_epoch_end(self) -> None:
-        """Log the test metrics; keep ``outcomes``, ``sample_scores`` and ``confusion`` ``(K, K)``, rows the true class.
+        """Log the test metrics; keep ``outcomes``, ``sample_scores`` and ``confusion``.
 
-        ``outcomes`` holds ``index``, the positions of the samples in their split, and the names of :data:`OUTCOME`.
+        The last is of counts ``(K, K)``, sparse, rows the true class. ``outcomes`` holds ``index``, the positions of
+        the samples in their split, and the names of :data:`OUTCOME`.
         """
         # torchmetrics makes a scalar of a single value.
         self.outcomes = scores = {name: values.reshape(-1) for name, values in self._outcomes.compute().items()}
         self.sample_scores = {"top1": scores["top1"].to(torch.uint8), "loss": scores["loss"]}
-        self.confusion = self.confusion_metric.compute()
+        pairs = torch.stack([scores["target"], scores["predicted"]]).long()
+        size, once = 2 * (self.num_classes,), torch.ones_like(pairs[0])
+        self.confusion = torch.sparse_coo_tensor(pairs, once, size, check_invariants=True).coalesce()
         metrics = self.test_metrics.compute()
         # The mean of the ordered losses, not of the ranks' means: the same sum however many processes share the work.
         loss, ece = scores["loss"].double().mean().float(), calibration_error(scores)
         self.log_dict(metrics | {"test/loss": loss, "test/ece": ece})
         self.test_metrics.reset()
-        self.confusion_metric.reset()
 
     def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
         """Probabilities ``(B, K)`` and the index ``(B,)`` of their samples."""
@@ -293,10 +292,10 @@ def _compiler(chosen: bool | str | None) -> str | None:
 
 def _metrics(num_classes: int, prefix: str) -> MetricCollection:
     """The metrics of a split; of five classes or fewer, the first five are always right."""
-    first_five = {"top5": MulticlassAccuracy(num_classes, average="micro", top_k=5)} if num_classes > 5 else {}
+    first_five = {"top5": TopAccuracy(5)} if num_classes > 5 else {}
     return MetricCollection(
         {
-            "top1": MulticlassAccuracy(num_classes, average="micro"),
+            "top1": TopAccuracy(),
             **first_five,
             "macro_accuracy": MacroAccuracy(num_classes),
             "macro_f1": MacroF1(num_classes),

@@ -22,11 +22,14 @@ from blockyard.mistakes import printable
 SHOWN = 20
 """At most so many classes are printed, the least accurate first; the file has all."""
 
+DRAWN = 2_000
+
 
 class ClassReport(Callback):
     """Writes ``classes.csv`` and ``confusion.png`` at the end of a test, and prints the table.
 
-    The task must hold ``confusion``, counts ``(K, K)`` with the true class in rows; others are left alone.
+    The task must hold ``confusion``, counts ``(K, K)`` with the true class in rows, sparse or not; others are left
+    alone. Of more than :data:`DRAWN` classes there is no picture, in which a class would have less than a pixel.
 
     Args:
         directory: Where the two files go.
@@ -45,7 +48,8 @@ class ClassReport(Callback):
         classes = trainer.datamodule.classes  # type: ignore[attr-defined]
         rows = class_rows(confusion.cpu(), classes)
         files.write(self.directory / "classes.csv", to_csv(rows).encode())
-        files.write(self.directory / "confusion.png", draw(confusion.cpu(), classes))
+        if len(classes) <= DRAWN:
+            files.write(self.directory / "confusion.png", draw(confusion.cpu().to_dense(), classes))
         if trainer.progress_bar_callback is not None:
             print_rows(rows)
 
@@ -56,21 +60,26 @@ def class_rows(confusion: Tensor, classes: list[str]) -> list[dict[str, object]]
     Recall is empty for a class that does not occur, precision for one that nothing is taken for: they have none.
 
     Args:
-        confusion: Counts ``(K, K)``, rows the true class.
+        confusion: Counts ``(K, K)``, rows the true class, sparse or not.
         classes: Names of the K classes.
     """
-    correct = confusion.diagonal().double()
-    recall, precision = correct / confusion.sum(1), correct / confusion.sum(0)
-    wrong = confusion.clone().fill_diagonal_(0)
-    most, where = wrong.max(1)
+    pairs = confusion.to_sparse().coalesce()
+    (true, taken), times = pairs.indices(), pairs.values()
+    samples, named = (torch.zeros(len(classes), dtype=torch.long).index_add_(0, part, times) for part in (true, taken))
+    correct = torch.zeros_like(samples).index_add_(0, true, times * (true == taken))
+    wrong: dict[int, tuple[int, int]] = {}
+    for row, column, count in zip(true.tolist(), taken.tolist(), times.tolist(), strict=True):
+        if row != column and count > wrong.get(row, (0, 0))[1]:
+            wrong[row] = column, count
+    recall, precision = correct.double() / samples, correct.double() / named
     return [
         {
             "class": name,
-            "samples": int(confusion[k].sum()),
+            "samples": int(samples[k]),
             "recall": _share(recall[k]),
             "precision": _share(precision[k]),
-            "most often taken for": classes[int(where[k])] if most[k] else "",
-            "times": int(most[k]),
+            "most often taken for": classes[wrong[k][0]] if k in wrong else "",
+            "times": wrong[k][1] if k in wrong else 0,
         }
         for k, name in enumerate(classes)
     ]

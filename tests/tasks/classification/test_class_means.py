@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from sklearn.metrics import balanced_accuracy_score, f1_score
+from torchmetrics.classification import MulticlassAccuracy
 
-from blockyard.tasks.classification.class_means import MacroAccuracy, MacroF1
+from blockyard.tasks.classification.class_means import MacroAccuracy, MacroF1, TopAccuracy
 
 
 @pytest.fixture(params=["all classes", "two absent", "one sample"])
@@ -25,6 +26,24 @@ def test_they_are_those_of_scikit_learn_over_the_classes_that_occur(labels):
     assert accuracy(predicted, target).item() == pytest.approx(balanced_accuracy_score(target, predicted), abs=1e-6)
     expected = f1_score(target, predicted, labels=target.unique(), average="macro", zero_division=0)
     assert f1(predicted, target).item() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("k", [1, 5])
+def test_shares_are_those_of_torchmetrics(k: int):
+    logits, target = torch.randn(200, 12), torch.randint(12, (200,))
+    ours, theirs = TopAccuracy(k), MulticlassAccuracy(12, average="micro", top_k=k)
+    assert torch.equal(ours.compute(), torch.tensor(0.0))
+    for part in (slice(0, 120), slice(120, 120), slice(120, None)):
+        ours.update(logits[part], target[part])
+    theirs.update(logits, target)
+    assert torch.equal(ours.compute(), theirs.compute())
+
+
+def test_what_they_keep_and_make_grows_with_classes_and_not_with_their_square():
+    classes = 200_000  # whose pairs would be 320 GB
+    logits, target = torch.zeros(2, classes), torch.tensor([0, classes - 1])
+    assert MacroAccuracy(classes)(logits, target) == 0.5
+    assert TopAccuracy(5)(logits, target) >= 0
 
 
 def test_a_split_scores_the_same_however_many_classes_it_lacks():
