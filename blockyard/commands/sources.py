@@ -18,6 +18,7 @@ KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "model.backbone.pooling": (("poolings",), ("Pooling",)),
     "model.pooling": (("poolings",), ("Pooling",)),
     "model.objective": (("objectives",), ("Objective",)),
+    "model.objective.guide": (("backbones",), ("Backbone",)),
     "trainer.callbacks+": (("training",), ("Callback", "EarlyStopping", "WeightAveraging")),
 }
 """Options that take a class: the folders that hold it, and what it derives from."""

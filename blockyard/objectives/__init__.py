@@ -1,8 +1,16 @@
 """What a training step minimises, where it is not the task's own loss."""
 
 from blockyard.objectives.base import Default, Objective
+from blockyard.objectives.guidance import Guidance
 from blockyard.objectives.intermediate_supervision import IntermediateSupervision
 from blockyard.objectives.rotation import Rotation
 from blockyard.objectives.supervision import AuxiliaryClassifiers
 
-__all__ = ["AuxiliaryClassifiers", "Default", "IntermediateSupervision", "Objective", "Rotation"]
+__all__ = [
+    "AuxiliaryClassifiers",
+    "Default",
+    "Guidance",
+    "IntermediateSupervision",
+    "Objective",
+    "Rotation",
+]

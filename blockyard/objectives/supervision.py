@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, ClassVar, Literal, Protocol, cast, runtime_checkable
 
 import torch
@@ -12,6 +10,7 @@ from torch.nn import functional as F
 
 from blockyard.blocks.convolutions.convolution import BATCH_NORMS, CONVOLUTIONS
 from blockyard.objectives.base import Learner, Logged, Objective
+from blockyard.objectives.watching import watching
 from blockyard.plugging import named_places, stage_paths, undisturbed
 
 _POOLS = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
@@ -103,12 +102,10 @@ class AuxiliaryClassifiers(Supervision):
         if self.at is None and len(stages) < 2:
             raise ValueError("objective: AuxiliaryClassifiers has no last stage but one here: say at")
         at = [self.at] if isinstance(self.at, str) else self.at or [stages[-2]]
-        # by path, for a copy of the task has modules of its own
         self.paths = [place.path for pattern in at for place in named_places(network, pattern)]
         with undisturbed(network):
-            seen, x = dict[str, list[Tensor]](), torch.zeros(1, *input_shape)
-            with self._watching(network, seen):
-                network(x)
+            with watching(network, self.paths) as seen:
+                network(torch.zeros(1, *input_shape))
             for path in self.paths:
                 maps = seen.get(path, [])
                 if len(maps) != 1 or not isinstance(maps[0], Tensor) or len(maps[0]) != 1 or maps[0].dim() < 3:
@@ -126,8 +123,7 @@ class AuxiliaryClassifiers(Supervision):
     def loss(self, task: Any, batch: dict[str, Any]) -> tuple[Tensor, Logged]:
         """The loss of ``input`` ``(B, C, *S)`` with its labels, and each classifier's own, by one forward pass."""
         x, target = task.mixed(batch)
-        seen = dict[str, list[Tensor]]()
-        with self._watching(task.network, seen):
+        with watching(task.network, self.paths) as seen:
             loss = task.training_loss(x, target)
         logged = Logged()
         for number, (path, head, weight) in enumerate(zip(self.paths, self.heads, self.weights, strict=True), 1):
@@ -135,21 +131,6 @@ class AuxiliaryClassifiers(Supervision):
             logged[f"auxiliary{number}_loss"] = one = task.loss_of(found, head(found), target)
             loss = loss + weight * one
         return loss, logged
-
-    @contextmanager
-    def _watching(self, network: nn.Module, seen: dict[str, list[Tensor]]) -> Iterator[None]:
-        """Note what the places give while the network runs."""
-
-        def note(path: str) -> Any:
-            return lambda _, __, output: seen.setdefault(path, []).append(output)
-
-        places = [place for path in self.paths for place in named_places(network, path)]
-        handles = [place.module.register_forward_hook(note(place.path)) for place in places]
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
 
 class PooledClassifier(nn.Module):

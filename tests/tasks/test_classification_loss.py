@@ -108,9 +108,12 @@ class TestTwoProcesses:
 
     EQUAL = (
         *("cross entropy", "bias loss", "activated gradient", "activated update", "all, accumulated"),
-        *("weighted", "balanced", "frozen", "drawn alike", "turned"),
+        *("weighted", "balanced", "frozen", "drawn alike", "turned", "guided"),
     )
-    OTHERWISE = ("bias loss of each process", "activated before the processes agree", "weighted by each process")
+    OTHERWISE = (
+        *("bias loss of each process", "activated before the processes agree"),
+        *("weighted by each process", "guided by each process"),
+    )
 
     @pytest.mark.parametrize("name", EQUAL)
     def test_equal_one(self, found, name):

@@ -17,7 +17,7 @@ from torch.optim import SGD
 
 from blockyard.backbones import Backbone, Stage
 from blockyard.datamodules import Digits
-from blockyard.objectives import Rotation
+from blockyard.objectives import Guidance, Rotation
 from blockyard.tasks import ImageClassification
 from blockyard.training.bias_loss import BiasLoss
 from blockyard.training.ema import EMA
@@ -70,6 +70,13 @@ class OwnSum(nn.CrossEntropyLoss):
         return F.cross_entropy(input, target, self.weight.to(input.dtype))
 
 
+class OwnBatch(Guidance):
+    """What the objective must not do: compare the samples of each process by themselves."""
+
+    def whole_batch(self, task: Any, x: Tensor) -> Tensor:
+        return x.flatten(1)
+
+
 WEIGHTS = [0.25, 1.0, 4.0, 1.0, 1.0, 0.0, 1.0, 2.0, 1.0, 8.0]
 TRAININGS: dict[str, tuple[dict[str, Any], list[Callback], int]] = {
     "cross entropy": ({}, [], 1),
@@ -85,6 +92,8 @@ TRAININGS: dict[str, tuple[dict[str, Any], list[Callback], int]] = {
     "frozen": ({"freeze": ["conv"]}, [EMA(0.5)], 1),
     "drawn alike": ({}, [], 1),
     "turned": ({"objective": Rotation()}, [], 1),
+    "guided": ({"objective": Guidance(Plain)}, [], 1),
+    "guided by each process": ({"objective": OwnBatch(Plain)}, [], 1),
 }
 """Options of the task, callbacks, batches a step."""
 
