@@ -4,6 +4,7 @@ from blockyard.objectives.base import Default, Objective
 from blockyard.objectives.guidance import Guidance
 from blockyard.objectives.intermediate_supervision import IntermediateSupervision
 from blockyard.objectives.rotation import Rotation
+from blockyard.objectives.spark import SparK
 from blockyard.objectives.supervision import AuxiliaryClassifiers
 
 __all__ = [
@@ -13,4 +14,5 @@ __all__ = [
     "IntermediateSupervision",
     "Objective",
     "Rotation",
+    "SparK",
 ]

@@ -71,15 +71,18 @@ class Objective(nn.Module, ABC):
         Parameters that do not lead there, such as the task's own classifier, lose their gradient, for which several
         processes would wait; one line says how many. All else in the network stays as it is.
         """
-        network = task.network
-        with undisturbed(network), torch.enable_grad():
+        with undisturbed(task.network), torch.enable_grad():
             vectors = task.vectors(example)
-            held = _hold_unreached(network, vectors)
-        total = sum(parameter.numel() for parameter in network.parameters())
+            self.hold_unreached(task, vectors)
+        return vectors.detach()
+
+    def hold_unreached(self, task: Learner, result: Tensor) -> None:
+        """Take the gradient from the network's parameters that a result does not depend on; say how many these are."""
+        held = _hold_unreached(task.network, result)
+        total = sum(parameter.numel() for parameter in task.network.parameters())
         print(
             f"objective: {type(self).__name__} does not reach {held:,} of {total:,} parameters, which stay as they are"
         )
-        return vectors.detach()
 
     @abstractmethod
     def loss(self, task: Any, batch: dict[str, Any]) -> tuple[Tensor, Logged]:

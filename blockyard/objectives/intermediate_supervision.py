@@ -135,12 +135,18 @@ class Decoder(nn.Module):
         return unfolded(self.patches(x), _PATCH)
 
 
-def unfolded(x: Tensor, side: int) -> Tensor:
-    """Patches in place of positions, ``(B, C sideⁿ, *S)`` to ``(B, C, *(side S))``; in 2-D a pixel shuffle."""
+def unfolded(x: Tensor, side: int | Sequence[int]) -> Tensor:
+    """Patches in place of positions, ``(B, C sideⁿ, *S)`` to ``(B, C, *(side S))``; in 2-D a pixel shuffle.
+
+    Args:
+        x: The patches.
+        side: Of a patch, along each axis or along all.
+    """
     size, rank = x.shape[2:], x.dim() - 2
-    x = x.reshape(len(x), -1, *(side,) * rank, *size)
+    sides = [side] * rank if isinstance(side, int) else list(side)
+    x = x.reshape(len(x), -1, *sides, *size)
     order = [axis for n in range(rank) for axis in (2 + rank + n, 2 + n)]
-    return x.permute(0, 1, *order).reshape(len(x), -1, *(side * n for n in size))
+    return x.permute(0, 1, *order).reshape(len(x), -1, *(n * m for n, m in zip(sides, size, strict=True)))
 
 
 def cropped(x: Tensor, size: Sequence[int]) -> Tensor:
