@@ -3,6 +3,7 @@
 from blockyard.objectives.base import Default, Objective
 from blockyard.objectives.guidance import Guidance
 from blockyard.objectives.intermediate_supervision import IntermediateSupervision
+from blockyard.objectives.local_reconstruction import LocalReconstruction
 from blockyard.objectives.rotation import Rotation
 from blockyard.objectives.spark import SparK
 from blockyard.objectives.supervision import AuxiliaryClassifiers
@@ -12,6 +13,7 @@ __all__ = [
     "Default",
     "Guidance",
     "IntermediateSupervision",
+    "LocalReconstruction",
     "Objective",
     "Rotation",
     "SparK",

@@ -77,7 +77,12 @@ class Objective(nn.Module, ABC):
         return vectors.detach()
 
     def hold_unreached(self, task: Learner, result: Tensor) -> None:
-        """Take the gradient from the network's parameters that a result does not depend on; say how many these are."""
+        """Take the gradient from the network's parameters that a result does not depend on; say how many these are.
+
+        Args:
+            task: Holds the network.
+            result: ``(B, D)``, or of any other shape.
+        """
         held = _hold_unreached(task.network, result)
         total = sum(parameter.numel() for parameter in task.network.parameters())
         print(

@@ -26,10 +26,11 @@ class SparK(Objective):
     """The mean over masked patches of ‖d(f(x ⊙ m)) - p‖² / n, with p the n numbers of a patch, standardised.
 
     Tian et al., Designing BERT for Convolutional Networks, ICLR 2023. A patch is as large as a position of the last
-    map. The convolutional network f sees the visible ones as a sparse network does: what each of its layers gives is
-    masked again, and its norms and pools are over the visible positions. The decoder d fills masked positions of
-    every map with a learned token and goes up from the smallest to the pixels, adding a map of each resolution on its
-    way. No label is read, and nothing is asked of visible patches. Samples lose what is no whole patch at their ends.
+    map, of samples ``(B, C, *S)``. The convolutional network f sees the visible ones as a sparse network does: what
+    each of its layers gives is masked again, and its norms and pools are over the visible positions. The decoder d
+    fills masked positions of every map with a learned token and goes up from the smallest to the pixels, adding a map
+    of each resolution on its way. No label is read, and nothing is asked of visible patches. Samples lose what is no
+    whole patch at their ends.
 
     The network is the one that is fine-tuned later, under the same names; the decoder is left behind. Parts behind the
     maps of its stages, such as a classifier, stay as they are, which is said in one line. What mixes positions that
@@ -194,7 +195,7 @@ class LightDecoder(nn.Module):
         self.pixels = conv(width, channels, 1)
 
     def forward(self, maps: list[Tensor], visible: Visible) -> Tensor:
-        """Pixels of the maps of visible patches, the smallest map first."""
+        """Pixels ``(B, C, *S)`` of the maps ``(B, C_i, *S_i)`` of visible patches, the smallest map first."""
         x: Tensor | None = None
         for found, norm, token, project, up in zip(maps, self.norms, self.tokens, self.projects, self.ups, strict=True):
             mask = cast(Tensor, visible.at(found.shape[2:]))

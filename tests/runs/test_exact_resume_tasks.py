@@ -16,7 +16,7 @@ from torch.optim import SGD
 from blockyard.backbones import LogMel, PreResNet, TimmBackbone
 from blockyard.blocks import SpectralNonlocal
 from blockyard.datamodules import UCF101, Digits, SpeechCommands
-from blockyard.objectives import Objective, Rotation
+from blockyard.objectives import Guidance, LocalReconstruction, Objective, Rotation, SparK
 from blockyard.runs.exact_resume import ExactResume
 from blockyard.samples.modules import Motions
 from blockyard.samples.tiny_audio import write_tiny_audio
@@ -79,6 +79,19 @@ def turned(folder: Path):
         backbone, 10, (1, 8, 8), optimizer=OPTIMIZER, objective=Rotation(), lr_scheduler="cosine"
     )
     return task, Digits("8x8", batch_size=8), []
+
+
+def by(objective: Callable[[], Objective], folder: Path):
+    """Pictures, by an objective."""
+    task = ImageClassification(
+        partial(PreResNet, depth=8, dropout=0.5), 10, (1, 8, 8), optimizer=OPTIMIZER, objective=objective()
+    )
+    return task, Digits("8x8", batch_size=8), []
+
+
+guided = partial(by, partial(Guidance, partial(PreResNet, depth=8)))
+"""By a guide that no checkpoint has."""
+masked, apart = partial(by, SparK), partial(by, LocalReconstruction)
 
 
 class Perturbation(Objective):
@@ -155,7 +168,7 @@ def differing(a: dict, b: dict) -> list[str]:
     return [f"{kind} {name}" for kind in kinds for name in a[kind] if not torch.equal(a[kind][name], b[kind][name])]
 
 
-@pytest.mark.parametrize("make", [images, sounds, videos, series, turned, perturbed])
+@pytest.mark.parametrize("make", [images, sounds, videos, series, turned, guided, masked, apart, perturbed])
 def test_resume_in_the_middle_of_an_epoch(make, samples, tmp_path):
     whole = train(partial(make, samples), tmp_path / "whole")
     for step in (2, 4):  # of three an epoch

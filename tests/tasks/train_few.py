@@ -17,7 +17,7 @@ from torch.optim import SGD
 
 from blockyard.backbones import Backbone, Stage
 from blockyard.datamodules import Digits
-from blockyard.objectives import Guidance, Rotation
+from blockyard.objectives import Guidance, LocalReconstruction, Rotation
 from blockyard.tasks import ImageClassification
 from blockyard.training.bias_loss import BiasLoss
 from blockyard.training.ema import EMA
@@ -93,6 +93,7 @@ TRAININGS: dict[str, tuple[dict[str, Any], list[Callback], int]] = {
     "drawn alike": ({}, [], 1),
     "turned": ({"objective": Rotation()}, [], 1),
     "guided": ({"objective": Guidance(Plain)}, [], 1),
+    "in parts": ({"objective": LocalReconstruction("conv")}, [], 1),
     "guided by each process": ({"objective": OwnBatch(Plain)}, [], 1),
 }
 """Options of the task, callbacks, batches a step."""
