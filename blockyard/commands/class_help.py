@@ -24,6 +24,7 @@ ROOMS = {
     "block": ("blockyard.blocks",),
     "pooling": ("blockyard.poolings",),
     "objective": ("blockyard.objectives",),
+    "guide": ("blockyard.backbones",),
     "callbacks": ("blockyard.training", "lightning.pytorch.callbacks"),
     "optimizer": ("torch.optim", "timm.optim"),
     "lr_scheduler": ("torch.optim.lr_scheduler",),
@@ -33,6 +34,7 @@ ROOMS = {
 TOLD = {
     "model": ("network", "num_classes", "input_shape"),
     "backbone": ("num_classes", "in_channels"),
+    "guide": ("num_classes", "in_channels"),
     "block": ("channels", "spatial_dims", "size", "host"),
     "pooling": ("channels",),
     "optimizer": ("params",),

@@ -40,6 +40,7 @@ BASES: dict[str, type] = {
     "plugs": Plug,
     "mixing": Mixing,
     "objective": Objective,
+    "guide": Backbone,
     "callbacks": Callback,
     "logger": Logger,
     "loss": nn.Module,

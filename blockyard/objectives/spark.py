@@ -96,7 +96,9 @@ class SparK(Objective):
         self._look_back(task, torch.zeros(2, *two))
 
     def loss(self, task: Any, batch: dict[str, Any]) -> tuple[Tensor, Logged]:
-        """The loss of ``input`` ``(B, C, *S)``, or a list of samples ``(C, *S)`` of any sizes; and 1 less it.
+        """The loss of ``input`` ``(B, C, *S)``, or a list of samples ``(C, *S)`` of any sizes.
+
+        What is logged is the share of the masked patches' variance that is told; patches of one colour have none.
 
         Raises:
             ValueError: If the network is compiled.
@@ -105,17 +107,17 @@ class SparK(Objective):
             raise ValueError("objective: SparK masks what each layer gives: leave compile at null")
         inputs = batch["input"]
         groups = [sample[None] for sample in inputs] if isinstance(inputs, list) else [inputs]
-        total, count = torch.zeros((), device=groups[0].device), 0
+        wrong, spread, count = (torch.zeros((), device=groups[0].device) for _ in range(3))
         for group in groups:
             x = _behind_front_end(task.network, group).detach()
             x = cropped(x, [n - n % p for n, p in zip(x.shape[2:], self.patch, strict=True)])
             visible = self.visible(x)
             found = self.decoder(self._encode(task.network, x, visible), visible)
             masked = ~visible.patches.flatten(1)
-            total = total + self.errors(found, x)[masked].sum()
-            count += int(masked.sum())
-        loss = total / count
-        return loss, {"explained_variance": 1 - loss.detach()}
+            wrong = wrong + self.errors(found, x)[masked].sum()
+            spread = spread + self.errors(torch.zeros_like(found), x)[masked].sum()
+            count = count + masked.sum()
+        return wrong / count, {"explained_variance": 1 - wrong.detach() / spread.clamp_min(1e-6)}
 
     def errors(self, found: Tensor, x: Tensor) -> Tensor:
         """Mean squared error ``(B, N)`` of each patch of ``(B, C, *S)``, of numbers of mean 0 and variance 1."""

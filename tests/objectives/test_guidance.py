@@ -260,6 +260,15 @@ class TestRefused:
         one_line(refusal, said)
 
 
+def test_a_name_that_is_none_is_answered_by_the_nearest(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    digits = ["fit", "--config", "image_classification/digits.yaml", "--model.objective", "Guidance"]
+    assert main([*digits, "--model.objective.guide", "PreResNe"]) == 2
+    assert "no guide PreResNe; did you mean PreResNet?" in capsys.readouterr().err
+    assert main(digits) == 2
+    assert "Guidance needs guide" in capsys.readouterr().err
+
+
 def test_from_the_command_line(tmp_path, monkeypatch):
     """The file of a guide is needed to go on, and for nothing else."""
     monkeypatch.chdir(tmp_path)

@@ -42,7 +42,7 @@ class TestLoss:
         loss, logged = own.loss(module, {"input": x})
         visible = own.visible(x)
         found = own.decoder(own._encode(module.network, x, visible), visible)
-        squares = []
+        squares, powers = [], []
         for sample in range(3):
             for row in range(2):
                 for column in range(2):
@@ -50,9 +50,10 @@ class TestLoss:
                         at = (sample, 0, slice(4 * row, 4 * row + 4), slice(4 * column, 4 * column + 4))
                         told = (x[at] - x[at].mean()) / (x[at].var() + 1e-6).sqrt()
                         squares.append((found[at] - told).square().mean())
+                        powers.append(told.square().mean())
         assert len(squares) == 3 * 2  # 60 % of four patches, rounded
         torch.testing.assert_close(loss, torch.stack(squares).mean())
-        torch.testing.assert_close(logged["explained_variance"], 1 - loss)
+        torch.testing.assert_close(logged["explained_variance"], 1 - loss / torch.stack(powers).mean())
 
     def test_nothing_is_asked_of_visible_patches_and_nothing_seen_of_masked_ones(self):
         module, x = task().eval(), torch.randn(3, 1, 8, 8)
