@@ -11,7 +11,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,7 @@ from blockyard.plugging import (
 )
 
 Shape = tuple[int, ...]
+Result = TypeVar("Result")
 aten = torch.ops.aten
 
 
@@ -56,10 +57,20 @@ def count_macs(module: nn.Module, shape: Shape, maps: int = 1) -> int:
         shape: ``(C, *S)`` of one map.
         maps: Maps B that it gets at once: more than one where a sample of the network's makes several.
     """
+    with undisturbed(module):
+        return macs_in(lambda: module(_sample(module, (maps, *shape))))[1]
+
+
+def macs_in(function: Callable[[], Result]) -> tuple[Result, int]:
+    """What a function gives, and the multiply–accumulates that it took.
+
+    Args:
+        function: Computes something without gradients.
+    """
     counter, padding = FlopCounterMode(display=False, custom_mapping=_UNCOUNTED), _PaddedHeads()
-    with undisturbed(module), counter, padding:
-        module(_sample(module, (maps, *shape)))
-    return counter.get_total_flops() // 2 - padding.macs
+    with counter, padding:
+        result = function()
+    return result, counter.get_total_flops() // 2 - padding.macs
 
 
 def added_cost(site: Site, block: Callable[..., nn.Module], span: Span | None = None) -> Cost:

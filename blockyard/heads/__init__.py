@@ -8,5 +8,16 @@ from blockyard.heads.neck import Neck
 from blockyard.heads.pyramid_necks import FPN, SEPC
 from blockyard.heads.segmentor import Segmentor, make_segmentor
 from blockyard.heads.stock import stock_segmentor
+from blockyard.heads.token_pruning import EarlyExits, TokenPruning
 
-__all__ = ["FPN", "SEPC", "Neck", "Segmentor", "check_heads", "make_segmentor", "stock_segmentor"]
+__all__ = [
+    "FPN",
+    "SEPC",
+    "EarlyExits",
+    "Neck",
+    "Segmentor",
+    "TokenPruning",
+    "check_heads",
+    "make_segmentor",
+    "stock_segmentor",
+]

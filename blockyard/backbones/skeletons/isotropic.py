@@ -115,18 +115,24 @@ class Isotropic(Backbone):
         """Logits ``(B, num_classes)`` of what :meth:`last_map` gave."""
         return super().classify(last if self.class_token is None else last[:, :1].transpose(1, 2))
 
-    def _passed(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
-        """The grids behind the stages, and all that comes out of the last one."""
+    def embedded(self, x: Tensor) -> Tensor:
+        """The grid of patches ``(B, width, *⌈S / patch⌉)`` before the first stage, each told where it lies."""
         # channels last in memory, as norms and linear maps of channels read them
         x = self.patches(x).movedim(1, -1).contiguous().movedim(-1, 1)
+        return x if self.positions is None else self.positions(x)
+
+    def passed(self, x: Tensor, number: int) -> Tensor:
+        """What stage ``number``, from 1, makes of a grid, or of tokens where the class token has joined."""
+        x = self._joined(x) if number == self.joins else x
+        return self.get_submodule(self.stages[number - 1].path)(x)
+
+    def _passed(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The grids behind the stages, and all that comes out of the last one."""
+        x = self.embedded(x)
         size = x.shape[2:]
         maps: list[Tensor] = []  # which torch.compile can read, as it can't list[Tensor]()
-        if self.positions is not None:
-            x = self.positions(x)
-        for number, stage in enumerate(self.stages, 1):
-            if number == self.joins:
-                x = self._joined(x)
-            x = self.get_submodule(stage.path)(x)
+        for number in range(1, len(self.stages) + 1):
+            x = self.passed(x, number)
             joined = self.joins is not None and number >= self.joins
             maps.append(x[:, :, 1:].unflatten(2, size) if joined else x)
         return maps, x

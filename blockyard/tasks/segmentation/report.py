@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
@@ -42,6 +43,18 @@ class SegmentationReport(Callback):
         files.write(self.directory / "confusion.png", draw(_per_cent(confusion.cpu()), classes))
         if trainer.progress_bar_callback is not None:
             print_rows(rows, "IoU")
+            if (macs := getattr(pl_module, "pictures", {}).get("GMACs")) is not None:
+                print(macs_line(macs.cpu()))
+
+
+def macs_line(macs: Tensor) -> str:
+    """The mean and quantiles of billions of multiply–accumulates, ``(n,)``, of pictures."""
+    shares = torch.tensor([0.05, 0.5, 0.95], dtype=macs.dtype)
+    low, median, high = macs.quantile(shares).tolist()
+    return (
+        f"GMACs of a picture: mean {macs.mean():.4g}, median {median:.4g}, "
+        f"from {low:.4g} (5 %) to {high:.4g} (95 %) of {len(macs):,}"
+    )
 
 
 def pixel_rows(confusion: Tensor, classes: list[str]) -> list[dict[str, object]]:

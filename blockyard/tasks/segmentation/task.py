@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 
 from blockyard.analysis.probe import Probe
 from blockyard.backbones import Backbone
+from blockyard.costs import macs_in
 from blockyard.datamodules import DataModule, SegmentationDataModule
 from blockyard.datamodules.suggesting import Choice
-from blockyard.heads import Neck, Segmentor, check_heads, make_segmentor, stock_segmentor
+from blockyard.heads import (
+    EarlyExits,
+    Neck,
+    Segmentor,
+    TokenPruning,
+    check_heads,
+    make_segmentor,
+    stock_segmentor,
+)
+from blockyard.metrics import Metric
 from blockyard.objectives import Default
 from blockyard.tasks.base import Task, refuse_beside
 from blockyard.tasks.new_samples import only_valid
@@ -43,7 +55,8 @@ class SemanticSegmentation(Task):
 
     Validation sees each picture once, test and predict at all ``scales``. A test leaves ``pixel_confusion`` ``(K, K)``,
     rows the true class, and ``pictures``: ``index``, ``mIoU`` over the classes that occur in the picture, and ``aAcc``,
-    ``(n,)`` each; pictures without a labelled pixel have no score and are left out.
+    ``(n,)`` each; pictures without a labelled pixel have no score and are left out. With ``token_pruning``, which a
+    picture's cost depends on, ``GMACs`` are counted of each too, and logged in the mean.
 
     Args:
         num_classes: Classes K; the command line takes it from the data.
@@ -67,6 +80,8 @@ class SemanticSegmentation(Task):
         ohem: Which pixels count in the loss of the decode head; None means all.
         pruned_depth: From which depth of a UNetPlusPlusHead evaluation takes its answer, and nothing that is deeper is
             computed in it; None means the last.
+        token_pruning: Which tokens of a plain transformer, Isotropic, leave at the auxiliary heads in evaluation; None
+            means none. Exports, and the costs that a record states of the network, are those with all tokens.
         overlays: Whether ``predict`` also draws its masks over the pictures; None means no.
         options: Those of :class:`~blockyard.tasks.base.Task`.
 
@@ -78,12 +93,13 @@ class SemanticSegmentation(Task):
     ranks: ClassVar[tuple[int, ...]] = (2,)
     network: Segmentor
     primary_metric: ClassVar[str] = "mIoU"
+    metrics: ClassVar[tuple[Metric, ...]] = (Metric("GMACs", unit="G", low=0.0, higher_is_better=False),)
     pipeline: ClassVar[str] = "image-segmentation"
     output: ClassVar[str] = "logits (B, K, H, W) at the input's size; the largest is a pixel's class"
     named: ClassVar[bool] = True
     reports: ClassVar[tuple[Callable[[Path], Callback], ...]] = (SegmentationReport, SegmentationCases, MaskWriter)
     evaluation_options: ClassVar[tuple[str, ...]] = (
-        *("inference", "window", "stride", "scales", "flip_test", "pruned_depth"),
+        *("inference", "window", "stride", "scales", "flip_test", "pruned_depth", "token_pruning"),
     )
     probe: ClassVar[Probe | None] = PROBE
     default_objective: ClassVar[type[Default]] = HeadLosses
@@ -120,27 +136,25 @@ class SemanticSegmentation(Task):
         ohem: HardPixels | None = None,
         overlays: bool | None = None,
         pruned_depth: int | None = None,
+        token_pruning: TokenPruning | None = None,
         neck: Callable[[list[int]], Neck] | None = None,
         **options: Any,
     ) -> None:
-        beside = {"class_weights": class_weights, "ohem": ohem}
-        refuse_beside(options.get("objective"), SemanticSegmentation, beside)
+        refuse_beside(options.get("objective"), SemanticSegmentation, {"class_weights": class_weights, "ohem": ohem})
         if not 2 <= num_classes <= IGNORED:
             raise ValueError(f"num_classes={num_classes} must be 2 to {IGNORED}: masks are bytes, {IGNORED} is ignored")
         if mmseg_config is not None:
             if not (backbone is decode_head is auxiliary_heads is neck is None):
                 raise ValueError("mmseg_config is a whole network: leave out backbone, neck, and all heads")
             network = stock_segmentor(mmseg_config, num_classes, trust_config, mmseg_weights)
-        elif backbone is None or decode_head is None:
-            raise ValueError("a network needs backbone and decode_head, or mmseg_config in place of both")
         else:
-            check_heads(decode_head, auxiliary_heads or [])
-            network = make_segmentor(backbone(0, input_shape[0]), decode_head, auxiliary_heads or [], num_classes, neck)
+            network = _own_network(num_classes, input_shape[0], backbone, decode_head, auxiliary_heads or [], neck)
         network.prune(pruned_depth)
         mine_hard_pixels(network, ohem)
         weigh_classes(network, class_weights)
         super().__init__(network, input_shape, **options)
         self.num_classes = num_classes
+        self.exits = None if token_pruning is None else EarlyExits(self.network, token_pruning)
         self.overlays = bool(overlays)
         sliding = _sliding(inference, window, stride, network.test_cfg, input_shape[1:])
         corners = bool(getattr(network.decode_head, "align_corners", False))
@@ -169,17 +183,18 @@ class SemanticSegmentation(Task):
     def on_test_epoch_start(self) -> None:
         """Make room for the scores of each picture."""
         samples = len(self.trainer.test_dataloaders.dataset)  # type: ignore[union-attr]
-        self._scores = SampleScores(samples, OF_A_PICTURE).to(self.device)
+        names = OF_A_PICTURE if self.exits is None else (*OF_A_PICTURE, "GMACs")
+        self._scores = SampleScores(samples, names).to(self.device)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Count the pixels of a batch, which may be empty, picture by picture."""
-        labels = self._labels(self.inference, batch)
-        for predicted, target, index in zip(labels, batch["target"], batch["index"], strict=True):
+        found = self._counted(batch)
+        for (predicted, macs), target, index in zip(found, batch["target"], batch["index"], strict=True):
             confusion = confusion_of(predicted, target, self.num_classes)
             self.test_confusion.update(confusion)
             if confusion.any():
-                scores = mean_scores(confusion)
-                self._scores.update(index[None], **{name: scores[name][None] for name in OF_A_PICTURE})
+                scores = mean_scores(confusion) | {"GMACs": torch.tensor(macs / 1e9)}
+                self._scores.update(index[None], **{name: scores[name][None] for name in self._scores.names})
 
     def on_test_epoch_end(self) -> None:
         """Log the test metrics; keep ``pixel_confusion``, ``pictures`` and ``sample_scores``.
@@ -192,10 +207,12 @@ class SemanticSegmentation(Task):
             raise ValueError(f"the test has no labelled pixel: every mask value is {IGNORED}")
         # torchmetrics makes a scalar of a single value.
         self.pictures = {name: values.reshape(-1) for name, values in self._scores.compute().items()}
-        self.sample_scores = {name: self.pictures[name] for name in OF_A_PICTURE}
+        self.sample_scores = {name: self.pictures[name] for name in self._scores.names}
         if without := len(self._scores.seen) - len(self.pictures["index"]):
             rank_zero_warn(f"{without} of {len(self._scores.seen)} test pictures have no labelled pixel and no score")
         scores = mean_scores(self.pixel_confusion)
+        if self.exits is not None:
+            scores["GMACs"] = self.pictures["GMACs"].mean()
         self.log_dict({f"test/{name}": value.float() for name, value in scores.items()})
         self.test_confusion.reset()
 
@@ -206,7 +223,29 @@ class SemanticSegmentation(Task):
 
     def _labels(self, inference: Inference, batch: Batch) -> list[Tensor]:
         sizes = batch["size"].tolist() if "size" in batch else [target.shape for target in batch["target"]]
-        return inference(self, batch["input"], [(int(height), int(width)) for height, width in sizes])
+        return inference(self.exits or self, batch["input"], [(int(height), int(width)) for height, width in sizes])
+
+    def _counted(self, batch: Batch) -> list[tuple[Tensor, int]]:
+        """Labels of each picture, and the multiply–accumulates they took, which are 0 where they were not counted."""
+        if self.exits is None:
+            return [(labels, 0) for labels in self._labels(self.inference, batch)]
+        alone = [{"input": [x], "target": [mask]} for x, mask in zip(batch["input"], batch["target"], strict=True)]
+        counted = [macs_in(partial(self._labels, self.inference, one)) for one in alone]
+        return [(labels, macs) for (labels,), macs in counted]
+
+
+def _own_network(
+    num_classes: int,
+    in_channels: int,
+    backbone: Callable[[int, int], Backbone] | None,
+    decode_head: dict[str, Any] | None,
+    auxiliary_heads: list[dict[str, Any]],
+    neck: Callable[[list[int]], Neck] | None,
+) -> Segmentor:
+    if backbone is None or decode_head is None:
+        raise ValueError("a network needs backbone and decode_head, or mmseg_config in place of both")
+    check_heads(decode_head, auxiliary_heads)
+    return make_segmentor(backbone(0, in_channels), decode_head, auxiliary_heads, num_classes, neck)
 
 
 def _sliding(
