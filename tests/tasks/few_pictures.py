@@ -103,7 +103,8 @@ def trainer(devices: int = 1, **options: Any) -> Trainer:
 
 def evaluate(pictures: int, directory: Path, devices: int) -> dict[str, Any]:
     """Metrics, scores, confusions and files; the same on every process."""
-    module = task(inference="slide", window=(16, 16), stride=(9, 9), flip_test=True, overlays=True).double()
+    views = {"inference": "slide", "window": (16, 16), "stride": (9, 9), "flip_test": True}
+    module = task(overlays=True, boundary_tolerance=0.05, **views).double()
     data, folder = FewPictures(pictures), directory / str(pictures)
     reports = [kind(folder) for kind in (SegmentationReport, SegmentationCases, MaskWriter)]
     with_reports = trainer(devices, callbacks=reports)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -31,6 +32,7 @@ from blockyard.objectives import Default
 from blockyard.tasks.base import Task, refuse_beside
 from blockyard.tasks.new_samples import only_valid
 from blockyard.tasks.sample_scores import SampleScores
+from blockyard.tasks.segmentation.boundaries import boundary_f1
 from blockyard.tasks.segmentation.cases import SegmentationCases
 from blockyard.tasks.segmentation.inference import Inference, Size
 from blockyard.tasks.segmentation.losses import HardPixels, mine_hard_pixels, rarity, weigh_classes
@@ -56,7 +58,8 @@ class SemanticSegmentation(Task):
     Validation sees each picture once, test and predict at all ``scales``. A test leaves ``pixel_confusion`` ``(K, K)``,
     rows the true class, and ``pictures``: ``index``, ``mIoU`` over the classes that occur in the picture, and ``aAcc``,
     ``(n,)`` each; pictures without a labelled pixel have no score and are left out. With ``token_pruning``, which a
-    picture's cost depends on, ``GMACs`` are counted of each too, and logged in the mean.
+    picture's cost depends on, ``GMACs`` are counted of each too, and logged in the mean; so is ``boundaryF1`` with a
+    ``boundary_tolerance``, NaN for a picture without a boundary.
 
     Args:
         num_classes: Classes K; the command line takes it from the data.
@@ -82,6 +85,8 @@ class SemanticSegmentation(Task):
             computed in it; None means the last.
         token_pruning: Which tokens of a plain transformer, Isotropic, leave at the auxiliary heads in evaluation; None
             means none. Exports, and the costs that a record states of the network, are those with all tokens.
+        boundary_tolerance: How far a predicted boundary may lie from the true one in the boundary F1 of a test, as a
+            share of the picture's diagonal; None means that it is not measured.
         overlays: Whether ``predict`` also draws its masks over the pictures; None means no.
         options: Those of :class:`~blockyard.tasks.base.Task`.
 
@@ -99,7 +104,16 @@ class SemanticSegmentation(Task):
     named: ClassVar[bool] = True
     reports: ClassVar[tuple[Callable[[Path], Callback], ...]] = (SegmentationReport, SegmentationCases, MaskWriter)
     evaluation_options: ClassVar[tuple[str, ...]] = (
-        *("inference", "window", "stride", "scales", "flip_test", "pruned_depth", "token_pruning"),
+        *(
+            "inference",
+            "window",
+            "stride",
+            "scales",
+            "flip_test",
+            "pruned_depth",
+            "token_pruning",
+            "boundary_tolerance",
+        ),
     )
     probe: ClassVar[Probe | None] = PROBE
     default_objective: ClassVar[type[Default]] = HeadLosses
@@ -137,6 +151,7 @@ class SemanticSegmentation(Task):
         overlays: bool | None = None,
         pruned_depth: int | None = None,
         token_pruning: TokenPruning | None = None,
+        boundary_tolerance: float | None = None,
         neck: Callable[[list[int]], Neck] | None = None,
         **options: Any,
     ) -> None:
@@ -153,13 +168,12 @@ class SemanticSegmentation(Task):
         mine_hard_pixels(network, ohem)
         weigh_classes(network, class_weights)
         super().__init__(network, input_shape, **options)
-        self.num_classes = num_classes
+        self.num_classes, self.overlays = num_classes, bool(overlays)
         self.exits = None if token_pruning is None else EarlyExits(self.network, token_pruning)
-        self.overlays = bool(overlays)
+        self.boundary_tolerance = _share(boundary_tolerance)
         sliding = _sliding(inference, window, stride, network.test_cfg, input_shape[1:])
-        corners = bool(getattr(network.decode_head, "align_corners", False))
-        self.once = Inference(*sliding, align_corners=corners)
-        self.inference = Inference(*sliding, _checked(scales), bool(flip_test), corners)
+        self.once = Inference(*sliding, align_corners=bool(getattr(network.decode_head, "align_corners", False)))
+        self.inference = replace(self.once, scales=_checked(scales), flip=bool(flip_test))
         self.val_confusion, self.test_confusion = PixelConfusion(num_classes), PixelConfusion(num_classes)
         self.pixel_confusion: Tensor | None = None
         self.pictures: dict[str, Tensor] = {}
@@ -183,7 +197,8 @@ class SemanticSegmentation(Task):
     def on_test_epoch_start(self) -> None:
         """Make room for the scores of each picture."""
         samples = len(self.trainer.test_dataloaders.dataset)  # type: ignore[union-attr]
-        names = OF_A_PICTURE if self.exits is None else (*OF_A_PICTURE, "GMACs")
+        asked = {"GMACs": self.exits, "boundaryF1": self.boundary_tolerance}
+        names = (*OF_A_PICTURE, *(name for name, value in asked.items() if value is not None))
         self._scores = SampleScores(samples, names).to(self.device)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
@@ -194,6 +209,8 @@ class SemanticSegmentation(Task):
             self.test_confusion.update(confusion)
             if confusion.any():
                 scores = mean_scores(confusion) | {"GMACs": torch.tensor(macs / 1e9)}
+                if self.boundary_tolerance is not None:
+                    scores["boundaryF1"] = torch.tensor(boundary_f1(predicted, target, self.boundary_tolerance))
                 self._scores.update(index[None], **{name: scores[name][None] for name in self._scores.names})
 
     def on_test_epoch_end(self) -> None:
@@ -207,12 +224,15 @@ class SemanticSegmentation(Task):
             raise ValueError(f"the test has no labelled pixel: every mask value is {IGNORED}")
         # torchmetrics makes a scalar of a single value.
         self.pictures = {name: values.reshape(-1) for name, values in self._scores.compute().items()}
-        self.sample_scores = {name: self.pictures[name] for name in self._scores.names}
+        kept = {name: self.pictures[name] for name in self._scores.names}
+        self.sample_scores = {name: values for name, values in kept.items() if not values.isnan().any()}
         if without := len(self._scores.seen) - len(self.pictures["index"]):
             rank_zero_warn(f"{without} of {len(self._scores.seen)} test pictures have no labelled pixel and no score")
         scores = mean_scores(self.pixel_confusion)
-        if self.exits is not None:
-            scores["GMACs"] = self.pictures["GMACs"].mean()
+        more = {name: values.nanmean() for name, values in kept.items() if name not in OF_A_PICTURE}
+        scores |= {name: value for name, value in more.items() if not value.isnan()}
+        if more.keys() - scores.keys():
+            rank_zero_warn("no test picture has a boundary between labelled pixels: there is no boundaryF1")
         self.log_dict({f"test/{name}": value.float() for name, value in scores.items()})
         self.test_confusion.reset()
 
@@ -261,6 +281,12 @@ def _sliding(
     if not (1 <= down <= height and 1 <= right <= width):
         raise ValueError(f"stride {(down, right)} must be at least 1 and at most the window {(height, width)}")
     return (height, width), (down, right)
+
+
+def _share(tolerance: float | None) -> float | None:
+    if tolerance is not None and not 0 <= tolerance < 1:
+        raise ValueError(f"boundary_tolerance={tolerance}: a share of the diagonal is needed, such as 0.0075")
+    return tolerance
 
 
 def _checked(scales: list[float] | None) -> tuple[float, ...]:

@@ -201,7 +201,7 @@ class TestOptions:
 
     def test_what_only_evaluation_looks_at_leaves_the_network_alone(self):
         options = {"inference": "slide", "window": (8, 8), "stride": (4, 4), "scales": [0.5], "flip_test": True}
-        options |= {"pruned_depth": 1}
+        options |= {"pruned_depth": 1, "boundary_tolerance": 0.1}
         others = {"token_pruning"}  # in test_tokens_leave.py: it needs a plain transformer
         assert set(options) | others == set(SemanticSegmentation.evaluation_options)
         nested = partial(few.task, decode_head={"type": "UNetPlusPlusHead"})
@@ -219,6 +219,7 @@ class TestOptions:
             ({"inference": "slide", "window": (0, 0)}, "must be at least 1 and at most the window"),
             ({"scales": []}, "scales: positive factors are needed"),
             ({"scales": [1.0, 0.0]}, "scales: positive factors are needed"),
+            ({"boundary_tolerance": 1.5}, "boundary_tolerance=1.5: a share of the diagonal is needed"),
             ({"pruned_depth": 1}, "pruned_depth=1: FCNHead has none; UNetPlusPlusHead has"),
         ],
     )
