@@ -249,6 +249,7 @@ PLACES = (
     "data.gallery_folder",
     "model.trust_config",
     "model.overlays",
+    "model.confidence",
     "data.verify",
     "data.batch_size",
     "data.num_workers",

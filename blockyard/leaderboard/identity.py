@@ -49,6 +49,7 @@ IGNORED = (
     "trainer.enable_checkpointing",
     "trainer.profiler",
     "model.init_args.overlays",
+    "model.init_args.confidence",
 )
 """Settings that don't tell experiments apart; everything else does."""
 

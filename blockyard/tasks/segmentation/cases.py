@@ -100,8 +100,9 @@ def _case(trainer: Any, task: Any, index: int, text: str) -> Case:
     picture = np.asarray(sample["input"])  # before collating, which may take it away
     batch = task.transfer_batch_to_device(loader.collate_fn([sample]), task.device, 0)
     with torch.no_grad(), trainer.precision_plugin.test_step_context():
-        predicted = task.predict_step(trainer.precision_plugin.convert_input(batch), 0)[0][0].cpu().numpy()
-    height, width = predicted.shape
+        found = task.predict_step(trainer.precision_plugin.convert_input(batch), 0)[0][0].cpu().numpy()
+    height, width = found.shape[-2:]
+    predicted = found.reshape(-1, height, width)[0]  # without their probabilities, if they are there
     size = (max(1, round(height * WIDTH / width)), WIDTH)
     truth = batch["target"][0].cpu().numpy().astype(np.uint8)
     masks = [cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST) for mask in (truth, predicted)]

@@ -30,6 +30,7 @@ class Inference:
         scales: Factors of the picture's height and width.
         flip: Whether each scale is also seen mirrored left to right.
         align_corners: How logits are resized.
+        confidence: Whether the probabilities of the labels are given too.
     """
 
     window: Size | None = None
@@ -37,6 +38,7 @@ class Inference:
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
     align_corners: bool = False
+    confidence: bool = False
 
     def __call__(self, network: Network, pictures: Sequence[Tensor], sizes: Sequence[Size]) -> list[Tensor]:
         """Label pictures; those of one size run through the network together, if it sees each once.
@@ -47,7 +49,8 @@ class Inference:
             sizes: Height and width ``(H, W)`` of the labels of each.
 
         Returns:
-            Labels, uint8 ``(H, W)`` each, in the order of the pictures.
+            Labels, uint8 ``(H, W)`` each, in the order of the pictures; with ``confidence`` ``(2, H, W)``, the second
+            their probabilities in 255ths.
 
         Raises:
             FloatingPointError: If the network's output is not finite.
@@ -62,16 +65,23 @@ class Inference:
         for members in groups.values():
             logits = self.logits(network, torch.stack([pictures[position] for position in members]))
             for maps, position in zip(logits, members, strict=True):
-                found[position] = largest(maps, sizes[position], self.align_corners)
+                label = largest(maps, sizes[position], self.align_corners)
+                found[position] = self._with(label, maps, sizes[position])
         return [found[position] for position in range(len(pictures))]
 
     def _label_views(self, network: Network, picture: Tensor, size: Size) -> Tensor:
-        total: Tensor | None = None
-        for logits in self._views(network, picture[None]):
+        total, views = torch.zeros(()), 0
+        for views, logits in enumerate(self._views(network, picture[None]), 1):
             probabilities = resize(logits[0], size, self.align_corners).softmax(0)
-            total = probabilities if total is None else total.add_(probabilities)
-        assert total is not None
-        return largest(total, size, self.align_corners)
+            total = probabilities if views == 1 else total.add_(probabilities)
+        label = largest(total, size, self.align_corners)
+        return torch.stack([label, in_bytes(total.amax(0) / views)]) if self.confidence else label
+
+    def _with(self, label: Tensor, maps: Tensor, size: Size) -> Tensor:
+        """Labels ``(H, W)`` beside their probabilities by logits ``(K, h, w)``, if these are asked for."""
+        if not self.confidence:
+            return label
+        return torch.stack([label, in_bytes(highest_probability(maps, size, self.align_corners))])
 
     def _views(self, network: Network, x: Tensor) -> Iterator[Tensor]:
         """Logits ``(1, K, ·, ·)`` of each scale, and of its mirror image turned back."""
@@ -133,6 +143,22 @@ def largest(maps: Tensor, size: Size, align_corners: bool) -> Tensor:
         better = values > best if start else torch.ones_like(values, dtype=torch.bool)
         best, label = torch.where(better, values, best), torch.where(better, where + start, label)
     return label.to(torch.uint8)
+
+
+def highest_probability(maps: Tensor, size: Size, align_corners: bool) -> Tensor:
+    """The largest probability ``(H, W)`` by K maps of logits ``(K, h, w)`` once they are resized to ``size``."""
+    best, total = maps.new_full((), -torch.inf), maps.new_zeros(())
+    for start in range(0, len(maps), CLASSES_AT_ONCE):
+        logits = resize(maps[start : start + CLASSES_AT_ONCE], size, align_corners)
+        higher = torch.maximum(best, logits.amax(0))
+        total = total * (best - higher).exp() + (logits - higher).exp().sum(0)
+        best = higher
+    return 1 / total
+
+
+def in_bytes(probabilities: Tensor) -> Tensor:
+    """Probabilities in 255ths, uint8."""
+    return (255 * probabilities).round().to(torch.uint8)
 
 
 def resize(maps: Tensor, size: Size, align_corners: bool) -> Tensor:

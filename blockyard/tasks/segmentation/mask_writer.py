@@ -20,10 +20,11 @@ class MaskWriter(PictureFiles):
 
     A mask is a PNG with the data's palette, its values those of the data's own mask files. The files have the names
     and folders of the inputs. Where the task asks for ``overlays``, the pictures with the masks over them go into a
-    folder of that name beside the masks'. Every process writes its own.
+    folder of that name beside the masks'; of its ``confidence``, grey pictures of the labels' probabilities, 255 for 1,
+    likewise. Every process writes its own.
 
     Args:
-        directory: The folders ``masks`` and ``overlays`` go here.
+        directory: The folders ``masks``, ``overlays`` and ``confidence`` go here.
     """
 
     what: ClassVar[str] = "mask"
@@ -32,15 +33,18 @@ class MaskWriter(PictureFiles):
     @property
     def results(self) -> list[Path]:
         """The folders that it writes to, or may write to."""
-        return [self.directory / self.folder, self.directory / "overlays"]
+        return [self.directory / folder for folder in (self.folder, "overlays", "confidence")]
 
     def contents(self, task: Any, data: Any, predicted: Tensor, index: int) -> dict[str, bytes]:
-        """The mask of labels ``(H, W)``, and the picture with it over it if that is asked for."""
-        mask, meaning = predicted.cpu().numpy(), data.vocabulary
+        """The mask of labels ``(H, W)``, and what is asked for besides; of ``(2, H, W)`` the second is confidence."""
+        mask, *more = predicted.cpu().numpy().reshape(-1, *predicted.shape[-2:])
+        meaning = data.vocabulary
         found = {self.folder: mask_png(mask, meaning.palette, meaning.labels)}
         if task.overlays:
             picture = np.asarray(data.split("predict")[index]["input"])
             found["overlays"] = _png(Image.fromarray(overlay(picture, mask, meaning.palette)))
+        if more:
+            found["confidence"] = _png(Image.fromarray(more[0]))
         return found
 
 

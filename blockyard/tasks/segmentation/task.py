@@ -88,6 +88,7 @@ class SemanticSegmentation(Task):
         boundary_tolerance: How far a predicted boundary may lie from the true one in the boundary F1 of a test, as a
             share of the picture's diagonal; None means that it is not measured.
         overlays: Whether ``predict`` also draws its masks over the pictures; None means no.
+        confidence: Whether ``predict`` also writes how likely its labels are; None means no.
         options: Those of :class:`~blockyard.tasks.base.Task`.
 
     Raises:
@@ -149,6 +150,7 @@ class SemanticSegmentation(Task):
         class_weights: list[float] | None = None,
         ohem: HardPixels | None = None,
         overlays: bool | None = None,
+        confidence: bool | None = None,
         pruned_depth: int | None = None,
         token_pruning: TokenPruning | None = None,
         boundary_tolerance: float | None = None,
@@ -174,6 +176,7 @@ class SemanticSegmentation(Task):
         sliding = _sliding(inference, window, stride, network.test_cfg, input_shape[1:])
         self.once = Inference(*sliding, align_corners=bool(getattr(network.decode_head, "align_corners", False)))
         self.inference = replace(self.once, scales=_checked(scales), flip=bool(flip_test))
+        self.predicting = replace(self.inference, confidence=bool(confidence))
         self.val_confusion, self.test_confusion = PixelConfusion(num_classes), PixelConfusion(num_classes)
         self.pixel_confusion: Tensor | None = None
         self.pictures: dict[str, Tensor] = {}
@@ -237,9 +240,12 @@ class SemanticSegmentation(Task):
         self.test_confusion.reset()
 
     def predict_step(self, batch: Batch, batch_idx: int) -> tuple[list[Tensor], Tensor]:
-        """Labels, uint8 ``(H, W)`` each, and the indices ``(B,)`` of their pictures: those that could be read."""
+        """Labels, uint8 ``(H, W)`` each, and the indices ``(B,)`` of their pictures: those that could be read.
+
+        With ``confidence`` they are ``(2, H, W)``, the second the probabilities of the labels in 255ths.
+        """
         batch = only_valid(batch)
-        return self._labels(self.inference, batch), batch["index"]
+        return self._labels(self.predicting, batch), batch["index"]
 
     def _labels(self, inference: Inference, batch: Batch) -> list[Tensor]:
         sizes = batch["size"].tolist() if "size" in batch else [target.shape for target in batch["target"]]

@@ -10,7 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from blockyard.tasks.segmentation.inference import CLASSES_AT_ONCE, Inference, largest, sliding, spans
+from blockyard.tasks.segmentation.inference import (
+    CLASSES_AT_ONCE,
+    Inference,
+    highest_probability,
+    largest,
+    sliding,
+    spans,
+)
 
 CLASSES = 5
 
@@ -75,6 +82,33 @@ def test_the_largest_of_many_maps_a_few_at_a_time(classes):
     enlarged = interpolate(maps[None], (20, 13), mode="bilinear", align_corners=False)[0]
     assert torch.equal(largest(maps, (20, 13), False).long(), enlarged.argmax(0))
     assert largest(-torch.ones(40, 2, 2), (2, 2), False).tolist() == [[0, 0], [0, 0]]  # the first of equals
+
+
+class TestConfidence:
+    def probabilities(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
+        return interpolate(maps, size, mode="bilinear", align_corners=False)[0].softmax(0)
+
+    def test_is_the_probability_of_the_label(self, network):
+        x, size = picture(9, 14), (20, 33)
+        plain, (both,) = Inference()(network, [x], [size]), Inference(confidence=True)(network, [x], [size])
+        assert torch.equal(both[0], plain[0])
+        expected = 255 * self.probabilities(network(x[None]), size).amax(0)
+        assert (both[1] - expected).abs().max() <= 0.5 + 1e-9  # rounded to a whole number
+        assert both.dtype == torch.uint8
+
+    def test_of_several_views_is_that_of_their_mean(self, network):
+        x, size = picture(9, 14), (20, 33)
+        views = [network(x[None]), network(x[None].flip(-1)).flip(-1)]
+        mean = sum(self.probabilities(view, size) for view in views) / 2
+        (both,) = Inference(flip=True, confidence=True)(network, [x], [size])
+        assert torch.equal(both[0].long(), mean.argmax(0))
+        assert (both[1] - 255 * mean.amax(0)).abs().max() <= 0.5 + 1e-9
+
+    @pytest.mark.parametrize("classes", [2, CLASSES_AT_ONCE, 3 * CLASSES_AT_ONCE - 1])
+    def test_a_few_maps_at_a_time(self, classes):
+        maps = 300 * torch.randn(classes, 6, 7, dtype=torch.float64)
+        found = highest_probability(maps, (20, 13), False)
+        torch.testing.assert_close(found, self.probabilities(maps[None], (20, 13)).amax(0))
 
 
 class TestSliding:

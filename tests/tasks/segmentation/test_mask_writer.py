@@ -69,5 +69,13 @@ def test_overlays_have_the_size_of_the_masks(predict):
         assert image.getpixel((5, 5)) == tuple(round(0.6 * colour + 0.4 * 200) for colour in PALETTE[1])
 
 
+def test_confidence_is_a_grey_picture_of_its_own(predict):
+    folder = predict(PLAIN, {1: torch.stack([MASK, 85 * MASK])})
+    with Image.open(folder / "masks/b/one.png") as mask, Image.open(folder / "confidence/b/one.png") as image:
+        assert np.asarray(mask).tolist() == MASK.tolist()
+        assert image.mode == "L"
+        assert np.asarray(image).tolist() == (85 * MASK).tolist()
+
+
 def test_no_overlays_unless_asked_for(predict):
     assert [path.name for path in predict(PLAIN, {1: MASK}).iterdir()] == ["masks"]
