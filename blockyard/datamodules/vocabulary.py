@@ -37,13 +37,14 @@ class Vocabulary:
     std: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        bytes_ = [value for colour in self.palette for value in colour] + [*self.labels, *self.labels.values()]
+        bytes_ = [value for colour in self.palette for value in colour] + [*self.labels.values()]
         fits = (
             self.num_classes >= 0
             and len(self.classes) in (0, self.num_classes)
             and len(self.palette) in (0, self.num_classes)
             and all(len(colour) == 3 for colour in self.palette)
             and all(0 <= value <= 255 for value in bytes_)
+            and all(0 <= value <= 65_535 for value in self.labels)
         )
         if not fits:
             raise ValueError(f"the names or colours of {self.num_classes} classes do not fit their number")

@@ -11,7 +11,7 @@ from typing import Any
 from blockyard.datamodules.segmentation.base import SegmentationDataModule
 from blockyard.datamodules.segmentation.listing import Listing
 from blockyard.datamodules.segmentation.mask_layouts import find_pairs, places, without_masks
-from blockyard.datamodules.segmentation.masks import IGNORE, Colour, class_labels, reduce_zero, voc_palette
+from blockyard.datamodules.segmentation.masks import IGNORE, LARGEST, Colour, class_labels, reduce_zero, voc_palette
 from blockyard.datamodules.vocabulary import Vocabulary
 from blockyard.mistakes import DataError
 
@@ -33,7 +33,7 @@ class ImageMaskFolder(SegmentationDataModule):
         root: Folder of the data.
         class_names: Names of the classes; None reads ``root/classes.txt``.
         values: Of each class, in their order, its value in the mask files, such as ``[0, 255]`` of masks in black and
-            white; None means 0, 1, …. Any other value, but 255, is refused.
+            white, or up to 65535 in masks of 16 bits; None means 0, 1, …. Any other value, but 255, is refused.
         mask_suffix: What the name of a mask has after that of its picture, such as ``_mask``: ``cat.jpg`` then has its
             mask in ``cat_mask.png``.
         colours: A file with a line for each class, ``128 64 128 road``, in place of ``root/classes.txt``, relative to
@@ -71,9 +71,9 @@ class ImageMaskFolder(SegmentationDataModule):
         self.root = Path(root)
         self.class_names = class_names
         if values is not None and (
-            reduce_zero_label or len(set(values)) < len(values) or not all(0 <= value <= IGNORE for value in values)
+            reduce_zero_label or len(set(values)) < len(values) or not all(0 <= value <= LARGEST for value in values)
         ):
-            raise ValueError(f"values={values} must be different numbers of 0 to {IGNORE}, without reduce_zero_label")
+            raise ValueError(f"values={values} must be different numbers of 0 to {LARGEST}, without reduce_zero_label")
         if colours is not None and (reduce_zero_label or values is not None or class_names is not None):
             raise ValueError(f"colours={colours} names the classes: without class_names, values and reduce_zero_label")
         self.reduce_zero_label = reduce_zero_label

@@ -19,6 +19,8 @@ Mask = NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
 IGNORE = 255
+LARGEST = 65_535
+"""The largest value that a mask file can have for a class."""
 INDEX_MODES = {"P", "L", "1", "I", "I;16", "I;16B"}
 """Pillow's names of the kinds of picture whose pixels are one number each."""
 
@@ -47,9 +49,10 @@ class MaskFiles(Sequence[Mask]):
         self.colours = None if colours is None else ColourTable(colours)
         self.hint = hint
         self.allowed = sorted(labels)
-        # Two tables of 256 bytes: OpenCV looks a mask of 2 megapixels up in a fraction of the time of NumPy's indexing.
-        self._labels = np.zeros(256, dtype=np.uint8)
-        self._wrong = np.ones(256, dtype=np.uint8)
+        # Two tables of bytes, of 256: OpenCV looks 2 megapixels up in a fraction of the time of NumPy's indexing.
+        size = IGNORE + 1 if max(labels, default=0) <= IGNORE else LARGEST + 1
+        self._labels = np.zeros(size, dtype=np.uint8)
+        self._wrong = np.ones(size, dtype=np.uint8)
         for value, label in labels.items():
             self._labels[value], self._wrong[value] = label, 0
 
@@ -79,13 +82,20 @@ class MaskFiles(Sequence[Mask]):
         if wrong.any():
             found = f"value {int(values[wrong].max())} is wrong, as are {int(wrong.sum()):,} of {wrong.size:,} pixels"
             raise DataError(f"{path}: {found}; {spans(self.allowed)} may occur{self.hint}")
-        return np.asarray(cv2.LUT(values.astype(np.uint8, copy=False), self._labels), dtype=np.uint8), tag
+        return _looked_up(values, self._labels), tag
 
     def _unexpected(self, values: NDArray[np.integer]) -> NDArray[np.bool_]:
         if values.dtype == np.uint8:
-            return np.asarray(cv2.LUT(values, self._wrong), dtype=bool)
-        inside = (values >= 0) & (values <= 255)
+            return _looked_up(values, self._wrong).astype(bool)
+        inside = (values >= 0) & (values < len(self._wrong))
         return ~inside | (self._wrong[np.where(inside, values, 0)] == 1)
+
+
+def _looked_up(values: NDArray[np.integer], table: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The bytes of a table at values ``(H, W)`` that are in it."""
+    if values.dtype != np.uint8 and len(table) > IGNORE + 1:
+        return table[values]
+    return np.asarray(cv2.LUT(values.astype(np.uint8, copy=False), table[: IGNORE + 1]), dtype=np.uint8)
 
 
 class ColourTable:

@@ -49,17 +49,21 @@ class MaskWriter(PictureFiles):
 
 
 def mask_png(mask: Pixels, palette: Sequence[tuple[int, int, int]], labels: Mapping[int, int]) -> bytes:
-    """A PNG of mode P.
+    """A PNG with a palette; of 16 bits, grey, where the data's files have values that a byte has not.
 
     Args:
         mask: Labels ``(H, W)``.
         palette: Colours of the labels.
         labels: From the values of the data's mask files to labels; the PNG has the values.
     """
-    values, colours = np.zeros(256, np.uint8), table([])
-    for value, label in labels.items():
-        if label != IGNORED:
-            values[label], colours[value] = value, palette[label]
+    known = {label: value for value, label in labels.items() if label != IGNORED}
+    values, colours = np.zeros(256, np.uint8 if max(known.values()) <= IGNORED else np.uint16), table([])
+    for label, value in known.items():
+        values[label] = value
+    if values.dtype == np.uint16:
+        return _png(Image.fromarray(values[mask]))
+    for label, value in known.items():
+        colours[value] = palette[label]
     picture = Image.fromarray(values[mask])  # of mode L; giving it a palette makes it one of mode P
     picture.putpalette(colours.tobytes())
     return _png(picture)

@@ -35,6 +35,19 @@ def test_kinds_of_index_pictures(read):
         assert np.array_equal(mask, values), kind
 
 
+def test_values_of_two_bytes(read, one_line):
+    values = np.array([[0, 1000, 65535], [255, 256, 1000]], dtype=np.uint16)
+    labels = {0: 0, 256: 1, 1000: 2, 65535: 3, 255: 255}
+    for kind, suffix in ((np.uint16, "png"), (np.int32, "tif")):
+        mask = read(values.astype(kind), name=f"mask.{suffix}", labels=labels)
+        assert mask.dtype == np.uint8
+        assert mask.tolist() == [[0, 2, 3], [255, 1, 2]]
+    assert read(np.array([[0, 255]], np.uint8), labels=labels).tolist() == [[0, 255]]
+    with pytest.raises(DataError) as error:
+        read(values + np.uint16(1), labels=labels)  # 65535 becomes 0
+    one_line(error, "value 1001", "4 of 6 pixels", "0, 255 to 256, 1000, 65535")
+
+
 @pytest.mark.parametrize(("value", "kind"), [(21, np.uint8), (254, np.uint8), (300, np.uint16), (65535, np.uint16)])
 def test_a_value_that_is_no_class_is_named_with_its_file(read, tmp_path, one_line, value, kind):
     values = np.zeros((4, 5), dtype=kind)

@@ -109,7 +109,7 @@ def test_an_absent_class_is_said_once(folder, split, follows):
     assert [remark.partition(":")[0] for remark in data.remarks(split)] == [split]
 
 
-@pytest.mark.parametrize("values", [[0], [0, 0], [0, 256], [-1, 0]])
+@pytest.mark.parametrize("values", [[0], [0, 0], [0, 65536], [-1, 0]])
 def test_values_that_are_none(folder, values):
     with pytest.raises(ValueError, match=r"^values="):
         folder(values=values).setup("fit")

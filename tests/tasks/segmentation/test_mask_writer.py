@@ -61,6 +61,13 @@ def test_values_are_those_of_the_data_sets_files():
         assert tuple(np.asarray(image.convert("RGB"))[0, 2]) == PALETTE[2]
 
 
+def test_values_of_two_bytes_are_written_as_such():
+    labels = {0: 0, 1000: 1, 65535: 2, 255: 255}
+    with Image.open(io.BytesIO(mask_png(MASK.numpy(), PALETTE, labels))) as image:
+        assert image.mode == "I;16"
+        assert np.asarray(image).tolist() == [[0, 1000, 65535], [65535, 65535, 0]]
+
+
 def test_overlays_have_the_size_of_the_masks(predict):
     mask = torch.ones(8, 12, dtype=torch.uint8)
     folder = predict(PLAIN, {1: mask}, overlays=True)
