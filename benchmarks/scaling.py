@@ -171,7 +171,7 @@ def measure(case: str, size: int, rounds: int) -> dict[str, Any]:
 
 
 def exponent(smaller: dict[str, Any], larger: dict[str, Any], of: str) -> float:
-    """p where what is measured grows as size to the p."""
+    """The power of the size that what is measured grows as."""
     return math.log(larger[of] / smaller[of]) / math.log(larger["size"] / smaller["size"])
 
 
