@@ -6,7 +6,8 @@ fetched first, into a folder of its own, and read from the archives:
 
     pip download --no-deps aeon==1.6.0 scikit-image==0.26.0 stardist==0.9.2
     apt-get download hydrogen-drumkits=2017.09.19~dfsg-1 sonic-pi-samples=3.2.2~repack-8 \
-        asterisk-core-sounds-{en,es,fr,it,ru}-wav=1.6.1-1
+        asterisk-core-sounds-{en,es,fr,it,ru}-wav=1.6.1-1 \
+        flare-game=1.14-1 wesnoth-1.16-data=1:1.16.9-1 freedroidrpg-data=1.0-1
     python benchmarks/few_samples.py --material FOLDER
 """
 
@@ -25,6 +26,7 @@ from typing import Any
 
 import moving_sets as moving
 import numpy as np
+import people_sets as people
 import plain_references as plain
 import small_sets as sets
 import torch
@@ -56,7 +58,11 @@ EXAMPLES = {
     "camera": Example("scikit-image 0.26.0", "videos", moving.camera),
     "actions": Example("pybullet 3.2.7", "videos", moving.actions),
     "order": Example("pybullet 3.2.7", "videos", moving.order),
+    "creatures": Example("flare-game 1.14-1", "videos", moving.creatures),
     "walkers": Example("pybullet 3.2.7", "people", moving.walkers),
+    "characters": Example("wesnoth-1.16-data 1:1.16.9-1", "people", people.characters(people.PEOPLES)),
+    "beasts": Example("wesnoth-1.16-data 1:1.16.9-1", "people", people.characters(people.BEASTS)),
+    "robots": Example("freedroidrpg-data 1.0-1", "people", people.robots),
 }
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import av
 import cv2
+import flare_figures as flare
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -109,6 +110,30 @@ def _filmed(root: Path, use: Callable[[str, Film], list[tuple[str, Film]]]) -> W
 def _read(path: Path) -> Film:
     with av.open(str(path)) as file:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)])
+
+
+def creatures(material: Path, root: Path) -> Written:
+    """What a creature of Flare does, by its drawings from two sides; tested on those of a later campaign."""
+    parts = []
+    for split, part in (("train", "fantasycore"), ("test", "empyrean_campaign")):
+        films = []
+        for number, drawings in enumerate(flare.creatures(material, part)):
+            for turn, deed in enumerate(flare.DEEDS):
+                for side in (number + turn, number + turn + flare.SIDES // 2):
+                    films.append((deed, _played(drawings, deed, side % flare.SIDES)))
+        parts.append(save_films(root, split, films))
+    return parts[0], parts[1]
+
+
+def _played(drawings: flare.Drawings, deed: str, side: int) -> Film:
+    """24 frames of 64×64, two a drawing: again and again, standing there and back, and the dead remain as they are."""
+    shown = [
+        cv2.resize(flare.shown(drawing), (64, 64), interpolation=cv2.INTER_AREA) for drawing in drawings[deed][side]
+    ]
+    if deed == "stance":
+        shown += shown[-2:0:-1]
+    rest = shown[-1:] if deed == "die" else shown
+    return np.stack((shown + 12 * rest)[:12]).repeat(2, axis=0)
 
 
 def walkers(_: Path, root: Path) -> Written:
