@@ -29,6 +29,7 @@ class Pictures:
     Attributes:
         height: Median, in pixels.
         width: Median.
+        alike: Whether all have one size.
         grey: Whether no pixel has a colour.
         mean: Of each channel, in units of the full range.
         std: Standard deviation of each channel.
@@ -36,6 +37,7 @@ class Pictures:
 
     height: int
     width: int
+    alike: bool
     grey: bool
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -65,15 +67,18 @@ class Pictures:
             return Choice(largest, f"the pictures have {self.short} pixels; {why}")
         return Choice(self.short // 8 * 8, f"the pictures have {self.short} pixels: as many, in steps of 8")
 
-    def flip(self, classes: Sequence[str] = ()) -> Choice:
+    def flip(self, classes: Sequence[str] = (), masks: bool = False) -> Choice:
         """Whether the mirror image of one passes for another.
 
         Args:
             classes: Their names, which may speak of left and right.
+            masks: Whether classes are of pixels, and mirrored as well.
         """
         for name in classes:
             if SIDED.search(HUMP.sub(" ", name).lower()):
                 return Choice(False, f"the class {printable(name)} has a side, and a mirror image the other one")
+        if masks:
+            return Choice(True, "each pixel takes its class along")
         if self.grey:
             return Choice(False, "grey pictures are often of what has a left and a right: digits, letters, scans")
         return Choice(True, "the mirror image of a photograph is one; false if left and right tell classes apart")
@@ -94,7 +99,8 @@ def survey_pictures(files: Sequence[Pixels]) -> Pictures:
     height, width = (int(side) for side in np.median(sides, axis=0))
     mean, squares = np.mean(sums, axis=0)
     std = np.sqrt(np.maximum(squares - mean**2, DARKEST**2))
-    return Pictures(height, width, grey, _rounded(mean), _rounded(std))
+    alike = len(set(sides)) == 1
+    return Pictures(height, width, alike, grey, _rounded(mean), _rounded(std))
 
 
 def _rounded(values: np.ndarray) -> tuple[float, float, float]:

@@ -192,6 +192,21 @@ def test_what_fills_a_part_of_its_input_is_not_averaged_with_the_rest(folder):
     assert suggested("people.yaml")["model"]["init_args"]["pooling"] == "GeM"
 
 
+@pytest.mark.parametrize(
+    ("grey", "others", "scale"), [(True, 0, [1, 1]), (True, 1, [0.75, 1.5]), (False, 0, [0.75, 1.5])]
+)
+def test_an_instrument_shows_things_at_one_size(grey, others, scale, folder):
+    """Grey pictures of one size; a photograph's things are near or far."""
+    masked_pictures(folder)
+    for number, file in enumerate(sorted((folder / "images" / "train").iterdir())):
+        shown = Image.open(file).convert("L" if grey else "RGB")
+        shown.crop((0, 0, 48, 40 - (number < others))).save(file)
+        mask = Image.open(folder / "masks" / "train" / file.name)
+        mask.crop((0, 0, 48, 40 - (number < others))).save(folder / "masks" / "train" / file.name)
+    suggest()
+    assert suggested()["data"]["init_args"]["scale"] == scale
+
+
 def test_series_keep_their_rate(folder):
     class_series(folder)
     suggest()

@@ -32,6 +32,18 @@ def test_grey_pictures_are_not_mirrored():
     assert survey_pictures(pictures(8, 8, grey=False)).flip().value is True
 
 
+def test_a_mask_is_mirrored_with_its_picture():
+    grey = survey_pictures(pictures(8, 8, grey=True))
+    assert grey.flip(["ground", "thing"], masks=True).value is True
+    assert grey.flip(["left lung", "right lung"], masks=True).value is False
+
+
+def test_pictures_are_alike_if_all_have_one_size():
+    few = pictures(8, 8, grey=True)
+    assert survey_pictures(few).alike
+    assert not survey_pictures([*few, few[0][1:]]).alike
+
+
 @pytest.mark.parametrize("name", ["turn left", "right_hand", "TurnLeft", "clockwise", "Counter-Clockwise"])
 def test_classes_with_a_side_are_not_mirrored(name):
     photographs = survey_pictures(pictures(8, 8, grey=False))

@@ -186,14 +186,17 @@ class SegmentationDataModule(PictureOptions):
         side = max(32, min(largest, -(-found.short // 32) * 32))
         most, common = max(shares), self.classes[shares.index(max(shares))]
         half = most > 0.5
+        scale = Choice([0.75, 1.5], "objects are met a little smaller and larger than they are")
+        if found.grey and found.alike:
+            scale = Choice([1.0, 1.0], "grey and of one size, as an instrument's: its magnification stays the same")
         options = {
             "size": Choice([side, side], f"training crops of {found.short} pixels, up to {largest}, in steps of 32"),
-            "scale": Choice([0.75, 1.5], "objects are met a little smaller and larger than they are"),
+            "scale": scale,
             "largest_share": Choice(
                 1.0 if half else 0.75,
                 f"{common} covers {most:.0%} of the pixels" + (", as it may of a crop" if half else ": less of a crop"),
             ),
-            "flip": found.flip(self.classes),
+            "flip": found.flip(self.classes, masks=True),
             "photometric": Choice(not found.grey, "grey pictures have no hue" if found.grey else "light varies"),
             **found.normalisation(weights),
             "batch_size": batch_for(len(files.images), 8),
