@@ -29,7 +29,7 @@ RECORDS = ROOT / "leaderboard" / "records"
 TABLES = ROOT / "docs" / "leaderboards.md"
 PAGES = (
     README,
-    *(ROOT / "docs" / f"{name}.md" for name in ("costs", "picture-files", "plugging", "resume", "suggest")),
+    *(ROOT / "docs" / f"{name}.md" for name in ("costs", "picture-files", "plugging", "resume", "scaling", "suggest")),
 )
 """Those with sections that are made."""
 BLOCKS = ROOT / "docs" / "blocks.md"
@@ -272,6 +272,23 @@ def relatives() -> str:
     return "\n".join(lines)
 
 
+def scaling() -> str:
+    """How time and memory grow with each size, between the two largest."""
+    cases: dict[str, list[dict[str, str]]] = {}
+    for row in rows_of("scaling"):
+        cases.setdefault(row["case"], []).append(row)
+    lines = ["| of | sizes | seconds | exponent | MB | exponent |", "| --- | --- | --- | --: | --- | --: |"]
+    for case, rows in cases.items():
+        each = [
+            ", ".join(f"{float(row[key]):,.{digits}f}" for row in rows)
+            for key, digits in (("size", 0), ("seconds", 3), ("MB", 0))
+        ]
+        sizes, seconds, megabytes = each
+        grows = [f"{float(rows[-1][key]):.2f}" for key in ("time_exponent", "memory_exponent")]
+        lines.append(f"| {case} | {sizes} | {seconds} | {grows[0]} | {megabytes} | {grows[1]} |")
+    return "\n".join(lines)
+
+
 def computed_again() -> str:
     """Bytes, time and error of reversible columns and stages at three depths."""
     lines = ["| network | depth | keeps | kept, kB | time of a step, to all | error of gradients, float32 |"]
@@ -348,6 +365,7 @@ def updated(text: str) -> str:
         "relatives": relatives,
         "computed again": computed_again,
         "reduced": picture_tables.reduced,
+        "scaling": scaling,
     }
     for name, make in sections.items():
         section = f"<!-- {name}: written by make docs -->\n{make().strip()}\n<!-- end of {name} -->"

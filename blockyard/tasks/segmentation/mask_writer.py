@@ -57,7 +57,7 @@ def mask_png(mask: Pixels, palette: Sequence[tuple[int, int, int]], labels: Mapp
         labels: From the values of the data's mask files to labels; the PNG has the values.
     """
     known = {label: value for value, label in labels.items() if label != IGNORED}
-    values, colours = np.zeros(256, np.uint8 if max(known.values()) <= IGNORED else np.uint16), table([])
+    values, colours = np.zeros(256, np.uint8 if max(known.values(), default=0) <= IGNORED else np.uint16), table([])
     for label, value in known.items():
         values[label] = value
     if values.dtype == np.uint16:
