@@ -22,7 +22,7 @@ FOLDERS = tuple(
     BOARD / name
     for name in (
         *("records", "diagnostics/records", "digits-blocks", "digits-mixers", "digits-networks"),
-        *("digits-stages", "transport-mixers", "motions-networks", "spoken-networks"),
+        *("digits-stages", "transport-mixers", "motions-networks", "spoken-networks", "clips-networks"),
     )
 )
 PICTURES = {

@@ -31,6 +31,7 @@ CANNOT = {
     r"blockyard study studies/(diagnostics|digits-\w+s)": "plans hundreds of runs: tests/test_configs.py",
     r"blockyard fit --config suggested\.yaml": "of ten kinds of folders: tests/commands/test_suggest.py",
     r"blockyard test --ckpt_path … --data\.clips 3": "a checkpoint of videos: tests/tasks/classification/test_video.py",
+    r"blockyard test .*token_pruning": "a checkpoint of masks: tests/tasks/segmentation/test_tokens_leave.py",
     r"blockyard export --ckpt_path (best\.ckpt|… --format onnx)( --format torch)?$": "tests/commands/test_export.py",
 }
 """What is not run here, and why, or where it is."""
@@ -48,7 +49,7 @@ STAND_INS = (
     (r"^blockyard profile$", "blockyard profile --records leaderboard/diagnostics/records"),
 )
 """What stands for what nobody can type, and for files that a reader has by then."""
-ELSEWHERE = ("cifar", "imagenet.yaml", "--trainer.devices 8", "cluster/")
+ELSEWHERE = ("cifar", "cityscapes", "imagenet.yaml", "--trainer.devices 8", "cluster/")
 """In command lines of data that have to be fetched, or of more GPUs: they are read to the end, and not carried out."""
 WIDE = {"blocks", "configs", "describe", "leaderboard", "fetch", "profile", "test"}
 """Verbs that print tables: at two widths."""
@@ -166,6 +167,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "own": f"{folder} {own} {snl}",
         "pretrained": f"{DIGITS} --data.variant 8x8",
         "rotation": f"{DIGITS} --data.variant 8x8 --model.backbone.depth 8",
+        "masked": f"{DIGITS} --data.variant 8x8 --model.backbone.depth 8",
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(here)
