@@ -9,7 +9,9 @@ fetched first, into a folder of its own, and read from the archives:
     apt-get download hydrogen-drumkits=2017.09.19~dfsg-1 sonic-pi-samples=3.2.2~repack-8 \
         asterisk-core-sounds-{en,es,fr,it,ru}-wav=1.6.1-1 \
         flare-game=1.14-1 wesnoth-1.16-data=1:1.16.9-1 freedroidrpg-data=1.0-1 \
-        mricron-data=1.2.20211006+dfsg-4
+        mricron-data=1.2.20211006+dfsg-4 klettres-data=4:22.12.3-1 hedgewars-data=1.0.2-6
+    npm pack tonejs-instrument-{cello,violin}-mp3@1.1.1 \
+        tonejs-instrument-{bassoon,clarinet,flute,french-horn,saxophone,trombone,trumpet}-mp3@1.1.2
     python benchmarks/few_samples.py --material FOLDER
 """
 
@@ -32,6 +34,7 @@ import numpy as np
 import people_sets as people
 import plain_references as plain
 import small_sets as sets
+import sound_sets as sounds
 import torch
 from numpy.typing import NDArray
 from small_sets import Example, Part
@@ -51,6 +54,9 @@ EXAMPLES = {
     "drums": Example("hydrogen-drumkits 2017.09.19~dfsg-1", "sounds", sets.drums),
     "instruments": Example("sonic-pi-samples 3.2.2~repack-8", "sounds", sets.instruments),
     "voices": Example("asterisk-core-sounds 1.6.1-1", "sounds", sets.voices),
+    "notes": Example("tonejs-instrument-… 1.1", "sounds", sounds.notes),
+    "letters": Example("klettres-data 4:22.12.3-1", "sounds", sounds.letters),
+    "speakers": Example("hedgewars-data 1.0.2-6", "sounds", sounds.speakers),
     "JapaneseVowels": Example("aeon 1.6.0", "series", sets.series("JapaneseVowels")),
     "ArrowHead": Example("aeon 1.6.0", "series", sets.series("ArrowHead")),
     "OSULeaf": Example("aeon 1.6.0", "series", sets.series("OSULeaf")),

@@ -165,10 +165,12 @@ def drums(material: Path, root: Path) -> Written:
                     taken.add(name)
                     found["test" if number % 3 == 0 else "train"].append((kit.parent / name, label))
     names = list(DRUMS)
-    return _sounds(root, "train", found["train"], names), _sounds(root, "test", found["test"], names)
+    return save_sounds(root, "train", found["train"], names), save_sounds(root, "test", found["test"], names)
 
 
-def _sounds(root: Path, split: str, found: list[tuple[Path, int]], names: Sequence[str], rate: int = 44_100) -> Part:
+def save_sounds(
+    root: Path, split: str, found: list[tuple[Path, int]], names: Sequence[str], rate: int = 44_100
+) -> Part:
     """Copy sounds into class folders; a second of each as a log-mel spectrogram for the references."""
     inputs = []
     front_end = LogMel(rate, n_mels=64 if rate > 8_000 else 40, normalise=None)
@@ -191,7 +193,7 @@ def instruments(material: Path, root: Path) -> Written:
     for label, kind in enumerate(KINDS):
         for number, path in enumerate(path for path in files if path.name.startswith(f"{kind}_")):
             found["test" if number % 3 == 0 else "train"].append((path, label))
-    return _sounds(root, "train", found["train"], KINDS), _sounds(root, "test", found["test"], KINDS)
+    return save_sounds(root, "train", found["train"], KINDS), save_sounds(root, "test", found["test"], KINDS)
 
 
 def voices(material: Path, root: Path) -> Written:
@@ -203,7 +205,9 @@ def voices(material: Path, root: Path) -> Written:
         for number, path in enumerate(files):
             found["test" if number % 2 else "train"].append((path, label))
     names = [folder.name for folder in folders]
-    return _sounds(root, "train", found["train"], names, 8_000), _sounds(root, "test", found["test"], names, 8_000)
+    return save_sounds(root, "train", found["train"], names, 8_000), save_sounds(
+        root, "test", found["test"], names, 8_000
+    )
 
 
 def save_masks(root: Path, split: str, pictures: NDArray[np.uint8], masks: NDArray[np.int64]) -> Part:
