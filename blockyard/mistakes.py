@@ -80,7 +80,7 @@ def own_code_in(error: BaseException) -> str | None:
     It is there if no code of this package came after it: the traceback without the frames of others, in whose hands the
     error arose, or through which a training came.
     """
-    allowed = {name.strip() for name in os.environ.get("BLOCKYARD_ALLOW", "").split(",")} - {""}
+    allowed = {name.strip().partition(".")[0] for name in os.environ.get("BLOCKYARD_ALLOW", "").split(",")} - {""}
     frames = list(traceback.walk_tb(error.__traceback__))
     packages = [str(frame.f_globals.get("__name__", "")).partition(".")[0] for frame, _ in frames]
     concerned = [name for name in packages if name in allowed or name == "blockyard"]

@@ -229,19 +229,20 @@ class TestOptions:
         assert "set BLOCKYARD_ALLOW=mypkg" in said(capsys, *mine), "a permission ends with what gave it"
 
     def test_an_error_in_ones_own_block_says_where_it_is(self, here, monkeypatch, capsys):
-        (here / "faulty.py").write_text(
+        (here / "faulty").mkdir()
+        (here / "faulty" / "blocks.py").write_text(
             "from blockyard.blocks import Block\n"
             "class Faulty(Block):\n"
             "    def transform(self, x):\n"
             "        return x.view(-1, 7) if self.training else x.clone()\n"
         )
         monkeypatch.setattr(sys, "path", list(sys.path))
-        monkeypatch.setenv("BLOCKYARD_ALLOW", "faulty")
-        line = ["fit", *DEV, "--model.block", "faulty.Faulty", "--model.at", "stage2.1"]
+        monkeypatch.setenv("BLOCKYARD_ALLOW", "faulty.blocks")
+        line = ["fit", *DEV, "--model.block", "faulty.blocks.Faulty", "--model.at", "stage2.1"]
         assert main(line) == 1
         head, where, code, *_, error, advice = capsys.readouterr().err.splitlines()
         assert head == "blockyard: in code of your own:"
-        assert where == f'  File "{here}/faulty.py", line 4, in transform'
+        assert where == f'  File "{here}/faulty/blocks.py", line 4, in transform'
         assert code.strip().startswith("return x.view(-1, 7)")
         assert error.startswith("RuntimeError: shape '[-1, 7]' is invalid")
         assert advice.endswith("the same line with BLOCKYARD_TRACEBACK=1 in the environment")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any, Literal
 
-from blockyard.datamodules.video.ucf101 import UCF101
 from blockyard.samples.human_actions import RECORDINGS, write_human_actions
+from blockyard.samples.modules.videos import SampleVideos
 from blockyard.samples.ucf_layout import sort_classes
 
 
-class HumanActions(UCF101):
+class HumanActions(SampleVideos):
     """Real motion-capture recordings, filmed in UCF-101's layout the first time that they are asked for.
 
     Person, clothes and background belong to the group, so splits by group are splits by person. Filming takes the
@@ -52,11 +51,3 @@ class HumanActions(UCF101):
         write_human_actions(
             self.root, classes=self.actions, videos_per_class=self.videos_per_class, workers=min(4, os.cpu_count() or 1)
         )
-
-    def folder(self, name: str) -> Path:
-        """A folder, filmed if it is not there."""
-        self.prepare_data()
-        return super().folder(name)
-
-    def _check_count(self, file: Path, part: str, count: int) -> None:
-        """The published counts are not those of this data set."""

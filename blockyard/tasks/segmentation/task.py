@@ -105,16 +105,8 @@ class SemanticSegmentation(Task):
     named: ClassVar[bool] = True
     reports: ClassVar[tuple[Callable[[Path], Callback], ...]] = (SegmentationReport, SegmentationCases, MaskWriter)
     evaluation_options: ClassVar[tuple[str, ...]] = (
-        *(
-            "inference",
-            "window",
-            "stride",
-            "scales",
-            "flip_test",
-            "pruned_depth",
-            "token_pruning",
-            "boundary_tolerance",
-        ),
+        *("inference", "window", "stride", "scales", "flip_test", "pruned_depth"),
+        *("token_pruning", "boundary_tolerance"),
     )
     probe: ClassVar[Probe | None] = PROBE
     default_objective: ClassVar[type[Default]] = HeadLosses
