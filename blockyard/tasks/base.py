@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import torch
-from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch import Callback
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from blockyard.metrics import Metric, metric_named, primary_of
 from blockyard.objectives import Default, Objective
 from blockyard.plugging import BlockFactory, Plug, PlugError, apply_plugs
 from blockyard.runs.position import share_of_step
+from blockyard.tasks.finite_losses import FiniteLosses
 from blockyard.tasks.pretext import VALIDATION, Means, unless_pretext
 from blockyard.tasks.recipe import Recipe
 from blockyard.tasks.single_values import naming_layers
@@ -33,7 +34,7 @@ Batch = dict[str, Tensor]
 STEPS = {"training_step", "validation_step", "test_step", "predict_step"}
 
 
-class Task(Recipe, LightningModule):
+class Task(Recipe, FiniteLosses):
     """Trains a network with blocks plugged in.
 
     ``self.network`` is the plugged network. The blocks draw their initial weights from streams of their own, so that
@@ -215,22 +216,6 @@ class Task(Recipe, LightningModule):
             if config.interval == "step" or epoch_ends:
                 self.lr_scheduler_step(config.scheduler, None)
         return loss.detach(), logged
-
-    def check_finite(self, loss: Tensor, when: Literal["before", "after"] = "before") -> None:
-        """Stop before a bad optimiser step.
-
-        Args:
-            loss: One number.
-            when: Whether the step is still to come.
-
-        Raises:
-            FloatingPointError: If the loss is not finite; before, the weights are still those of the step before.
-        """
-        if not torch.isfinite(loss):
-            raise FloatingPointError(
-                f"the loss is {loss.item()} at epoch {self.current_epoch}, step {self.global_step}: "
-                f"stopped {when} the optimiser step; a lower learning rate or a warm-up may help"
-            )
 
     def on_validation_epoch_start(self) -> None:
         """Validate the first process's statistics on all, which are what a checkpoint holds, not each its own."""
