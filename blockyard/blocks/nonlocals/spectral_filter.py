@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
@@ -47,6 +48,10 @@ class _SpectralFilter(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, projections: Tensor, coefficients: Tensor) -> tuple[Tensor, ...]:
         """From ``(B, C, N)``: the same shape, Q ``(B, c, 2c)``, sums ``(B, 2c, 1)`` and scale ``(B, 1, N)``."""
+        if _by_kernels(x, len(projections) // 3):
+            from blockyard.blocks.nonlocals.spectral_triton import spectral_forward  # there is no Triton without a GPU
+
+            return spectral_forward(x, projections, coefficients)
         signals = torch.bmm(_each(projections, x), x)
         c = len(projections) // 3
         factors, z = signals[:, : 2 * c], signals[:, 2 * c :]
@@ -88,6 +93,12 @@ class _SpectralFilter(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             to_projections = torch.bmm(to_signals, x.transpose(1, 2)).sum(0)
         return to_x, to_projections, to_theta
+
+
+def _by_kernels(x: Tensor, c: int) -> bool:
+    """Whether Triton's kernels are asked for, and are for such a map: wider ones overflow a program's registers."""
+    wanted = os.environ.get("BLOCKYARD_TRITON") == "1" and not torch.compiler.is_compiling()
+    return wanted and x.is_cuda and c <= 512 and x.dtype in {torch.float32, torch.bfloat16}
 
 
 def _through_degrees(gradient: Tensor, factors: Tensor, sums: Tensor, scale: Tensor) -> None:
