@@ -56,10 +56,10 @@ class FFNetHead(BaseDecodeHead):
         joined = [128] * len(in_channels) if joined is None else joined
         if not len(widths) == len(joined) == len(in_channels):
             raise ValueError(
-                f"FFNetHead: {len(in_channels)} maps take as many widths and joined, got {list(widths)}, {list(joined)}"
+                f"{len(in_channels)} maps take as many widths and joined, got {list(widths)}, {list(joined)}"
             )
         if upsampling not in ("linear", "nearest"):
-            raise ValueError(f"FFNetHead: upsampling={upsampling!r}: linear and nearest are there")
+            raise ValueError(f"upsampling={upsampling!r}: linear and nearest are there")
         self.enlarged = {"mode": "bilinear", "align_corners": True} if upsampling == "linear" else {"mode": "nearest"}
         conv = partial(ConvModule, conv_cfg=self.conv_cfg, norm_cfg=self.norm_cfg, act_cfg=self.act_cfg)
         self.narrow = nn.ModuleList(map(partial(conv, kernel_size=1), in_channels, widths))

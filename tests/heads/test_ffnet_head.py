@@ -106,7 +106,7 @@ def test_stands_on_any_backbone():
 def test_mistakes_are_one_line(one_line: Callable[..., None]):
     with pytest.raises(ValueError, match="4 maps") as error:
         head(widths=(4, 4))
-    one_line(error, "FFNetHead: 4 maps take as many widths and joined, got [4, 4], [128, 128, 128, 128]")
+    one_line(error, "4 maps take as many widths and joined, got [4, 4], [128, 128, 128, 128]")
     with pytest.raises(ValueError, match="upsampling") as error:
         head(upsampling="cubic")
     one_line(error, "'cubic'", "linear and nearest")
