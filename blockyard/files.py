@@ -24,7 +24,16 @@ def write(path: Path, content: bytes) -> None:
 
 def save(path: Path, fill: Callable[[BinaryIO], object]) -> None:
     """Write or replace a file with what ``fill`` writes."""
-    with _complete(path, fill) as temporary:
+    with in_place_of(path) as temporary, temporary.open("xb") as file:
+        fill(file)
+
+
+@contextmanager
+def in_place_of(path: Path) -> Iterator[Path]:
+    """Where to write a file that is to be at ``path``, new or replaced, once the block has ended without an error."""
+    with _beside(path) as temporary:
+        yield temporary
+        _put_on_disk(temporary)
         temporary.replace(path)
 
 
@@ -36,7 +45,10 @@ def create(path: Path, content: bytes) -> None:
     """
     if path.exists():  # known without writing anything, be the disk full or read-only
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
-    with _complete(path, lambda file: file.write(content)) as temporary:
+    with _beside(path) as temporary:
+        with temporary.open("xb") as file:
+            file.write(content)
+        _put_on_disk(temporary)
         try:
             os.link(temporary, path)
         except OSError as error:
@@ -47,15 +59,11 @@ def create(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def _complete(path: Path, fill: Callable[[BinaryIO], object]) -> Iterator[Path]:
-    """A file beside ``path`` with everything in it; what goes wrong is said of ``path`` itself."""
+def _beside(path: Path) -> Iterator[Path]:
+    """A name beside ``path`` for a file that is gone after the block; what goes wrong is said of ``path`` itself."""
     _make_folder(path.parent)
     temporary = beside(path)
     try:
-        with temporary.open("xb") as file:
-            fill(file)
-            file.flush()
-            os.fsync(file.fileno())
         yield temporary
     except OSError as error:
         if error.errno is None or error.filename not in (None, str(temporary)):
@@ -65,6 +73,11 @@ def _complete(path: Path, fill: Callable[[BinaryIO], object]) -> Iterator[Path]:
         # on a disk that has become read-only it stays, to be swept away later
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _put_on_disk(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def insist_on(folder: Path) -> None:

@@ -44,7 +44,8 @@ ROOMS = {  # a room may import itself and the rooms named
     "analysis": {"datamodules", "retrieval", "leaderboard", "plugging", "blocks", "mistakes", "progress"},
     "tasks": {
         *("analysis", "objectives", "training", "runs", "heads", "backbones", "poolings", "plugging"),
-        *("blocks", "costs", "retrieval", "datamodules", "leaderboard", "metrics", "files", "mistakes", "progress"),
+        *("blocks", "costs", "retrieval", "datamodules", "media", "leaderboard", "metrics", "files", "mistakes"),
+        "progress",
     },
     "composing": {
         *("samples", "tasks", "objectives", "training", "runs", "heads", "backbones", "poolings", "plugging", "blocks"),

@@ -247,6 +247,8 @@ PLACES = (
     "data.predict_path",
     "data.query_folder",
     "data.gallery_folder",
+    "data.predict_tile",
+    "data.predict_overlap",
     "model.trust_config",
     "model.overlays",
     "model.confidence",

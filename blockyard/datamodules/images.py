@@ -19,6 +19,7 @@ from blockyard.datamodules.loading import Batch, Column, Split, empty_batch
 from blockyard.datamodules.reduced import Decoding
 from blockyard.media.picture_checks import damage, peculiarity
 from blockyard.media.picture_files import Pixels, decode, reducible_size
+from blockyard.media.picture_windows import Size, Window, picture_size, read_window
 
 PICTURES = FileKind(
     "picture",
@@ -141,6 +142,7 @@ class ImageFiles(Sequence[Pixels]):
     def __init__(self, paths: Sequence[Path], bits: int | None = None) -> None:
         self.paths = paths
         self.bits = bits
+        self._whole: tuple[int, Pixels] | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -172,3 +174,24 @@ class ImageFiles(Sequence[Pixels]):
             DataError: If it is damaged.
         """
         return decode(self.paths[index], self.bits, reduction)
+
+    def size_of(self, index: int) -> Size:
+        """Height and width of a file, upright, without reading its pixels.
+
+        Raises:
+            DataError: If it is missing or no picture.
+        """
+        return picture_size(self.paths[index])
+
+    def window(self, index: int, window: Window) -> Pixels:
+        """A part ``(h, w, 3)`` of one file; one that is to be decoded whole is kept until another one is asked for.
+
+        Raises:
+            DataError: If it is missing, damaged, or its values are outside of their range.
+        """
+        if (part := read_window(self.paths[index], window)) is not None:
+            return part
+        if self._whole is None or self._whole[0] != index:
+            self._whole = None  # or there would be two for a while
+            self._whole = index, self[index]
+        return np.ascontiguousarray(self._whole[1][window])

@@ -28,6 +28,8 @@ IGNORED = (
     "data.init_args.predict_path",
     "data.init_args.query_folder",
     "data.init_args.gallery_folder",
+    "data.init_args.predict_tile",
+    "data.init_args.predict_overlap",
     # what the data are called and by what file they were checked: their fingerprints say which they are
     "data.init_args.name",
     "data.init_args.checked",

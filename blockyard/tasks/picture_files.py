@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from blockyard import files
 from blockyard.tasks.new_samples import of_all_processes, tell_unread
 
 
@@ -18,7 +17,7 @@ class PictureFiles(Callback):
     """Writes what is predicted of each input as PNG, as soon as it is there; every process writes its own.
 
     The files have the names and folders of the inputs. ``predict_step`` gives a list of ``(C, H, W)`` or
-    ``(H, W)``, and the indices ``(B,)`` of the inputs.
+    ``(H, W)``, and their indices ``(B,)``: of the inputs, or of the items that each is made of.
 
     Args:
         directory: The folder named ``folder`` goes here.
@@ -31,9 +30,9 @@ class PictureFiles(Callback):
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._files: list[Path] = []
-        self._done: list[int] = []
-        self._unread: list[int] = []
+        self.files: list[Path] = []
+        self.done: set[int] = set()
+        self.unread: set[int] = set()
 
     @property
     def results(self) -> list[Path]:
@@ -41,12 +40,12 @@ class PictureFiles(Callback):
         return [self.directory / self.folder]
 
     @abstractmethod
-    def contents(self, task: Any, data: Any, predicted: Tensor, index: int) -> dict[str, bytes]:
-        """The PNG of what was predicted of the input at ``index``, ``(C, H, W)`` or ``(H, W)``, and others beside it.
+    def write(self, task: Any, data: Any, predicted: Tensor, index: int) -> None:
+        """Write what was predicted of the item at ``index``, ``(C, H, W)`` or ``(H, W)``."""
 
-        Returns:
-            By the folder that they go to.
-        """
+    def place(self, folder: str, position: int) -> Path:
+        """The file in a folder of what is made of an input."""
+        return self.directory / folder / self.files[position]
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Settle the names, before anything is written.
@@ -54,8 +53,8 @@ class PictureFiles(Callback):
         Raises:
             ValueError: If two inputs would have one file, or an input's name leads out of the folder.
         """
-        self._files = picture_files(trainer.datamodule.names("predict"), self.what)  # type: ignore[attr-defined]
-        self._done, self._unread = [], []
+        self.files = picture_files(trainer.datamodule.names("predict"), self.what)  # type: ignore[attr-defined]
+        self.done, self.unread = set(), set()
 
     def on_predict_batch_end(
         self,
@@ -68,11 +67,11 @@ class PictureFiles(Callback):
     ) -> None:
         """Write what was predicted of a batch."""
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        if "valid" in batch:
+            self.unread |= set(map(data.split("predict").sample_of, batch["index"][~batch["valid"]].tolist()))
         for predicted, index in zip(outputs[0], outputs[1].tolist(), strict=True):
-            for folder, content in self.contents(pl_module, data, predicted, index).items():
-                files.write(self.directory / folder / self._files[index], content)
-        self._done += outputs[1].tolist()
-        self._unread += batch["index"][~batch["valid"]].tolist() if "valid" in batch else []
+            self.write(pl_module, data, predicted, index)
+            self.done.add(data.split("predict").sample_of(index))
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say where they are, and which inputs could not be read.
@@ -80,7 +79,7 @@ class PictureFiles(Callback):
         Raises:
             ValueError: If none could.
         """
-        parts = of_all_processes(trainer, (len(self._done), self._unread))
+        parts = of_all_processes(trainer, (len(self.done - self.unread), [*self.unread]))
         unread = sorted(index for _, others in parts for index in others)
         done = sum(count for count, _ in parts)
         if unread:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, ClassVar
 
 import albumentations as A
 import numpy as np
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from torch.utils.data import DataLoader
 
 from blockyard.datamodules.base import STAGES
 from blockyard.datamodules.images import ImageFiles
+from blockyard.datamodules.loading import PADDING, EvaluationSampler
 from blockyard.datamodules.picture_options import PictureOptions
 from blockyard.datamodules.picture_survey import survey_pictures
 from blockyard.datamodules.segmentation.listing import Listing, hold_out_evenly
@@ -20,6 +23,7 @@ from blockyard.datamodules.segmentation.mask_transforms import CategoryCrop, Res
 from blockyard.datamodules.segmentation.masked_pictures import Crops, WholePictures
 from blockyard.datamodules.segmentation.masks import IGNORE, Colour, MaskFiles, voc_palette
 from blockyard.datamodules.segmentation.survey import SAMPLE, judge, survey
+from blockyard.datamodules.segmentation.tiles import TiledPictures, checked_overlap
 from blockyard.datamodules.suggesting import Choice, Suggestion, batch_for, spread
 from blockyard.datamodules.vocabulary import Vocabulary
 from blockyard.progress import at_work
@@ -47,6 +51,10 @@ class SegmentationDataModule(PictureOptions):
         photometric: Whether the colours of training pictures are changed at random.
         val_fraction: Share of the training pictures held out for validation, by a fixed rule; 0 trains on all.
         predict_folder: A picture for ``predict``, a folder with them at any depth, or several of either.
+        predict_tile: Height and width of the tiles in which ``predict`` reads pictures and writes masks, so that
+            memory does not grow with the picture; None predicts whole ones.
+        predict_overlap: Rows and columns that neighbouring tiles have in common, in the middle of which labels are
+            cut; None means an eighth of a tile's shorter side. Both are best multiples of the largest stride.
         batch_size: Global batch size.
         options: Those of :class:`~blockyard.datamodules.picture_options.PictureOptions`.
 
@@ -72,6 +80,8 @@ class SegmentationDataModule(PictureOptions):
         val_fraction: float = 0.1,
         predict_folder: str | list[str] | None = None,
         batch_size: int = 16,
+        predict_tile: tuple[int, int] | None = None,
+        predict_overlap: int | None = None,
         **options: Any,
     ) -> None:
         super().__init__(batch_size=batch_size, **options)
@@ -85,6 +95,9 @@ class SegmentationDataModule(PictureOptions):
         self.largest_share, self.flip, self.photometric = largest_share, flip, photometric
         self.val_fraction = val_fraction
         self.predict_folder = predict_folder
+        if predict_tile is not None and resize is not None:
+            raise ValueError(f"predict_tile={predict_tile}: pictures in tiles keep their size, but resize={resize}")
+        self.predict_tile, self.predict_overlap = predict_tile, checked_overlap(predict_tile, predict_overlap)
         self._surveyed: set[str] = set()
 
     @abstractmethod
@@ -131,12 +144,27 @@ class SegmentationDataModule(PictureOptions):
         """List a split; the pictures themselves are read when asked for."""
         if split == "predict":
             files = self.list_new(self.predict_folder) if self.predict_folder else self.list_files(split)
+            if self.predict_tile is not None:
+                images, layout = ImageFiles(files.images, self.bits), (self.predict_tile, self.predict_overlap)
+                return TiledPictures(images, files.names, *layout, self.mean, self.std)
             masks = None
         else:
             files = self.list_files(split)
             masks = MaskFiles(files.masks, self.labels_in(split), self.hint, self.colours)
         kind, transform = (Crops if split == "train" else WholePictures), self._transform(split == "train")
         return kind(ImageFiles(files.images, self.bits), masks, files.names, transform, self.mean, self.std)
+
+    def predict_dataloader(self) -> DataLoader:
+        """In order, each sample once over all ranks, without targets; all tiles of a picture on one rank."""
+        split, (rank, world) = self.split("predict"), self._place()
+        if split.owner is None:
+            return super().predict_dataloader()
+        pictures = range(len(split.names))
+        parts = [[item for one in pictures[start::world] for item in split.items_of(one)] for start in range(world)]
+        dealt = np.array([*zip_longest(*parts, fillvalue=PADDING)]).ravel()
+        sampler = EvaluationSampler(len(dealt), rank, world)
+        sampler.rows = dealt
+        return self._loader("predict", sampler)
 
     def setup(self, stage: str) -> None:
         """Read what a stage needs, and look at its masks.

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from blockyard import files
 from blockyard.tasks.picture_files import PictureFiles
 from blockyard.tasks.restoration.report import picture_png
 
@@ -20,6 +21,6 @@ class PictureWriter(PictureFiles):
     what: ClassVar[str] = "picture"
     folder: ClassVar[str] = "restored"
 
-    def contents(self, task: Any, data: Any, predicted: Tensor, index: int) -> dict[str, bytes]:
-        """The picture ``(C, H, W)``."""
-        return {self.folder: picture_png(predicted)}
+    def write(self, task: Any, data: Any, predicted: Tensor, index: int) -> None:
+        """Write the picture ``(C, H, W)``."""
+        files.write(self.place(self.folder, index), picture_png(predicted))

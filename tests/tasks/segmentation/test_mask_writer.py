@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,15 +10,20 @@ import torch
 from PIL import Image
 
 from blockyard.datamodules.vocabulary import Vocabulary
-from blockyard.tasks.segmentation.mask_writer import MaskWriter, mask_png
+from blockyard.tasks.segmentation.mask_writer import MaskWriter
 
 PALETTE = [(0, 0, 0), (128, 64, 128), (250, 170, 30)]
 NAMES = ["a/one.jpg", "b/one.jpg", "two.v2.jpeg"]
 
 
+class FewWhole(list):
+    def sample_of(self, item: int) -> int:
+        return item
+
+
 def data(labels: dict[int, int]) -> SimpleNamespace:
     picture = np.full((4, 6, 3), 200, np.uint8)
-    split = [{"input": picture}] * len(NAMES)
+    split = FewWhole([{"input": picture}] * len(NAMES))
     vocabulary = Vocabulary(len(PALETTE), palette=tuple(PALETTE), labels=labels)
     return SimpleNamespace(vocabulary=vocabulary, names=lambda _: NAMES, split=lambda _: split)
 
@@ -54,16 +58,15 @@ def test_names_folders_values_and_colours(predict):
         assert image.size == (2, 3)
 
 
-def test_values_are_those_of_the_data_sets_files():
+def test_values_are_those_of_the_data_sets_files(predict):
     """Zero means nothing in ADE20K's files, and Cityscapes' numbers have gaps."""
-    with Image.open(io.BytesIO(mask_png(MASK.numpy(), PALETTE, {0: 255, 7: 0, 8: 1, 33: 2}))) as image:
+    with Image.open(predict({0: 255, 7: 0, 8: 1, 33: 2}, {2: MASK}) / "masks/two.v2.png") as image:
         assert np.asarray(image).tolist() == [[7, 8, 33], [33, 33, 7]]
         assert tuple(np.asarray(image.convert("RGB"))[0, 2]) == PALETTE[2]
 
 
-def test_values_of_two_bytes_are_written_as_such():
-    labels = {0: 0, 1000: 1, 65535: 2, 255: 255}
-    with Image.open(io.BytesIO(mask_png(MASK.numpy(), PALETTE, labels))) as image:
+def test_values_of_two_bytes_are_written_as_such(predict):
+    with Image.open(predict({0: 0, 1000: 1, 65535: 2, 255: 255}, {2: MASK}) / "masks/two.v2.png") as image:
         assert image.mode == "I;16"
         assert np.asarray(image).tolist() == [[0, 1000, 65535], [65535, 65535, 0]]
 
