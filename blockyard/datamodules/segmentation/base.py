@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import albumentations as A
 import numpy as np
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from blockyard.datamodules.base import STAGES
@@ -205,6 +206,23 @@ class SegmentationDataModule(PictureOptions):
         for row in spread(range(len(masks))):
             counts += np.bincount(masks[row].ravel(), minlength=IGNORE + 1)[: self.num_classes]
         return [float(share) for share in counts / max(1, counts.sum())]
+
+    def pixel_counts(self) -> NDArray[np.int64]:
+        """Pixels of this process's part of the training masks, each read once, ``(2, K)``.
+
+        First those of each class, then the labelled ones of the masks that show it.
+
+        Raises:
+            DataError: If a mask can't be read.
+        """
+        masks: Any = self.split("train").masks  # type: ignore[attr-defined]
+        rank, world = self._place()
+        counts = np.zeros((2, self.num_classes), np.int64)
+        with at_work("counting the pixels of the classes"):
+            for position in range(rank, len(masks), world):
+                found = np.bincount(masks[position].ravel(), minlength=IGNORE + 1)[: self.num_classes]
+                counts += [found, np.where(found > 0, found.sum(), 0)]
+        return counts
 
     def suggest(self, weights: bool) -> Suggestion:
         """Crops and colours that the training pictures speak for."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from blockyard.heads import Segmentor
@@ -51,15 +53,26 @@ class ClassWeights:
         return factors if self.sampler is None else factors * self.sampler.sample(seg_logit, seg_label)
 
 
-def weigh_classes(network: Segmentor, weights: list[float] | None) -> None:
+FROM_DATA = ("balanced", "median")
+"""Names of factors that are counted when a training starts."""
+
+
+def weigh_classes(network: Segmentor, weights: list[float] | str | None) -> list[ClassWeights]:
     """Give each class a factor in the losses of all heads.
+
+    Args:
+        network: The network.
+        weights: A factor for each class, or a name of :data:`FROM_DATA`, for which they are 1 until they are counted.
+
+    Returns:
+        Where the factors are, one a head.
 
     Raises:
         ValueError: If these are no factors of the classes, or a head has another loss than the cross entropy.
     """
     if weights is None:
-        return
-    checked(weights, network.num_classes)
+        return []
+    factors = [1.0] * network.num_classes if weights in FROM_DATA else [*checked(weights, network.num_classes)]  # type: ignore[arg-type]
     heads: list[Any] = [network.decode_head, *network.auxiliary_heads]
     for head in heads:
         losses = head.loss_decode if isinstance(head.loss_decode, nn.ModuleList) else [head.loss_decode]
@@ -68,7 +81,8 @@ def weigh_classes(network: Segmentor, weights: list[float] | None) -> None:
                 raise ValueError(
                     f"class_weights: {type(head).__name__} has a {name}; only a CrossEntropyLoss takes them"
                 )
-        head.sampler = ClassWeights(weights, head.sampler)
+        head.sampler = ClassWeights(factors, head.sampler)
+    return [head.sampler for head in heads]
 
 
 def mine_hard_pixels(network: Segmentor, hard: HardPixels | None) -> None:
@@ -85,6 +99,33 @@ def mine_hard_pixels(network: Segmentor, hard: HardPixels | None) -> None:
 
     head: Any = network.decode_head
     head.sampler = OHEMPixelSampler(head, hard.threshold, hard.min_kept)
+
+
+def counted(kind: str, data: Any, total: Callable[[Tensor], Tensor]) -> list[float]:
+    """Factors of K classes by the pixels n_k of each in all training masks, N in sum; every process reads a part.
+
+    ``balanced`` is N / (K n_k), as scikit-learn has it: every class has the same part in the loss, whose factors have
+    the mean 1 over pixels. ``median`` is the median of the frequencies f over f_k, where f_k is n_k over the labelled
+    pixels of those masks alone that show class k: a class that few pictures show is not rarer for that.
+
+    Args:
+        kind: Which of the two.
+        data: The data module.
+        total: Adds up the tensors of all processes.
+
+    Raises:
+        ValueError: If the data can't say, or a class has no pixel.
+    """
+    if not hasattr(data, "pixel_counts"):
+        name = "no data module" if data is None else f"a {type(data).__name__}"
+        raise ValueError(f"class_weights: {kind} counts pixels of the training masks, which {name} can't say")
+    of_class, around = total(torch.from_numpy(data.pixel_counts())).tolist()
+    if absent := [name for name, count in zip(data.classes, of_class, strict=True) if not count]:
+        raise ValueError(f"class_weights: {kind} divides by the pixels of {absent[0]}, and no training mask shows it")
+    if kind == "balanced":
+        return [sum(of_class) / (len(of_class) * count) for count in of_class]
+    frequencies = [count / pixels for count, pixels in zip(of_class, around, strict=True)]
+    return [median(frequencies) / frequency for frequency in frequencies]
 
 
 def rarity(shares: Sequence[float]) -> list[float]:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from lightning.pytorch import Callback
-from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
 from blockyard.analysis.probe import Probe
@@ -35,7 +35,7 @@ from blockyard.tasks.sample_scores import SampleScores
 from blockyard.tasks.segmentation.boundaries import boundary_f1
 from blockyard.tasks.segmentation.cases import SegmentationCases
 from blockyard.tasks.segmentation.inference import Inference, Size
-from blockyard.tasks.segmentation.losses import HardPixels, mine_hard_pixels, rarity, weigh_classes
+from blockyard.tasks.segmentation.losses import HardPixels, counted, mine_hard_pixels, rarity, weigh_classes
 from blockyard.tasks.segmentation.mask_writer import MaskWriter
 from blockyard.tasks.segmentation.metrics import IGNORED, PixelConfusion, confusion_of, mean_scores
 from blockyard.tasks.segmentation.objective import HeadLosses
@@ -79,7 +79,9 @@ class SemanticSegmentation(Task):
             the window.
         scales: Factors of height and width to average the class probabilities over; None means ``[1.0]``.
         flip_test: Whether each scale is also seen mirrored; None means no.
-        class_weights: A factor for each class in the cross entropy of every head.
+        class_weights: A factor for each class in the cross entropy of every head; ``balanced`` takes N / (K n_k), where
+            n_k of the N labelled pixels of all training masks are of class k, ``median`` the median of the classes'
+            frequencies over each one's, in the masks that show it; both are counted when training starts.
         ohem: Which pixels count in the loss of the decode head; None means all.
         pruned_depth: From which depth of a UNetPlusPlusHead evaluation takes its answer, and nothing that is deeper is
             computed in it; None means the last.
@@ -139,7 +141,7 @@ class SemanticSegmentation(Task):
         stride: tuple[int, int] | None = None,
         scales: list[float] | None = None,
         flip_test: bool | None = None,
-        class_weights: list[float] | None = None,
+        class_weights: list[float] | Literal["balanced", "median"] | None = None,
         ohem: HardPixels | None = None,
         overlays: bool | None = None,
         confidence: bool | None = None,
@@ -160,18 +162,37 @@ class SemanticSegmentation(Task):
             network = _own_network(num_classes, input_shape[0], backbone, decode_head, auxiliary_heads or [], neck)
         network.prune(pruned_depth)
         mine_hard_pixels(network, ohem)
-        weigh_classes(network, class_weights)
+        weighed = weigh_classes(network, class_weights)
         super().__init__(network, input_shape, **options)
-        self.num_classes, self.overlays = num_classes, bool(overlays)
+        self.num_classes, self.class_weights, self._weighed = num_classes, class_weights, weighed
         self.exits = None if token_pruning is None else EarlyExits(self.network, token_pruning)
         self.boundary_tolerance = _share(boundary_tolerance)
         sliding = _sliding(inference, window, stride, network.test_cfg, input_shape[1:])
         self.once = Inference(*sliding, align_corners=bool(getattr(network.decode_head, "align_corners", False)))
         self.inference = replace(self.once, scales=_checked(scales), flip=bool(flip_test))
-        self.predicting = replace(self.inference, confidence=bool(confidence))
+        self.overlays, self.predicting = bool(overlays), replace(self.inference, confidence=bool(confidence))
         self.val_confusion, self.test_confusion = PixelConfusion(num_classes), PixelConfusion(num_classes)
         self.pixel_confusion: Tensor | None = None
         self.pictures: dict[str, Tensor] = {}
+
+    def setup(self, stage: str) -> None:
+        """Count the pixels of the classes, if they are to be weighed by them.
+
+        Raises:
+            ValueError: If a class has none.
+        """
+        super().setup(stage)
+        if stage == "fit" and isinstance(self.class_weights, str):
+            data = self.trainer.datamodule  # type: ignore[attr-defined]
+            weights = counted(self.class_weights, data, self._total)
+            for one in self._weighed:
+                one.weights = weights
+            named = (f"{name} {weight:.3g}" for name, weight in zip(data.classes, weights, strict=True))
+            rank_zero_info(f"class_weights: {self.class_weights}: {', '.join(named)}")
+
+    def _total(self, counts: Tensor) -> Tensor:
+        total: Tensor = self.trainer.strategy.reduce(counts.to(self.device), reduce_op="sum")
+        return total
 
     def vectors(self, x: Tensor) -> Tensor:
         """The last map that the heads see of ``(B, C, H, W)``, averaged over positions: ``(B, D)``."""

@@ -199,3 +199,16 @@ def test_what_is_held_out_is_spread_evenly(count, share):
     if expected:
         gaps = np.diff([-1, *held])
         assert gaps.max() - gaps.min() <= 1
+
+
+def test_pixels_are_counted_of_training_masks_alone_and_each_once_over_all_processes(pictures, monkeypatch):
+    whole = data_of(pictures).pixel_counts()
+    masks = data_of(pictures).load("train").masks
+    assert whole[0].tolist() == [sum(int((mask == k).sum()) for mask in masks) for k in range(4)]
+    assert whole[1].tolist() == [sum(int((mask != 255).sum()) for mask in masks if (mask == k).any()) for k in range(4)]
+    parts = []
+    for rank in range(3):
+        data = data_of(pictures)
+        monkeypatch.setattr(data, "_place", lambda rank=rank: (rank, 3))
+        parts.append(data.pixel_counts())
+    assert np.array_equal(sum(parts), whole)
