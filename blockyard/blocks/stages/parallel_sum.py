@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from blockyard.blocks.stages.units import UnitWrapper
 
@@ -14,8 +16,8 @@ class ParallelSum(UnitWrapper):
 
     Fᵢ(x) is what the i-th unit adds, ``unit(x) - x``. A first unit that changes channels or size adds to nothing: it
     runs before the others, and x is what it gives. With one further unit, nothing changes; with F of size ε, the
-    difference from the stack is of size ε². Behind units that end in ReLU, as those of a ResNet, x + Σ Fᵢ(x) can be
-    negative where their stack cannot.
+    difference from the stack is of size ε². Units must be residual: without weights, something of x is left. Behind
+    units that end in ReLU, as those of a ResNet, x + Σ Fᵢ(x) can be negative where their stack cannot.
 
     Args:
         channels: Channels C of the map that the stage gives.
@@ -23,7 +25,7 @@ class ParallelSum(UnitWrapper):
         host: The stage; ``plug`` hands it over.
 
     Raises:
-        ValueError: If the host does not run units one after another.
+        ValueError: If the host does not run units one after another, or is plugged around and one is not residual.
     """
 
     paper: ClassVar[str] = "Bermeitinger et al., Make Deep Networks Shallow Again, KDIR 2023"
@@ -47,6 +49,23 @@ class ParallelSum(UnitWrapper):
             y = y + (self._kept(self.run(unit, x), x) - x)
         return self._kept(y, x)
 
+    def check(self, host: nn.Module, x: Tensor) -> None:
+        """Refuse also a unit that is no residual one.
+
+        Raises:
+            ValueError: If nothing of what it is given is left when all of its weights are 0.
+        """
+        super().check(host, x)
+        first, *others = self.units(host)
+        y = first(x)
+        for unit in others if y.shape != x.shape else (first, *others):
+            if not _has_shortcut(unit, y):
+                kind = type(unit).__name__
+                raise ValueError(
+                    f"{type(self).__name__} adds up what residual units add, and {kind} is none: without its weights "
+                    "nothing is left of its input"
+                )
+
     def _kept(self, y: Tensor, x: Tensor) -> Tensor:
         if y.shape != x.shape:
             raise ValueError(
@@ -54,3 +73,10 @@ class ParallelSum(UnitWrapper):
                 f"{tuple(y.shape)}"
             )
         return y
+
+
+def _has_shortcut(unit: nn.Module, like: Tensor) -> bool:
+    """Whether a unit whose weights are all 0 tells two maps ``(B, C, *S)`` apart."""
+    bare = {name: torch.zeros_like(weight) for name, weight in unit.named_parameters()}
+    one = torch.arange(like.numel(), dtype=like.dtype, device=like.device).sin().view_as(like)
+    return not torch.equal(functional_call(unit, bare, (one,)), functional_call(unit, bare, (one + 1,)))

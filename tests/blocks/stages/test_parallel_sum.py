@@ -38,9 +38,11 @@ def test_the_stack_differs_by_the_square_of_what_the_units_add(rank: int):
         with torch.no_grad():
             return float((host(x) - ParallelSum(4, rank, host=host)(host, x)).norm())
 
-    for epsilon in (1e-2, 1e-3):
-        # where a ReLU switches, F is not smooth: that moves the ratio by a few per cent
-        assert difference(epsilon) / difference(epsilon / 2) == pytest.approx(4, rel=0.1)
+    sizes = torch.logspace(-4, -2, 5, dtype=torch.float64)
+    found = torch.tensor([difference(float(epsilon)) for epsilon in sizes], dtype=torch.float64)
+    exponents = found.log().diff() / sizes.log().diff()
+    # where a ReLU switches, F is not smooth: that moves an exponent by a few hundredths
+    torch.testing.assert_close(exponents, torch.full_like(exponents, 2.0), atol=0.1, rtol=0)
 
 
 def test_one_unit_is_the_same_bit_for_bit_and_so_is_one_behind_a_first_that_changes_the_shape():
@@ -78,3 +80,32 @@ def test_a_later_unit_that_changes_the_shape_is_refused():
         ValueError, match=r"only the first unit may change the shape; one takes \(2, 4, 8, 8\) to \(2, 6"
     ):
         ParallelSum(6, host=host)(host, torch.randn(2, 4, 8, 8))
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_units_that_are_not_residual_are_refused_where_it_is_plugged_in(rank: int):
+    class Plain(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            conv = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}[rank]
+            self.stage = nn.Sequential(*(nn.Sequential(conv(3, 3, 3, padding=1), nn.ReLU()) for _ in range(2)))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.stage(x)
+
+    network, x = Plain(), torch.zeros(1, 3, *(8,) * rank)
+    with pytest.raises(ValueError, match="adds up what residual units add, and Sequential is none"):
+        plug(network, ParallelSum, "stage", mode="around", example=x, quiet=True)
+    assert isinstance(network.stage, nn.Sequential), "and the network is as it was"
+
+
+def test_a_first_unit_that_changes_the_shape_need_not_be_residual():
+    class Strided(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stage = nn.Sequential(nn.Conv2d(3, 6, 3, 2, 1), BasicBlock(6, 6), BasicBlock(6, 6))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.stage(x)
+
+    plug(Strided(), ParallelSum, "stage", mode="around", example=torch.zeros(1, 3, 8, 8), quiet=True)
