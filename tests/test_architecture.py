@@ -39,9 +39,9 @@ ROOMS = {  # a room may import itself and the rooms named
     "leaderboard": {"metrics", "files", "version", "mistakes", "unfinished"},
     "portable": set(),
     "runs": {"leaderboard", "costs", "metrics", "files", "version", "progress"},
-    "training": {"runs", "plugging", "metrics", "mistakes"},
+    "analysis": {"runs", "datamodules", "retrieval", "leaderboard", "plugging", "blocks", "mistakes", "progress"},
+    "training": {"analysis", "runs", "plugging", "metrics", "files", "mistakes"},
     "objectives": {"backbones", "plugging", "blocks"},
-    "analysis": {"datamodules", "retrieval", "leaderboard", "plugging", "blocks", "mistakes", "progress"},
     "tasks": {
         *("analysis", "objectives", "training", "runs", "heads", "backbones", "poolings", "plugging"),
         *("blocks", "costs", "retrieval", "datamodules", "media", "leaderboard", "metrics", "files", "mistakes"),

@@ -51,6 +51,7 @@ SLOTS = {
     "objective": ("what a training step minimises", "--model.objective NAME"),
     "gradient": ("changed before the step", "--trainer.callbacks+=NAME"),
     "schedule": ("of what a network drops", "--trainer.callbacks+=NAME"),
+    "measure": ("taken on the way, with the training as it is without", "--trainer.callbacks+=NAME"),
 }
 """Where each goes, and what puts it there on the command line."""
 

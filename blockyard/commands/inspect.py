@@ -1,4 +1,4 @@
-"""``blockyard inspect``: what the nonlocal blocks of a checkpoint look at, or what affine map it is at a picture."""
+"""``blockyard inspect``: what a checkpoint makes of pictures, and where its loss leads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from blockyard.analysis.graph_spectrum import eigenvalues, refusal
 from blockyard.analysis.graph_spectrum import response as response_of
 from blockyard.blocks import GraphBlock, list_blocks
 from blockyard.blocks.nonlocals.filters import GraphFilterBlock
-from blockyard.commands import inspect_affine
+from blockyard.commands import inspect_affine, inspect_landscape
 from blockyard.commands.shown import Shown, from_files, from_samples
 from blockyard.composing.composition import compose
 from blockyard.composing.preparing import prepare
@@ -40,16 +40,19 @@ def main(options: Namespace, rest: list[str]) -> int:
     Raises:
         ValueError: If the arguments are wrong, no block of the network has a graph, or a picture can't be used.
     """
-    if not options.images and not options.samples:
-        raise ValueError("inspect: nothing to look at; give --images FILE … or --samples N …, of the test split")
+    of_loss = options.what == "landscape"
+    _refuse_others(options, of_loss)
     prepare()
     composed = compose(["--ckpt_path", str(options.ckpt_path), *rest], keep_trainer=False)
     composed.config["trainer"] = {**composed.config.get("trainer", {}), "logger": False}
-    cli = SuiteCLI(None, composed, needs_data=False)
+    cli = SuiteCLI(None, composed, needs_data=of_loss)
     blocks = _blocks(cli) if options.what == "graphs" else {}
     if options.what == "affine":
         inspect_affine.insist_on_logits(cli)
     cli.load_weights(options.ckpt_path)
+    if of_loss:
+        inspect_landscape.answer(cli, options)
+        return 0
     pictures = [*from_files(cli.datamodule, options.images), *from_samples(cli.datamodule, options.samples)]
     queries = _queries(options.query, pictures)
     if options.what == "affine":
@@ -63,6 +66,21 @@ def main(options: Namespace, rest: list[str]) -> int:
             _write(options.output, place, block, found, queries)
             step()
     return 0
+
+
+def _refuse_others(options: Namespace, of_loss: bool) -> None:
+    """Refuse options that are of another question.
+
+    Raises:
+        ValueError: If there is one, or nothing to look at.
+    """
+    of_pictures, of_batches = ("images", "samples", "query"), ("batches", "steps")
+    for name in of_pictures if of_loss else of_batches:
+        if getattr(options, name):
+            what = "of training batches" if of_loss else f"--what {options.what}, of pictures"
+            raise ValueError(f"inspect: --{name} is not for {'--what landscape, ' if of_loss else ''}{what}")
+    if not of_loss and not options.images and not options.samples:
+        raise ValueError("inspect: nothing to look at; give --images FILE … or --samples N …, of the test split")
 
 
 def _blocks(cli: SuiteCLI) -> dict[str, GraphBlock]:

@@ -165,23 +165,31 @@ def inspect() -> Parser:
     """The parser of ``inspect``."""
     parser = Parser(
         "inspect",
-        "Draw what a trained network does to pictures. --what graphs: where chosen positions of its nonlocal blocks"
+        "Draw what a trained network does. --what graphs: where chosen positions of its nonlocal blocks"
         " look (rows of the affinity, as heat over the picture), and each block as a filter (its gain at each frequency"
         " of the picture's graph, from the learnt weights); writes PLACE-maps.png and PLACE-response.png. --what"
         " affine: the affine map that a classifier is at a picture, all its activations held (what each pixel adds to a"
-        " class's logit); writes affine.png and affine.json.",
+        " class's logit); writes affine.png and affine.json. --what landscape: how the loss and its gradient change"
+        " along steps against the gradient, of training batches; writes landscape.png and landscape.json.",
         OTHERS.format("test"),
         example=f"blockyard inspect --ckpt_path {CHECKPOINT} --images a.png --query 6,14",
         sections=SECTIONS,
     )
     parser.add_argument("--ckpt_path", metavar="X", type=_checkpoint, required=True, help="the checkpoint")
     parser.add_argument(
-        "--what", choices=("graphs", "affine"), default="graphs", help="what is asked (default: %(default)s)"
+        "--what",
+        choices=("graphs", "affine", "landscape"),
+        default="graphs",
+        help="what is asked (default: %(default)s)",
     )
     parser.add_argument("--images", metavar="FILE", nargs="+", type=Path, default=[], help="picture files")
     parser.add_argument("--samples", metavar="N", nargs="+", type=int, default=[], help="samples of the test split")
     parser.add_argument(
         "--query", metavar="Y,X", nargs="+", type=_pixel, help="positions in pixels of the network's input (default: 4)"
+    )
+    parser.add_argument("--batches", metavar="N", type=int, help="of landscape: the first N of a training (default: 4)")
+    parser.add_argument(
+        "--steps", metavar="ETA", nargs="+", type=float, help="of landscape: factors of the gradient (default: 0.01 …)"
     )
     parser.add_argument("--output", metavar="DIR", type=Path, default=Path("inspect"), help="default: %(default)s")
     return parser

@@ -61,6 +61,7 @@ IGNORED_CALLBACKS = (
     "DeviceStatsMonitor",
     "ExactResume",
     "LearningRateMonitor",
+    "LossLandscape",
     "KeepBest",
     "KeepLast",
     "ModelCheckpoint",

@@ -1,10 +1,11 @@
-"""How a network is trained: schedules, parameter groups, mixing, losses, averages, gradients, dropped paths."""
+"""How a network is trained, and what is measured on the way."""
 
 from blockyard.training.bias_loss import BiasLoss
 from blockyard.training.ema import EMA
 from blockyard.training.gradient_activation import GradientActivation
+from blockyard.training.landscape import LossLandscape
 from blockyard.training.mixing import Mixing
 from blockyard.training.scheduled_drop_path import ScheduledDropPath
 from blockyard.training.stop_early import StopEarly
 
-__all__ = ["EMA", "BiasLoss", "GradientActivation", "Mixing", "ScheduledDropPath", "StopEarly"]
+__all__ = ["EMA", "BiasLoss", "GradientActivation", "LossLandscape", "Mixing", "ScheduledDropPath", "StopEarly"]

@@ -112,3 +112,24 @@ def test_draws_what_pixels_weigh_and_writes_the_sums(capsys):
     logits = [one["logit"] for one in pictures[0]["classes"]]
     assert logits == sorted(logits, reverse=True)
     assert len(logits) == 10
+
+
+def test_the_landscape_of_training_batches(capsys):
+    arguments = ["inspect", "--what", "landscape", "--ckpt_path", CHECKPOINT, "--data.num_workers", "0"]
+    assert main([*arguments, "--batches", "2", "--steps", "0.1", "1"]) == 0
+    assert "over 2 training batches, along steps of 0.1, 1: Lipschitz 0.1" in capsys.readouterr().out
+    rows = json.loads(Path("inspect/landscape.json").read_text())
+    assert [(row["batch"], row["steps"]) for row in rows] == [(1, [0.1, 1]), (2, [0.1, 1])]
+    for row in rows:
+        slope = (row["loss"] - row["losses"][0]) / 0.1
+        # of a small step the loss falls by the square of the gradient, but for its curvature
+        assert slope == pytest.approx(row["gradient_norm"] ** 2, rel=0.1)
+    assert size("inspect/landscape.png") == (1080, 432)
+
+
+def test_options_of_other_questions_are_refused(capsys):
+    landscape = ("--what", "landscape", "--ckpt_path", CHECKPOINT)
+    assert "--samples is not for --what landscape, of training batches" in said(capsys, *landscape, "--samples", "1")
+    assert "--batches is not for --what graphs, of pictures" in said(capsys, *landscape[2:], "--batches", "1")
+    assert "steps must be positive numbers, got -1.0" in said(capsys, *landscape, "--steps", "-1")
+    assert "--batches -2 must be positive" in said(capsys, *landscape, "--batches", "-2")
