@@ -66,7 +66,7 @@ def landscape(module: nn.Module, loss: Callable[[], Tensor], steps: Sequence[flo
     that masks of dropout, and pictures that are mixed, are the same along the step.
 
     Args:
-        module: Has the parameters; those that have no gradient stay where they are.
+        module: Has the parameters, together one vector θ ``(P,)``; those that have no gradient stay where they are.
         loss: One number, anew at each call.
         steps: η, positive.
 
