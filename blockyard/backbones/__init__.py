@@ -22,6 +22,7 @@ from blockyard.backbones.skeletons.revcol import RevCol
 from blockyard.backbones.skeletons.simplenet import SimpleNet
 from blockyard.backbones.skeletons.skipblock_net import SkipblockNet
 from blockyard.backbones.skeletons.sret import SReT
+from blockyard.backbones.two_view_net import TwoViewNet
 
 __all__ = [
     "Backbone",
@@ -47,4 +48,5 @@ __all__ = [
     "Stage",
     "TimmBackbone",
     "TimmFeatures",
+    "TwoViewNet",
 ]

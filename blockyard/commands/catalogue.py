@@ -50,7 +50,7 @@ SLOTS = {
     "loss": ("of a classification", "--model.loss NAME"),
     "objective": ("what a training step minimises", "--model.objective NAME"),
     "gradient": ("changed before the step", "--trainer.callbacks+=NAME"),
-    "schedule": ("of what a network drops", "--trainer.callbacks+=NAME"),
+    "schedule": ("of what a network drops, or what of it trains", "--trainer.callbacks+=NAME"),
     "measure": ("taken on the way, with the training as it is without", "--trainer.callbacks+=NAME"),
 }
 """Where each goes, and what puts it there on the command line."""

@@ -7,6 +7,7 @@ from blockyard.objectives.local_reconstruction import LocalReconstruction
 from blockyard.objectives.rotation import Rotation
 from blockyard.objectives.spark import SparK
 from blockyard.objectives.supervision import AuxiliaryClassifiers
+from blockyard.objectives.two_views import TwoViews
 
 __all__ = [
     "AuxiliaryClassifiers",
@@ -17,4 +18,5 @@ __all__ = [
     "Objective",
     "Rotation",
     "SparK",
+    "TwoViews",
 ]

@@ -7,5 +7,15 @@ from blockyard.training.landscape import LossLandscape
 from blockyard.training.mixing import Mixing
 from blockyard.training.scheduled_drop_path import ScheduledDropPath
 from blockyard.training.stop_early import StopEarly
+from blockyard.training.unfreezing import ProgressiveUnfreezing
 
-__all__ = ["EMA", "BiasLoss", "GradientActivation", "LossLandscape", "Mixing", "ScheduledDropPath", "StopEarly"]
+__all__ = [
+    "EMA",
+    "BiasLoss",
+    "GradientActivation",
+    "LossLandscape",
+    "Mixing",
+    "ProgressiveUnfreezing",
+    "ScheduledDropPath",
+    "StopEarly",
+]
