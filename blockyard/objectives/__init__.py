@@ -5,6 +5,7 @@ from blockyard.objectives.guidance import Guidance
 from blockyard.objectives.intermediate_supervision import IntermediateSupervision
 from blockyard.objectives.local_reconstruction import LocalReconstruction
 from blockyard.objectives.rotation import Rotation
+from blockyard.objectives.sorted_net import SortedNet
 from blockyard.objectives.spark import SparK
 from blockyard.objectives.supervision import AuxiliaryClassifiers
 from blockyard.objectives.two_views import TwoViews
@@ -17,6 +18,7 @@ __all__ = [
     "LocalReconstruction",
     "Objective",
     "Rotation",
+    "SortedNet",
     "SparK",
     "TwoViews",
 ]

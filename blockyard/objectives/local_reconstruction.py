@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, ClassVar, cast
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from blockyard.blocks.convolutions.convolution import CONVOLUTIONS
-from blockyard.objectives.base import Learner, Logged
+from blockyard.objectives.base import Learner, Logged, averaged
 from blockyard.objectives.intermediate_supervision import cropped, unfolded
 from blockyard.objectives.supervision import PooledClassifier, Supervision
 from blockyard.plugging import named_places, undisturbed
@@ -105,14 +105,8 @@ class LocalReconstruction(Supervision):
         """
         optimizer = task.optimizers()
         optimizer.zero_grad()
-        several = distributed.is_available() and distributed.is_initialized()
-        # gradients come from several backward passes: they are averaged at the end, not as each one comes
-        with task.trainer.strategy.block_backward_sync() if several else nullcontext():
+        with averaged(task):
             loss, logged = self._through(task, batch, task.manual_backward)
-        for parameter in task.parameters() if several else ():
-            if parameter.grad is not None:
-                distributed.all_reduce(parameter.grad)
-                parameter.grad /= distributed.get_world_size()
         task.check_finite(loss)
         optimizer.step()
         return loss, logged

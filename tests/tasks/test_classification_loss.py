@@ -108,7 +108,7 @@ class TestTwoProcesses:
 
     EQUAL = (
         *("cross entropy", "bias loss", "activated gradient", "activated update", "all, accumulated"),
-        *("weighted", "balanced", "frozen", "drawn alike", "turned", "guided", "in parts"),
+        *("weighted", "balanced", "frozen", "drawn alike", "turned", "guided", "in parts", "prefixes"),
     )
     OTHERWISE = (
         *("bias loss of each process", "activated before the processes agree"),

@@ -7,7 +7,7 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import SGD
 
-from blockyard.backbones import Backbone, Stage
+from blockyard.backbones import Backbone, PreResNet, Stage
 from blockyard.datamodules import Digits
-from blockyard.objectives import Guidance, LocalReconstruction, Rotation
+from blockyard.objectives import Guidance, LocalReconstruction, Rotation, SortedNet
 from blockyard.tasks import ImageClassification
 from blockyard.training.bias_loss import BiasLoss
 from blockyard.training.ema import EMA
@@ -43,6 +43,20 @@ class Plain(Backbone):
     def map_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
         (last,) = self.features(x)
         return last, self.fc(last.flatten(2).mean(2))
+
+
+class Residual(PreResNet):
+    """A network with prefixes, whose norms use the statistics of the beginning, in double precision."""
+
+    def __init__(self, num_classes: int, in_channels: int) -> None:
+        super().__init__(num_classes, in_channels, depth=8, dropout=0.0, width=4)
+        self.double().eval()  # training begins in whatever mode the modules are
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        return super().features(x.double())
+
+    def train(self, mode: bool = True) -> Self:
+        return super().train(False)
 
 
 class OwnExtremes(BiasLoss):
@@ -94,6 +108,7 @@ TRAININGS: dict[str, tuple[dict[str, Any], list[Callback], int]] = {
     "turned": ({"objective": Rotation()}, [], 1),
     "guided": ({"objective": Guidance(Plain)}, [], 1),
     "in parts": ({"objective": LocalReconstruction("conv")}, [], 1),
+    "prefixes": ({"backbone": Residual, "objective": SortedNet()}, [], 1),
     "guided by each process": ({"objective": OwnBatch(Plain)}, [], 1),
 }
 """Options of the task, callbacks, batches a step."""
@@ -104,7 +119,8 @@ def train(name: str, devices: int) -> list[float]:
     options, callbacks, accumulate = TRAININGS[name]
     seed_everything(0)
     optimizer = partial(SGD, lr=0.5, momentum=0.9, weight_decay=0.01)
-    module = ImageClassification(Plain, 10, (1, 8, 8), optimizer=optimizer, **options)
+    options = {"backbone": Plain, "num_classes": 10, "input_shape": (1, 8, 8), "optimizer": optimizer, **options}
+    module = ImageClassification(**options)
     trainer = Trainer(
         accelerator="cpu",
         devices=devices,

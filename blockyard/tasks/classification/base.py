@@ -16,10 +16,11 @@ from torchmetrics.aggregation import MeanMetric
 import blockyard.training  # noqa: F401 - the command line finds imported classes by their name alone
 from blockyard.analysis.probe import Probe
 from blockyard.backbones import Backbone
+from blockyard.backbones.prefixes import WHOLE, Prefix, prefix_of
 from blockyard.datamodules import DataModule
 from blockyard.datamodules.suggesting import Choice
 from blockyard.mistakes import nearest
-from blockyard.objectives import Default
+from blockyard.objectives import Default, SortedNet
 from blockyard.plugging.probe import undisturbed
 from blockyard.tasks.base import Batch, Task, refuse_beside
 from blockyard.tasks.classification.class_means import MacroAccuracy, MacroF1, TopAccuracy
@@ -62,6 +63,8 @@ class Classification(Task):
             its own way. Metrics and the losses of evaluation know no weights.
         compile: Whether to run the network through ``torch.compile``, from the start of a run on; or the name of
             another backend of it than its own. Weights, checkpoints and costs are those of the network as it is.
+        prefix: Of a network that :class:`~blockyard.objectives.SortedNet` trained, which prefix to test, to predict
+            with or to export, its width and depth; None is the whole network. Costs are those of the prefix.
         options: Those of :class:`~blockyard.tasks.base.Task`.
 
     Raises:
@@ -77,6 +80,7 @@ class Classification(Task):
     reports: ClassVar[tuple[Callable[[Path], Callback], ...]] = (ClassReport, ContactSheet, PredictionsCSV)
     probe: ClassVar[Probe | None] = CLASSES
     default_objective: ClassVar[type[Default]] = FromLabels
+    evaluation_options: ClassVar[tuple[str, ...]] = ("prefix",)
     _both: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
 
     def __init__(
@@ -89,6 +93,7 @@ class Classification(Task):
         loss: Callable[[], nn.Module] | None = None,
         compile: bool | str | None = None,
         class_weights: list[float] | Literal["balanced"] | None = None,
+        prefix: list[float] | None = None,
         **options: Any,
     ) -> None:
         beside = {"label_smoothing": label_smoothing, "mixing": mixing, "loss": loss, "class_weights": class_weights}
@@ -105,6 +110,7 @@ class Classification(Task):
             like = self._last_map(input_shape) if self.loss_takes_features else None
             try_out(self.loss, num_classes, mixing is not None, like)
         self.compiler = _compiler(compile)
+        self.prefix = None if prefix is None else self._cut(tuple(prefix))
 
     @classmethod
     def suggest(cls, data: DataModule, trained: Choice | None, epochs: int) -> dict[str, Choice]:
@@ -117,6 +123,17 @@ class Classification(Task):
             options["class_weights"] = Choice(None, why)
         return options
 
+    def _cut(self, prefix: Any) -> Prefix:
+        """Keep a prefix of the network alone, which finds its weights in a checkpoint of the whole."""
+        if prefix == WHOLE:
+            raise ValueError("prefix [1, 1] is the whole network: leave prefix at null")
+        network: Any = self.network
+        self.network = prefix_of(network, prefix)
+        if isinstance(objective := self.objective, SortedNet):
+            objective.refuse_untrained(prefix)
+            self.register_load_state_dict_pre_hook(lambda _, state, *__: objective.take(prefix, self.network, state))
+        return prefix
+
     def _last_map(self, input_shape: tuple[int, ...]) -> Tensor:
         """The last map of a sample of zeros, ``(1, C, *S)``."""
         network: Any = self.network
@@ -128,8 +145,10 @@ class Classification(Task):
         """Count the classes, if they are to be balanced; compile the network, in place: its weights keep their names.
 
         Raises:
-            ValueError: If the classes can't be balanced.
+            ValueError: If the classes can't be balanced, or there is a prefix that was not trained by SortedNet.
         """
+        if self.prefix and (stage == "fit" or not isinstance(self.objective, SortedNet)):
+            raise ValueError("prefix is for tests and predictions of what --model.objective SortedNet trained")
         if stage == "fit" and self.class_weights == "balanced":
             weights = balanced_weights(self.trainer.datamodule)  # type: ignore[attr-defined]
             self.loss.get_buffer("weight").copy_(torch.tensor(weights))

@@ -32,7 +32,7 @@ class ImageClassification(Classification):
 
     learns_from: ClassVar[tuple[str, ...]] = ("pictures with a class",)
     ranks: ClassVar[tuple[int, ...]] = (2,)
-    evaluation_options: ClassVar[tuple[str, ...]] = ("flip_test",)
+    evaluation_options: ClassVar[tuple[str, ...]] = (*Classification.evaluation_options, "flip_test")
 
     pipeline: ClassVar[str] = "image-classification"
 
