@@ -1,4 +1,4 @@
-"""``blockyard inspect``: what a checkpoint makes of pictures, and where its loss leads."""
+"""``blockyard inspect``: what a checkpoint makes of pictures, where its loss leads, its tangent kernel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from blockyard.analysis.graph_spectrum import eigenvalues, refusal
 from blockyard.analysis.graph_spectrum import response as response_of
 from blockyard.blocks import GraphBlock, list_blocks
 from blockyard.blocks.nonlocals.filters import GraphFilterBlock
-from blockyard.commands import inspect_affine, inspect_landscape
+from blockyard.commands import inspect_affine, inspect_kernel, inspect_landscape
 from blockyard.commands.shown import Shown, from_files, from_samples
 from blockyard.composing.composition import compose
 from blockyard.composing.preparing import prepare
@@ -47,8 +47,8 @@ def main(options: Namespace, rest: list[str]) -> int:
     composed.config["trainer"] = {**composed.config.get("trainer", {}), "logger": False}
     cli = SuiteCLI(None, composed, needs_data=of_loss)
     blocks = _blocks(cli) if options.what == "graphs" else {}
-    if options.what == "affine":
-        inspect_affine.insist_on_logits(cli)
+    if options.what in {"affine", "ntk"}:
+        inspect_affine.insist_on_logits(cli, options.what)
     cli.load_weights(options.ckpt_path)
     if of_loss:
         inspect_landscape.answer(cli, options)
@@ -57,6 +57,9 @@ def main(options: Namespace, rest: list[str]) -> int:
     queries = _queries(options.query, pictures)
     if options.what == "affine":
         inspect_affine.answer(cli, pictures, queries, options.output)
+        return 0
+    if options.what == "ntk":
+        inspect_kernel.answer(cli, pictures, options.output)
         return 0
     with at_work("looking at pictures"):
         seen = [{graph.place: graph for graph in look(cli.model.network, shown.input)} for shown in pictures]

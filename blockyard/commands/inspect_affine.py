@@ -21,14 +21,14 @@ SHOWN, LISTED = 3, 10
 """Classes with the largest logits of a picture: whose pixels are drawn, and that are listed."""
 
 
-def insist_on_logits(cli: SuiteCLI) -> None:
+def insist_on_logits(cli: SuiteCLI, what: str = "affine") -> None:
     """Refuse what gives no logit of each class.
 
     Raises:
         ValueError: If this is no classification.
     """
     if not isinstance(cli.model, Classification):
-        raise ValueError(f"inspect: --what affine is of classifiers' logits; {type(cli.model).__name__} has no such")
+        raise ValueError(f"inspect: --what {what} is of classifiers' logits; {type(cli.model).__name__} has no such")
 
 
 def answer(cli: SuiteCLI, pictures: Sequence[Shown], queries: Sequence[tuple[int, int]], output: Path) -> None:

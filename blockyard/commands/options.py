@@ -169,8 +169,10 @@ def inspect() -> Parser:
         " look (rows of the affinity, as heat over the picture), and each block as a filter (its gain at each frequency"
         " of the picture's graph, from the learnt weights); writes PLACE-maps.png and PLACE-response.png. --what"
         " affine: the affine map that a classifier is at a picture, all its activations held (what each pixel adds to a"
-        " class's logit); writes affine.png and affine.json. --what landscape: how the loss and its gradient change"
-        " along steps against the gradient, of training batches; writes landscape.png and landscape.json.",
+        " class's logit); writes affine.png and affine.json. --what ntk: the tangent kernel of a classifier between the"
+        " samples, inner products of their gradients, and its spectrum; writes ntk.png and ntk.json. --what landscape:"
+        " how the loss and its gradient change along steps against the gradient, of training batches; writes"
+        " landscape.png and landscape.json.",
         OTHERS.format("test"),
         example=f"blockyard inspect --ckpt_path {CHECKPOINT} --images a.png --query 6,14",
         sections=SECTIONS,
@@ -178,7 +180,7 @@ def inspect() -> Parser:
     parser.add_argument("--ckpt_path", metavar="X", type=_checkpoint, required=True, help="the checkpoint")
     parser.add_argument(
         "--what",
-        choices=("graphs", "affine", "landscape"),
+        choices=("graphs", "affine", "ntk", "landscape"),
         default="graphs",
         help="what is asked (default: %(default)s)",
     )

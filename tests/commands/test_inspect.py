@@ -133,3 +133,16 @@ def test_options_of_other_questions_are_refused(capsys):
     assert "--batches is not for --what graphs, of pictures" in said(capsys, *landscape[2:], "--batches", "1")
     assert "steps must be positive numbers, got -1.0" in said(capsys, *landscape, "--steps", "-1")
     assert "--batches -2 must be positive" in said(capsys, *landscape, "--batches", "-2")
+
+
+def test_draws_and_writes_the_tangent_kernel(capsys):
+    asked = ["inspect", "--what", "ntk", "--ckpt_path", CHECKPOINT, "--samples", "3", "100", "101"]
+    assert main(asked) == 0
+    assert "tangent kernel of 3 samples: eigenvalues" in capsys.readouterr().out
+    assert sorted(path.name for path in Path("inspect").iterdir()) == ["ntk.json", "ntk.png"]
+    found = json.loads(Path("inspect/ntk.json").read_text())
+    kernel = np.array(found["kernel"])
+    assert kernel.shape == (3, 3)
+    assert found["eigenvalues"] == pytest.approx(np.linalg.eigvalsh(kernel)[::-1], rel=1e-9)
+    assert found["trace"] == pytest.approx(sum(found["eigenvalues"]), rel=1e-9)
+    assert 1 <= found["effective_rank"] <= 3
