@@ -26,7 +26,7 @@ from blockyard.composing.naming import refuse_calls
 from blockyard.composing.parser_messages import explain
 from blockyard.composing.preparing import prepare
 from blockyard.composing.suite import SuiteCLI
-from blockyard.leaderboard.identity import FINGERPRINTS, FOUND, IGNORED, PARENT, SEED, fingerprints_of, identity
+from blockyard.leaderboard.identity import FINGERPRINTS, FOUND, IGNORED, PARENT, PROBE, SEED, fingerprints_of, identity
 from blockyard.leaderboard.record import RECORDS, described
 from blockyard.mistakes import mistake_in
 from blockyard.model_card import TRAINING as TRAINING_FILE
@@ -67,7 +67,8 @@ def from_checkpoint(checkpoint: str | Path, options: Sequence[str] = ()) -> Port
 
 def _training(config: dict[str, Any]) -> dict[str, Any]:
     """The configuration of a training as another machine can have it: its paths are nobody's business."""
-    found = {key: copy.deepcopy(value) for key, value in config.items() if key not in (FINGERPRINTS, PARENT, FOUND)}
+    told = (FINGERPRINTS, PARENT, FOUND, PROBE)
+    found = {key: copy.deepcopy(value) for key, value in config.items() if key not in told}
     for option in IGNORED:
         *sections, name = option.split(".")
         node: Any = found

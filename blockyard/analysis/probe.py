@@ -125,7 +125,7 @@ def mean_score(method: str, metric: str, values: Tensor, settings: dict[str, flo
     """A score that is the mean of values ``(n,)``, with its interval."""
     interval = bootstrap_mean(values.cpu().numpy())
     low, high = (interval.low, interval.high) if interval else (None, None)
-    return Score(method, metric, float(values.double().mean()), low, high, settings)
+    return Score(method, metric, float(values.double().mean()), low, high, settings, values.cpu())
 
 
 def verdict(words: str, features: dict[str, Features], scores: list[Score]) -> Verdict:

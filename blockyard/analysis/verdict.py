@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the verbs' options are read without torch
+    from torch import Tensor
 
 METHODS = ("linear", "knn", "retrieval")
 
@@ -35,6 +39,7 @@ class Score:
         low: Lower end; None for a metric that is no mean over items, and where all items score the same.
         high: Upper end.
         settings: What else it depends on.
+        values: Of each test item ``(n,)``, whose mean it is; None for a metric that is no mean over items.
     """
 
     method: str
@@ -43,6 +48,7 @@ class Score:
     low: float | None
     high: float | None
     settings: dict[str, float] = field(default_factory=dict)
+    values: Tensor | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,13 @@ from rich.table import Table
 from blockyard import files
 from blockyard.analysis.probe import judge
 from blockyard.analysis.verdict import METHODS, Options, Verdict
+from blockyard.commands.probe_record import write_records
 from blockyard.composing.composition import compose
 from blockyard.composing.preparing import prepare
 from blockyard.composing.run_directories import find_checkpoint
 from blockyard.composing.suite import SuiteCLI
 from blockyard.leaderboard.console import console
-from blockyard.leaderboard.record import described
+from blockyard.leaderboard.record import RECORDS, described
 from blockyard.metrics import counted, metric_named
 from blockyard.mistakes import nearest
 from blockyard.runs.record import sha256_of
@@ -28,7 +29,9 @@ FILE = "off-the-shelf.json"
 
 
 def main(own: Namespace, rest: list[str]) -> int:
-    """Run the verb: print a table and write ``off-the-shelf.json`` into the run's directory; train no network.
+    """Run the verb: print a table, write ``off-the-shelf.json`` into the run's directory and a record for each method.
+
+    No network is trained.
 
     Args:
         own: What :func:`~blockyard.commands.options.off_the_shelf` reads.
@@ -49,7 +52,8 @@ def main(own: Namespace, rest: list[str]) -> int:
     cli = SuiteCLI(None, composed)
     if cli.trainer.world_size > 1:
         raise ValueError(f"off-the-shelf runs on one device, not on {cli.trainer.world_size}: --trainer.devices 1")
-    files.insist_on(cli.run_directory)
+    for folder in (cli.run_directory, RECORDS):
+        files.insist_on(folder)
     checkpoint = find_checkpoint("test", composed.checkpoint, cli.run_directory)
     if checkpoint is not None:
         cli.load_weights(checkpoint)
@@ -57,6 +61,8 @@ def main(own: Namespace, rest: list[str]) -> int:
     cli.trainer.callbacks = shown  # type: ignore[attr-defined]
     verdict = judge(cli.trainer, cli.model, cli.datamodule, options)
     _print(cli, checkpoint, verdict)
+    for line in write_records(cli, Path(checkpoint) if checkpoint else None, verdict, options):
+        print(line)
     path = cli.run_directory / FILE
     files.write(path, json.dumps(_content(cli, checkpoint, verdict), indent=1).encode())
     print(path)
@@ -94,9 +100,13 @@ def _print(cli: SuiteCLI, checkpoint: str | None, verdict: Verdict) -> None:
 
 def _content(cli: SuiteCLI, checkpoint: str | None, verdict: Verdict) -> dict[str, Any]:
     known = described(cli.run_config)
+    scores = [asdict(replace(score, values=None)) for score in verdict.scores]
+    for score in scores:
+        del score["values"]
     return {
         **{name: known[name] for name in ("task", "data", "backbone", "block", "experiment", "run", "seed")},
         "checkpoint": checkpoint and Path(checkpoint).name,
         "checkpoint_sha256": checkpoint and sha256_of(Path(checkpoint)),
-        **asdict(verdict),
+        **asdict(replace(verdict, scores=[])),
+        "scores": scores,
     }

@@ -18,7 +18,7 @@ from blockyard.composing.flat_options import laid_over
 from blockyard.composing.inherited import believed, inherited
 from blockyard.composing.merging import class_path, merge, same_class
 from blockyard.composing.run_directories import checkpoint_at, no_checkpoint
-from blockyard.leaderboard.identity import FINGERPRINTS, FOUND, PARENT
+from blockyard.leaderboard.identity import FINGERPRINTS, FOUND, PARENT, PROBE
 
 if TYPE_CHECKING:
     from blockyard.datamodules.vocabulary import Vocabulary
@@ -52,7 +52,7 @@ class Composed:
     def arguments(self, verb: str | None) -> list[str]:
         """The command line that says the same to jsonargparse, with or without a verb in front."""
         # what a resolved configuration says of data, of what it went on from and of options found is none of a new run
-        said = {key: value for key, value in self.config.items() if key not in (FINGERPRINTS, PARENT, FOUND)}
+        said = {key: value for key, value in self.config.items() if key not in (FINGERPRINTS, PARENT, FOUND, PROBE)}
         config = ["--config", yaml.safe_dump(said, sort_keys=False)] if said else []
         checkpoint = ["--ckpt_path", self.checkpoint] if self.checkpoint and verb else []
         return [*([verb] if verb else []), *config, *checkpoint, *self.options]

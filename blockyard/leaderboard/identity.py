@@ -112,6 +112,11 @@ PARENT = "parent"
 """
 FOUND = "found"
 """Where a configuration says which of its options were found by trial before the run: by what, and which value."""
+PROBE = "probe"
+"""Where a configuration says that the network stays as it is, and that its features are judged: by which method.
+
+``method`` and what that depends on, and ``weights``: ``trained``, or ``as built``.
+"""
 BASES = {"model": "Task", "data": "DataModule", "trainer": "Trainer"}
 """Under which name :data:`ADDED` has the options that a whole section of the configuration has gained."""
 

@@ -174,11 +174,11 @@ class RunRecord(Callback):
             test_samples=len(next(iter(scores.values()))),
             scores=file,
             scores_sha256=digest,
-            **_network_cost(task.network, task.device, trainer.datamodule.input_shape),
+            **network_cost(task.network, task.device, trainer.datamodule.input_shape),
             **training,
-            complete=self._is_complete(trainer),
+            complete=_is_complete(self._cost, trainer.ckpt_path),
             checkpoint=which(trainer.ckpt_path),
-            batch_norm=any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in task.network.modules()),
+            batch_norm=has_batch_norm(task.network),
             config=config,
             checkpoint_sha256=sha256_of(trainer.ckpt_path) if trainer.ckpt_path else None,
             versions=machine.versions(),
@@ -205,21 +205,14 @@ class RunRecord(Callback):
             "memory_kind": kind,
         }
 
-    def _is_complete(self, trainer: Any) -> bool | None:
-        """Whether the training had ended; after the best weights it may have gone on, which the last ones say."""
-        if self._cost.get("complete"):
-            return True
-        if self._cost.get("planned_steps") is None or trainer.ckpt_path is None:
-            return self._cost.get("complete")
-        return _cost_in(Path(trainer.ckpt_path).with_name("last.ckpt")).get("complete")
-
     def _configuration(self) -> dict[str, Any]:
         if self.config is None:
             raise ValueError("RunRecord has no configuration: set its attribute config before the trainer runs")
         return self.config
 
 
-def _network_cost(network: nn.Module, device: torch.device, shape: tuple[int, ...]) -> dict[str, Any]:
+def network_cost(network: nn.Module, device: torch.device, shape: tuple[int, ...]) -> dict[str, Any]:
+    """The fields of a record that say what a network costs, of samples of a shape ``(C, *S)``."""
     network = copy.copy(network)  # the same weights without torch.compile, inside of which nothing can be counted
     return {
         "parameters": count_parameters(network),
@@ -228,6 +221,26 @@ def _network_cost(network: nn.Module, device: torch.device, shape: tuple[int, ..
         "throughput_batch": THROUGHPUT_BATCH,
         "hardware": machine.hardware(device),
     }
+
+
+def has_batch_norm(network: nn.Module) -> bool:
+    """Whether a network has batch normalisation."""
+    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
+
+
+def training_of(checkpoint: Path | None) -> dict[str, Any]:
+    """The fields of a record that say what the weights in a file have cost; None are weights that nothing trained."""
+    if checkpoint is None:
+        return dict.fromkeys(TRAINING) | {"training_seconds": 0.0, "epochs": 0.0, "steps": 0, "complete": True}
+    cost = _cost_in(checkpoint)
+    return {name: cost.get(name) for name in TRAINING} | {"complete": _is_complete(cost, checkpoint)}
+
+
+def _is_complete(cost: dict[str, Any], checkpoint: str | Path | None) -> bool | None:
+    """Whether a training had ended; after the best weights it may have gone on, which the last ones say."""
+    if cost.get("complete") or cost.get("planned_steps") is None or checkpoint is None:
+        return cost.get("complete")
+    return _cost_in(Path(checkpoint).with_name("last.ckpt")).get("complete")
 
 
 def which(checkpoint: str | Path | None) -> str:

@@ -11,6 +11,9 @@ import pytest
 import torch
 
 from blockyard.cli import main
+from blockyard.leaderboard.identity import identity
+from blockyard.leaderboard.record import RECORDS, read_all
+from blockyard.leaderboard.scores import read_scores
 from blockyard.samples.speech_layout import write_wav
 from blockyard.samples.tiny_audio import write_tiny_audio
 from blockyard.samples.tiny_pedestrians import write_tiny_pedestrians
@@ -18,6 +21,7 @@ from blockyard.samples.tiny_scenes import write_tiny_voc
 from blockyard.samples.tiny_videos import write_tiny_videos
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*published.*", "ignore:.*no match in the gallery.*")
+CHECKPOINT = str(Path(__file__).parents[1] / "checkpoints" / "digits-snl.ckpt")
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.accelerator=cpu", "--data.num_workers=0"]
 SMALL = ["--model.backbone=PreResNet", "--model.backbone.depth=8"]
 DIGITS = ["--config", "image_classification/digits.yaml", "--data.variant=8x8", *SMALL]
@@ -42,6 +46,7 @@ def refused(capsys, *arguments):
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("blockyard.runs.record.measure_throughput", lambda network, shape, batch: 1.0)
     return tmp_path
 
 
@@ -66,7 +71,8 @@ def test_pictures(here, capsys):
     for score in content["scores"]:
         assert f"{100 * score['value']:.2f}" in said
         assert f"{100 * score['low']:.2f} – {100 * score['high']:.2f}" in said
-    assert [path.name for path in here.rglob("*") if path.is_file()] == ["off-the-shelf.json"]
+    written = sorted(path.suffix for path in here.rglob("*") if path.is_file())
+    assert written == [".json"] * 4 + [".npz"] * 3, "the verdict, and a record a method"
 
 
 def test_the_same_again_gives_the_same(here, capsys):
@@ -87,6 +93,39 @@ def test_a_checkpoint_says_everything_and_learns_nothing(here, capsys):
     random, _ = judged(capsys, *DIGITS, "--methods=retrieval")
     assert scores_of(content)["retrieval", "mAP"] > scores_of(random)["retrieval", "mAP"] + 0.1
     assert set(random["samples"]) == {"test"}, "retrieval reads no more than the test"
+
+
+def test_a_method_is_an_experiment_on_the_leaderboard(here, capsys):
+    """Of the same network with a block and without, as built; the method's options are part of it."""
+    block = ["--model.block=SqueezeExcitation", "--model.at=stage2.-1"]
+    (content, _), _, _ = (judged(capsys, *DIGITS, "--methods=knn", *more) for more in ([], block, ["--k=3"]))
+    found, problems = read_all([RECORDS])
+    assert not problems
+    plain, plugged, other = sorted(found, key=lambda one: (one.config["probe"]["k"] == 3, one.block != "none"))
+    assert plain.backbone.endswith(", frozen: knn")
+    assert plugged.baseline == plain.experiment == plain.baseline != other.experiment
+    assert plain.metrics == {"top1": scores_of(content)["knn", "top1"]}
+    assert (plain.steps, plain.complete, plain.checkpoint, plain.test_samples) == (0, True, None, 360)
+    assert read_scores(RECORDS / plain.scores, plain.scores_sha256)["top1"].mean() == plain.metrics["top1"]
+    assert main(["leaderboard"]) == 0
+    assert "frozen: knn" in capsys.readouterr().out
+
+
+def test_the_record_of_a_checkpoints_features_is_no_test_of_it(here, capsys):
+    """``leaderboard verify`` leaves it to the verb; what was not read whole leaves none."""
+    asked = ["--ckpt_path", CHECKPOINT, "--methods=retrieval"]
+    _, said = judged(capsys, *asked)
+    (found,), _ = read_all([RECORDS])
+    assert found.primary == "mAP"
+    assert found.block.startswith("SpectralNonlocal")
+    assert (found.config["probe"]["weights"], found.checkpoint) == ("trained", "other")
+    assert identity({name: part for name, part in found.config.items() if name != "probe"}).run != found.run
+    path = RECORDS / f"{found.run}.json"
+    assert f"record: {path}" in said
+    assert main(["leaderboard", "verify", str(path), "--ckpt_path", CHECKPOINT]) == 2
+    assert "blockyard off-the-shelf does it again" in capsys.readouterr().err
+    _, said = judged(capsys, *asked, "--trainer.limit_predict_batches=9")
+    assert "no record: limit_predict_batches=9 leaves out samples" in said
 
 
 def test_a_given_strength_needs_no_validation_split(here, capsys):
