@@ -351,7 +351,7 @@ def drawn_by_name() -> Callable[[str, list[int]], Tensor]:
         values = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(shape)
         if len(shape) > 1:
             return torch.from_numpy(values).float() / values[0].size ** 0.5
-        drawn = torch.from_numpy(values / 4 + (not name.endswith(("bias", "mean")))).float()
+        drawn = torch.as_tensor(values / 4 + (not name.endswith(("bias", "mean")))).float()
         return drawn.abs() if name.endswith("var") else drawn
 
     return draw

@@ -11,7 +11,7 @@ from torch import nn
 from blockyard.backbones import Stage
 from blockyard.backbones.adapters.mmseg_config import build, class_of, plain, registry
 
-_NAMES = ("asymmetric_head", "block_head", "ffnet_head", "reduced_aspp_head", "unet_heads")
+_NAMES = ("asymmetric_head", "block_head", "ffnet_head", "oneformer.head", "reduced_aspp_head", "unet_heads")
 _OWN = tuple(f"blockyard.heads.{name}" for name in _NAMES)
 """Modules with heads of ours; importing them registers the heads with mmsegmentation."""
 _INPUTS: dict[str, slice] = {
@@ -21,6 +21,7 @@ _INPUTS: dict[str, slice] = {
     "FFNetHead": slice(-4, None),
     "FPNHead": slice(None),
     "LRASPPHead": slice(-3, None),
+    "OneFormerHead": slice(-4, None),
     "SegformerHead": slice(None),
     "UNetHead": slice(None),
     "UNetPlusPlusHead": slice(None),

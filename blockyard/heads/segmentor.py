@@ -96,6 +96,13 @@ class Segmentor(nn.Module):
         elif depth is not None:
             raise ValueError(f"pruned_depth={depth}: {type(self.decode_head).__name__} has none; UNetPlusPlusHead has")
 
+    def name_classes(self, names: Sequence[str]) -> None:
+        """Tell the K names of the classes to heads that learn from them, such as OneFormerHead."""
+        heads: list[Any] = [self.decode_head, *self.auxiliary_heads]
+        for head in heads:
+            if hasattr(head, "name_classes"):
+                head.name_classes(names)
+
     def _refuse_focal_on_cpu(self, x: Tensor) -> None:
         if not x.is_cuda and any(type(module).__name__ == "FocalLoss" for module in self.modules()):
             raise ValueError("mmsegmentation's FocalLoss is wrong on the CPU; use CrossEntropyLoss or TverskyLoss")

@@ -35,6 +35,10 @@ HEADS: dict[str, dict[str, Any]] = {
     "BlockHead": {"block": "SpectralNonlocal"},
     "AsymmetricNonlocalHead": {},
     "FFNetHead": {},
+    "OneFormerHead": {
+        **{"channels": 32, "num_queries": 20, "encoder_layers": 1, "query_layers": 1, "decoder_layers": 3},
+        **{"text_layers": 1, "num_points": 64},
+    },
     "ReducedASPPHead": {},
     "UNetHead": {},
     "UNetPlusPlusHead": {},

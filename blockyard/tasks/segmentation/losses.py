@@ -75,6 +75,9 @@ def weigh_classes(network: Segmentor, weights: list[float] | str | None) -> list
     factors = [1.0] * network.num_classes if weights in FROM_DATA else [*checked(weights, network.num_classes)]  # type: ignore[arg-type]
     heads: list[Any] = [network.decode_head, *network.auxiliary_heads]
     for head in heads:
+        if hasattr(head, "weigh_classes"):  # OneFormerHead, which classifies queries
+            head.weigh_classes(weights)
+            continue
         losses = head.loss_decode if isinstance(head.loss_decode, nn.ModuleList) else [head.loss_decode]
         for name in (type(loss).__name__ for loss in losses):
             if name != "CrossEntropyLoss":
@@ -89,10 +92,12 @@ def mine_hard_pixels(network: Segmentor, hard: HardPixels | None) -> None:
     """Let the decode head learn from hard pixels alone.
 
     Raises:
-        ValueError: If a number is out of range.
+        ValueError: If a number is out of range, or the head classifies no pixels.
     """
     if hard is None:
         return
+    if not hasattr(network.decode_head, "loss_decode"):
+        raise ValueError(f"ohem: {type(network.decode_head).__name__} classifies no pixels; leave it out")
     if hard.min_kept < 2 or not (hard.threshold is None or 0 < hard.threshold <= 1):
         raise ValueError(f"ohem: threshold must be in (0, 1] and min_kept at least 2, got {hard}")
     from mmseg.structures.sampler import OHEMPixelSampler

@@ -176,14 +176,18 @@ class SemanticSegmentation(Task):
         self.pictures: dict[str, Tensor] = {}
 
     def setup(self, stage: str) -> None:
-        """Count the pixels of the classes, if they are to be weighed by them.
+        """Tell heads that learn from words what the classes are called; count pixels, if classes are weighed by them.
 
         Raises:
-            ValueError: If a class has none.
+            ValueError: If a class has none, or no data module says where the masks are.
         """
         super().setup(stage)
+        data = getattr(self.trainer, "datamodule", None)
+        if stage == "fit" and data is not None:
+            self.network.name_classes(data.classes)
         if stage == "fit" and isinstance(self.class_weights, str):
-            data = self.trainer.datamodule  # type: ignore[attr-defined]
+            if data is None:
+                raise ValueError(f"class_weights={self.class_weights!r} counts masks of a data module: fit with one")
             weights = counted(self.class_weights, data, self._total)
             for one in self._weighed:
                 one.weights = weights
