@@ -22,7 +22,7 @@ from blockyard.backbones.skeletons.revcol import RevCol
 from blockyard.backbones.skeletons.simplenet import SimpleNet
 from blockyard.backbones.skeletons.skipblock_net import SkipblockNet
 from blockyard.backbones.skeletons.sret import SReT
-from blockyard.backbones.two_view_net import TwoViewNet
+from blockyard.backbones.skeletons.two_view_net import TwoViewNet
 
 __all__ = [
     "Backbone",
