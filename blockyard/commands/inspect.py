@@ -15,7 +15,7 @@ from blockyard.analysis.graph_spectrum import eigenvalues, refusal
 from blockyard.analysis.graph_spectrum import response as response_of
 from blockyard.blocks import GraphBlock, list_blocks
 from blockyard.blocks.nonlocals.filters import GraphFilterBlock
-from blockyard.commands import inspect_affine, inspect_kernel, inspect_landscape
+from blockyard.commands import inspect_affine, inspect_kernel, inspect_landscape, inspect_parallel
 from blockyard.commands.shown import Shown, from_files, from_samples
 from blockyard.composing.composition import compose
 from blockyard.composing.preparing import prepare
@@ -47,13 +47,16 @@ def main(options: Namespace, rest: list[str]) -> int:
     composed.config["trainer"] = {**composed.config.get("trainer", {}), "logger": False}
     cli = SuiteCLI(None, composed, needs_data=of_loss)
     blocks = _blocks(cli) if options.what == "graphs" else {}
-    if options.what in {"affine", "ntk"}:
+    if options.what in {"affine", "ntk", "parallel"}:
         inspect_affine.insist_on_logits(cli, options.what)
     cli.load_weights(options.ckpt_path)
     if of_loss:
         inspect_landscape.answer(cli, options)
         return 0
     pictures = [*from_files(cli.datamodule, options.images), *from_samples(cli.datamodule, options.samples)]
+    if options.what == "parallel":
+        inspect_parallel.answer(cli, pictures, options.output)
+        return 0
     queries = _queries(options.query, pictures)
     if options.what == "affine":
         inspect_affine.answer(cli, pictures, queries, options.output)

@@ -24,6 +24,10 @@ SHOWN, LISTED = 3, 10
 def insist_on_logits(cli: SuiteCLI, what: str = "affine") -> None:
     """Refuse what gives no logit of each class.
 
+    Args:
+        cli: With the task.
+        what: What is asked of it.
+
     Raises:
         ValueError: If this is no classification.
     """

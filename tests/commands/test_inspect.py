@@ -146,3 +146,13 @@ def test_draws_and_writes_the_tangent_kernel(capsys):
     assert found["eigenvalues"] == pytest.approx(np.linalg.eigvalsh(kernel)[::-1], rel=1e-9)
     assert found["trace"] == pytest.approx(sum(found["eigenvalues"]), rel=1e-9)
     assert 1 <= found["effective_rank"] <= 3
+
+
+def test_what_is_lost_when_units_read_the_same_map(capsys):
+    assert main(["inspect", "--what", "parallel", "--ckpt_path", CHECKPOINT, "--samples", "3", "100"]) == 0
+    out = capsys.readouterr().out
+    rows = json.loads(Path("inspect/parallel.json").read_text())
+    for row in rows:
+        assert f"{row['stage']}: " in out
+        assert (row["distance"] is None) == bool(row["refusal"])
+    assert len(rows) == 3
