@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from lightning.pytorch import Callback
-from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 
 from blockyard.analysis.probe import Probe
@@ -192,7 +192,8 @@ class SemanticSegmentation(Task):
             for one in self._weighed:
                 one.weights = weights
             named = (f"{name} {weight:.3g}" for name, weight in zip(data.classes, weights, strict=True))
-            rank_zero_info(f"class_weights: {self.class_weights}: {', '.join(named)}")
+            if self.trainer.is_global_zero:
+                print(f"class_weights: {self.class_weights}: {', '.join(named)}")
 
     def _total(self, counts: Tensor) -> Tensor:
         total: Tensor = self.trainer.strategy.reduce(counts.to(self.device), reduce_op="sum")
