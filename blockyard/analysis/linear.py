@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,8 +17,8 @@ from blockyard.progress import at_work
 
 STRENGTHS = tuple(10.0**power for power in range(1, -7, -1))
 """Strengths of the regularisation that are tried, from strong to weak, for features of unit variance."""
-ROWS = 65_536
-"""Samples at once, to bound the memory of double precision."""
+BLOCK = 2**23
+"""Numbers of features at once, to bound the memory of double precision: 64 MiB."""
 STEPS = 1_000
 GRADIENT = 1e-6
 """A minimum is where no derivative of the mean loss is larger."""
@@ -39,11 +40,46 @@ class LinearClassifier:
 
     def __call__(self, vectors: Tensor) -> Tensor:
         """Logits float64 ``(n, K)`` of vectors ``(n, D)``."""
-        return vectors.to(self.weight) @ self.weight.T + self.bias
+        return torch.cat([some.to(self.weight) @ self.weight.T + self.bias for some in _blocks(vectors)])
+
+
+class Scale(NamedTuple):
+    """What features are standardised by.
+
+    Attributes:
+        mean: ``(D,)`` float64.
+        deviation: ``(D,)`` float64; 1 of a feature that is constant.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    @classmethod
+    def of(cls, vectors: Tensor, device: torch.device) -> Scale:
+        """That of vectors ``(n, D)``, a block at a time."""
+        mean = torch.stack([some.to(device).double().sum(0) for some in _blocks(vectors)]).sum(0) / len(vectors)
+        squares = [(some.to(device).double() - mean).square().sum(0) for some in _blocks(vectors)]
+        deviation = (torch.stack(squares).sum(0) / len(vectors)).sqrt()
+        return cls(mean, deviation.where(deviation > ROUNDING * mean.abs(), 1.0))
+
+    def plain(self, classifier: LinearClassifier) -> LinearClassifier:
+        """A classifier of standardised features, as one of features as they are."""
+        weight = classifier.weight / self.deviation
+        return LinearClassifier(weight, classifier.bias - weight @ self.mean)
+
+    def gradient(self, plain: Tensor) -> Tensor:
+        """The gradient ``(K, D + 1)`` by the classifier of standardised features, from that by the plain one."""
+        by_weight = (plain[:, :-1] - plain[:, -1:] * self.mean) / self.deviation
+        return torch.cat([by_weight, plain[:, -1:]], 1)
 
 
 def fit(
-    vectors: Tensor, targets: Tensor, num_classes: int, strength: float, start: LinearClassifier | None = None
+    vectors: Tensor,
+    targets: Tensor,
+    num_classes: int,
+    strength: float,
+    start: LinearClassifier | None = None,
+    scale: Scale | None = None,
 ) -> LinearClassifier:
     """Minimise the mean cross-entropy plus strength / 2 · (‖W‖² + ‖b‖²), in double precision, by L-BFGS.
 
@@ -51,11 +87,13 @@ def fit(
     added up. The bias is regularised too, or that of a class without a sample would have no minimum.
 
     Args:
-        vectors: Features ``(n, D)``; their device computes.
+        vectors: Features ``(n, D)``; a block of them is looked at at a time.
         targets: Classes ``(n,)``, or ``(n, K)``.
         num_classes: Classes K.
         strength: Of the regularisation; scikit-learn's ``C`` is 1 / (n · strength), where the bias is a feature.
         start: Where to start, such as the minimum for another strength; None starts at zero.
+        scale: What the features are standardised by, for the classifier that is sought and given; None is not at all.
+            Its device computes, or else that of the vectors.
 
     Raises:
         ValueError: If there are no vectors, or the strength is not positive.
@@ -64,12 +102,13 @@ def fit(
 
     if not len(vectors) or strength <= 0:
         raise ValueError(f"a fit needs vectors and a positive strength, got {len(vectors)} and {strength}")
-    width = vectors.shape[1]
+    width, device = vectors.shape[1], vectors.device if scale is None else scale.mean.device
 
     def objective(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        table = torch.from_numpy(parameters).view(num_classes, width + 1).to(vectors.device)
+        table = torch.from_numpy(parameters).view(num_classes, width + 1).to(device)
         now = LinearClassifier(table[:, :-1], table[:, -1])
-        loss, gradient = _mean_loss(now, vectors, targets)
+        loss, gradient = _mean_loss(now if scale is None else scale.plain(now), vectors, targets)
+        gradient = gradient if scale is None else scale.gradient(gradient)
         loss += strength / 2 * float(table.square().sum())
         return loss, (gradient + strength * table).cpu().numpy().ravel()
 
@@ -81,7 +120,7 @@ def fit(
     if found.nit >= STEPS or found.nfev >= 2 * STEPS:
         left = np.abs(found.jac).max()
         warnings.warn(f"strength {strength:g}: after {STEPS} steps a derivative of {left:.0e} is left", stacklevel=2)
-    table = torch.from_numpy(found.x).view(num_classes, width + 1).to(vectors.device)
+    table = torch.from_numpy(found.x).view(num_classes, width + 1).to(device)
     return LinearClassifier(table[:, :-1], table[:, -1])
 
 
@@ -90,6 +129,7 @@ def choose(
     validation: tuple[Tensor, Tensor],
     num_classes: int,
     strengths: Sequence[float] = STRENGTHS,
+    device: torch.device | None = None,
 ) -> tuple[LinearClassifier, float]:
     """Fit one classifier a strength on the training split, and take the best of the validation split.
 
@@ -101,21 +141,19 @@ def choose(
         validation: Features ``(m, D)`` and targets; not looked at if there is one strength.
         num_classes: Classes K.
         strengths: What is tried; each fit starts where the one before ended, so best from strong to weak.
+        device: What computes, a block of features at a time; None is where those of the training split are.
 
     Returns:
         The classifier and its strength.
     """
     vectors, targets = training
-    mean, deviation = vectors.double().mean(0), vectors.double().std(0, unbiased=False)
-    deviation = deviation.where(deviation > ROUNDING * mean.abs(), 1.0)
-    standardised = ((vectors - mean) / deviation).float()
+    scale = Scale.of(vectors, device or vectors.device)
     tried: list[tuple[float, LinearClassifier, float]] = []
     classifier = None
     with at_work("fitting linear classifiers", len(strengths)) as step:
         for strength in strengths:
-            classifier = fit(standardised, targets, num_classes, strength, classifier)
-            weight = classifier.weight / deviation
-            plain = LinearClassifier(weight, classifier.bias - weight @ mean)
+            classifier = fit(vectors, targets, num_classes, strength, classifier, scale)
+            plain = scale.plain(classifier)
             loss = _mean_loss(plain, *validation)[0] if len(strengths) > 1 else 0.0
             tried.append((loss, plain, strength))
             step()
@@ -125,15 +163,19 @@ def choose(
 
 def _mean_loss(classifier: LinearClassifier, vectors: Tensor, targets: Tensor) -> tuple[float, Tensor]:
     """Mean cross-entropy and its gradient ``(K, D + 1)``, that of the bias last."""
-    total = torch.zeros((), dtype=torch.float64, device=vectors.device)
     gradient = torch.zeros_like(torch.cat([classifier.weight, classifier.bias[:, None]], 1))
-    for some, wanted in zip(vectors.split(ROWS), targets.split(ROWS), strict=True):
-        x = some.double()
-        loss, residual = _losses(classifier(x), wanted)
+    total, at = gradient.new_zeros(()), 0
+    for some in _blocks(vectors):
+        x, wanted = some.to(gradient), targets[at : (at := at + len(some))].to(gradient.device)
+        loss, residual = _losses(x @ classifier.weight.T + classifier.bias, wanted)
         total += loss.sum()
         gradient[:, :-1] += residual.T @ x
         gradient[:, -1] += residual.sum(0)
     return float(total) / len(vectors), gradient / len(vectors)
+
+
+def _blocks(vectors: Tensor) -> Sequence[Tensor]:
+    return vectors.split(max(1, BLOCK // max(1, vectors[:1].numel())))
 
 
 def _losses(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

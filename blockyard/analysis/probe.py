@@ -105,11 +105,13 @@ def needed(data: DataModule, options: Options, methods: tuple[str, ...]) -> list
     return [*(["train"] if learns else []), *(["val"] if chooses else []), "test"]
 
 
-def fit_linear(features: dict[str, Features], options: Options, num_classes: int) -> tuple[LinearClassifier, float]:
+def fit_linear(
+    features: dict[str, Features], options: Options, num_classes: int, device: torch.device
+) -> tuple[LinearClassifier, float]:
     """A linear classifier of the training samples, and its strength of regularisation, as validation chose it."""
     train, judged = features["train"], features.get("val", features["train"])
     strengths = STRENGTHS if options.strength is None else (options.strength,)
-    return choose((train.vectors, train.targets), (judged.vectors, judged.targets), num_classes, strengths)
+    return choose((train.vectors, train.targets), (judged.vectors, judged.targets), num_classes, strengths, device)
 
 
 def ranked(ranking: Ranking) -> list[Score]:

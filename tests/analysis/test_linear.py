@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from blockyard.analysis.linear import LinearClassifier, choose, fit
+from blockyard.analysis import linear
+from blockyard.analysis.linear import LinearClassifier, Scale, choose, fit
 
 
 @pytest.fixture
@@ -114,3 +115,22 @@ def test_a_class_that_nobody_has_seen_gets_no_vote_and_no_infinity(noisy):
 def test_refuses_a_strength_that_is_none(noisy, strength):
     with pytest.raises(ValueError, match="positive strength"):
         fit(*noisy, 4, strength)
+
+
+def test_blocks_of_features_give_what_all_at_once_do(noisy, monkeypatch):
+    """Sums in another order: 1e-16 of double precision, which the optimiser's steps carry on to its tolerance."""
+    vectors, targets = noisy
+    (whole, one), (parts, other) = (
+        (monkeypatch.setattr(linear, "BLOCK", block), choose((vectors, targets), (vectors, targets), 4))[1]
+        for block in (2**23, 8 * 7)
+    )
+    assert one == other
+    torch.testing.assert_close(whole(vectors).softmax(1), parts(vectors).softmax(1), rtol=0, atol=1e-4)
+
+
+def test_the_scale_is_that_of_all_features(noisy, monkeypatch):
+    vectors, _ = noisy
+    monkeypatch.setattr(linear, "BLOCK", 8 * 7)
+    mean, deviation = Scale.of(vectors + 100, torch.device("cpu"))
+    torch.testing.assert_close(mean, (vectors + 100).double().mean(0))
+    torch.testing.assert_close(deviation, (vectors + 100).double().std(0, unbiased=False))

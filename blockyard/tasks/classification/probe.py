@@ -29,10 +29,10 @@ def _classes(trainer: Trainer, task: Any, data: DataModule, options: Options, me
     }
     test, scores = features["test"], list[Score]()
     if "linear" in methods:
-        classifier, strength = fit_linear(features, options, task.num_classes)
+        classifier, strength = fit_linear(features, options, task.num_classes, computing(trainer))
         logits = classifier(test.vectors)
         probabilities = logits.sigmoid() if test.targets.ndim == 2 else logits.softmax(1)
-        scores += _named("linear", probabilities, test.targets, {"strength": strength})
+        scores += _named("linear", probabilities, test.targets.to(probabilities.device), {"strength": strength})
     if "knn" in methods:
         train = features["train"]
         with at_work("asking nearest neighbours"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from torch.utils.data import DataLoader
 
+from blockyard.analysis.feature_table import FeatureTable
 from blockyard.analysis.features import Batch, Features, run
 from blockyard.analysis.linear import LinearClassifier
 from blockyard.analysis.probe import Probe, computing, fit_linear, needed, verdict
@@ -32,7 +34,7 @@ def _pixels(trainer: Trainer, task: Any, data: DataModule, options: Options, met
         )
         for name in learnt
     }
-    classifier, strength = fit_linear(features, options, task.num_classes)
+    classifier, strength = fit_linear(features, options, task.num_classes, computing(trainer))
     device = trainer.strategy.root_device
     single = LinearClassifier(classifier.weight.float().to(device), classifier.bias.float().to(device))
     counts = confusions(trainer, task, data.plain_dataloader("test"), single)
@@ -63,25 +65,24 @@ def read_positions(trainer: Trainer, task: Any, loader: DataLoader, most: int, d
         ValueError: If no pixel of the split has a label.
         FloatingPointError: If a vector is not finite.
     """
+    found: list[Tensor] = []
+    table = FeatureTable(most * len(loader.dataset), Path(trainer.default_root_dir))  # type: ignore[arg-type]
 
-    def step(batch: Batch) -> list[tuple[Tensor, Tensor]]:
-        chosen = []
+    def step(batch: Batch) -> int:
         for picture, mask, index in zip(batch["input"], batch["target"], batch["index"].tolist(), strict=True):
             maps = last_map(task, picture)
             labels = interpolate(mask[None, None].float(), maps.shape[1:], mode="nearest-exact")[0, 0].long()
             places = (labels.flatten() != IGNORED).nonzero()[:, 0].cpu()
             order = torch.randperm(len(places), generator=torch.Generator().manual_seed(index))
             places = places[order[:most].sort().values].to(maps.device)
-            chosen.append((maps.flatten(1)[:, places].T.cpu(), labels.flatten()[places].cpu()))
-        return chosen
+            table.add(maps.flatten(1)[:, places].T.cpu())
+            found.append(labels.flatten()[places].cpu())
+        return len(batch["index"])
 
-    parts = [part for batch in run(trainer, task, loader, step, doing) for part in batch]
-    if not sum(len(labels) for _, labels in parts):
+    run(trainer, task, loader, step, doing)
+    if not table.filled:
         raise ValueError("no pixel of a split has a label: there is nothing to learn from or to choose by")
-    vectors, labels = (torch.cat(part) for part in zip(*parts, strict=True))
-    if not vectors.isfinite().all():
-        raise FloatingPointError("the network's output is not a number: its weights have diverged")
-    return Features(vectors, labels, 0)
+    return Features(table.rows, torch.cat(found), 0)
 
 
 def confusions(trainer: Trainer, task: Any, loader: DataLoader, classifier: LinearClassifier) -> Tensor:
