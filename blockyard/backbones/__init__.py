@@ -9,6 +9,7 @@ from blockyard.backbones.base import Backbone, Stage
 from blockyard.backbones.inputs.framewise import Framewise
 from blockyard.backbones.inputs.front_ended import FrontEnded
 from blockyard.backbones.inputs.log_mel import LogMel
+from blockyard.backbones.label_denoiser import LabelDenoiser
 from blockyard.backbones.pdc_net import PDCNet
 from blockyard.backbones.preresnet import PreResNet
 from blockyard.backbones.skeletons.crossvit import CrossViT
@@ -33,6 +34,7 @@ __all__ = [
     "HourglassUniFormer",
     "Isotropic",
     "LSNet",
+    "LabelDenoiser",
     "LogMel",
     "MMSegBackbone",
     "MetaFormer",

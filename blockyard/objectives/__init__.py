@@ -4,6 +4,7 @@ from blockyard.objectives.base import Default, Objective
 from blockyard.objectives.guidance import Guidance
 from blockyard.objectives.intermediate_supervision import IntermediateSupervision
 from blockyard.objectives.local_reconstruction import LocalReconstruction
+from blockyard.objectives.noprop import NoProp
 from blockyard.objectives.rotation import Rotation
 from blockyard.objectives.sorted_net import SortedNet
 from blockyard.objectives.spark import SparK
@@ -16,6 +17,7 @@ __all__ = [
     "Guidance",
     "IntermediateSupervision",
     "LocalReconstruction",
+    "NoProp",
     "Objective",
     "Rotation",
     "SortedNet",

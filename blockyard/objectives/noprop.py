@@ -1,0 +1,117 @@
+"""Blocks that learn apart to take noise off a label's embedding."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, cast
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from blockyard.backbones.label_denoiser import LabelDenoiser
+from blockyard.backbones.label_noise import cosine, divergence, log_linear, noised, ratio
+from blockyard.objectives.base import Learner, Logged, Objective
+from blockyard.objectives.supervision import Labelling
+
+
+class NoProp(Objective):
+    """Σₜ η/2 (SNR(t) - SNR(t-1)) ‖ûₜ(zₜ₋₁, x) - u‖² - log p(y | z_T) + KL(q(z₀ | y) ‖ N(0, 1)), z a noisy u.
+
+    Each block of a :class:`~blockyard.backbones.LabelDenoiser` is given the picture and the label's embedding u with as
+    much noise as there is where its step begins, and learns to give u: no block sees what another one gave, so that no
+    gradient passes between them (Li et al., NoProp, arXiv 2025). What they share are learned embeddings, and the
+    classifier of the last z. In continuous time a sample has one time, and the weight is η/2 SNR'(t). By flow matching
+    z lies on the line from noise z₀ to u, the block learns the velocity u - z₀ by its mean squared error, and the
+    classifier sees where that leads: ẑ = z + (1 - t) v.
+
+    ``form``, ``steps`` and ``embedding`` are options of the network, which iterates in evaluation. The noise of the
+    discrete form falls as a cosine; that of the continuous form is a straight line in the logarithm of SNR and not
+    learned.
+
+    Args:
+        weight: η, which flow matching does not have.
+
+    Raises:
+        ValueError: If the weight is not positive.
+    """
+
+    paper: ClassVar[str] = "Li et al., NoProp, arXiv 2025"
+    slot: ClassVar[str] = "objective"
+
+    def __init__(self, weight: float = 0.1) -> None:
+        super().__init__()
+        if weight <= 0:
+            raise ValueError(f"objective: NoProp: weight={weight} must be positive")
+        self.weight = weight
+
+    def attach(self, task: Learner, input_shape: tuple[int, ...]) -> None:
+        """Look whether there are labels and blocks.
+
+        Args:
+            task: Holds the network.
+            input_shape: ``(C, *S)`` of one sample.
+
+        Raises:
+            ValueError: If this is no classification, or its network is none that takes noise off labels.
+        """
+        if not isinstance(task, Labelling):
+            raise ValueError(f"objective: NoProp takes noise off labels, which {type(task).__name__} has not")
+        if not isinstance(network := task.network, LabelDenoiser):
+            kind = type(network).__name__
+            raise ValueError(
+                f"objective: NoProp trains LabelDenoiser, got {kind}: --model.backbone LabelDenoiser "
+                f"--model.backbone.encoder {kind}"
+            )
+
+    def loss(self, task: Any, batch: dict[str, Any]) -> tuple[Tensor, Logged]:
+        """The loss of ``input`` ``(B, C, *S)`` with classes ``target`` ``(B,)``, by noise drawn for each sample."""
+        network: LabelDenoiser = task.network
+        x, target = batch["input"], batch["target"]
+        clean = network.embeddings[target]
+        if network.form == "flow":
+            return self._flow(network, x, clean, target)
+        if network.form == "discrete":
+            kept = cosine(network.steps).to(clean)
+            logged = self._discrete(network, x, clean, kept)
+        else:
+            kept = log_linear(torch.arange(2).to(clean))[0]
+            logged = self._continuous(network, x, clean)
+        said = network.fc_of(noised(clean, kept[-1], torch.randn_like(clean)))
+        logged["label_loss"] = F.cross_entropy(said, target)
+        logged["prior_loss"] = divergence(clean, kept[0]).mean()
+        return torch.stack(list(logged.values())).sum(), logged
+
+    def _discrete(self, network: LabelDenoiser, x: Tensor, clean: Tensor, kept: Tensor) -> Logged:
+        """The loss of each block, from the noise that its step begins with."""
+        gains = self.weight / 2 * ratio(kept).diff()
+        logged = Logged()
+        for number, gain in enumerate(gains):
+            z = noised(clean, kept[number], torch.randn_like(clean))
+            found = network.denoised(number, _seen(network, number, x), z)
+            logged[f"block{number + 1}_loss"] = gain * _distance(found, clean)
+        return logged
+
+    def _continuous(self, network: LabelDenoiser, x: Tensor, clean: Tensor) -> Logged:
+        """The loss of the one block, at a time of its own for each sample."""
+        time = torch.rand_like(clean[:, 0])
+        kept, gain = log_linear(time)
+        z = noised(clean, kept[:, None], torch.randn_like(clean))
+        found = network.denoised(0, _seen(network, 0, x), z, time)
+        return {"block1_loss": self.weight / 2 * _distance(found, clean, gain)}
+
+    def _flow(self, network: LabelDenoiser, x: Tensor, clean: Tensor, target: Tensor) -> tuple[Tensor, Logged]:
+        """That of the velocity, and of where it leads."""
+        time, start = torch.rand_like(clean[:, :1]), torch.randn_like(clean)
+        z = time * clean + (1 - time) * start
+        found = network.denoised(0, _seen(network, 0, x), z, time[:, 0])
+        error = _distance(found, clean - start)
+        said = F.cross_entropy(network.fc_of(z + (1 - time) * found), target)
+        return error + said, {"block1_loss": error, "label_loss": said}
+
+
+def _seen(network: LabelDenoiser, number: int, x: Tensor) -> Tensor:
+    return cast(Tensor, cast(Any, network.blocks[number]).seen(x))
+
+
+def _distance(found: Tensor, wanted: Tensor, weight: Tensor | float = 1.0) -> Tensor:
+    return (weight * (found - wanted).square().sum(1)).mean()
