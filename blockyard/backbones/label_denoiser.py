@@ -113,7 +113,7 @@ class LabelDenoiser(Backbone):
     def iterated(self, seen: list[Tensor]) -> Tensor:
         """The last z, ``(B, d)``, of what the encoders of the blocks gave, ``(B, C)`` each."""
         noise = self.get_buffer("noise")
-        z = noise[:1].expand(len(seen[0]), -1)
+        z = noise[:1].expand(seen[0].shape[0], -1)
         if self.form == "discrete":
             kept = cosine(self.steps).to(noise)
             for number, (a, b, c) in enumerate(zip(*transition(kept[:-1], kept[1:]), strict=True)):
@@ -122,7 +122,7 @@ class LabelDenoiser(Backbone):
         times = torch.linspace(0, 1, self.steps + 1, device=noise.device, dtype=noise.dtype)
         kept = log_linear(times)[0]
         for number in range(self.steps):
-            found = self.denoised(0, seen[0], z, times[number].expand(len(z)))
+            found = self.denoised(0, seen[0], z, times[number].expand(z.shape[0]))
             if self.form == "flow":
                 z = z + found / self.steps
             else:
