@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from blockyard.backbones import Backbone, Stage
+from blockyard.costs import count_macs
 from blockyard.heads import Segmentor, make_segmentor
 from blockyard.heads.oneformer.losses import SetLoss, Target, unsure_places
 from blockyard.heads.oneformer.text import QueryTexts
@@ -86,6 +87,12 @@ def test_the_texts_train_and_nothing_asks_for_them_then():
     without = network(contrastive_weight=0)
     assert "decode.loss_contrastive" not in without.losses(x, target)
     assert without.decode_head.texts is None
+
+
+def test_what_it_costs_can_be_counted():
+    """A layer more costs what a layer costs."""
+    two, three, four = (count_macs(network(decoder_layers=n).eval(), (3, 32, 48)) for n in (2, 5, 8))
+    assert three - two == four - three > 0
 
 
 def test_logits_are_logarithms_of_summed_scores():
