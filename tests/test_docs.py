@@ -91,7 +91,7 @@ def test_a_system_that_works_is_reached_by_what_there_is_and_checked_by_a_test_t
     systems = _update("systems")
     kinds = systems.published_names()
     papers = {kind.__name__: kind.paper for kind in systems.published()}
-    parts = "".join(path.read_text() for path in (PACKAGE / "heads").glob("*.py"))
+    parts = "".join(path.read_text() for path in (PACKAGE / "heads").rglob("*.py"))
     heads = set(re.findall(r"class (\w+)\((?:\w+Head|Neck)\)", parts))
     listed = systems.entries()
     assert len({entry["name"] for entry in listed}) == len(listed) == 87

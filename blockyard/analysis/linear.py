@@ -112,9 +112,8 @@ def fit(
         loss += strength / 2 * float(table.square().sum())
         return loss, (gradient + strength * table).cpu().numpy().ravel()
 
-    first = np.zeros(num_classes * (width + 1))
-    if start is not None:
-        first = torch.cat([start.weight, start.bias[:, None]], 1).cpu().numpy().ravel()
+    begun = torch.zeros(num_classes, width + 1) if start is None else torch.cat([start.weight, start.bias[:, None]], 1)
+    first = begun.double().cpu().numpy().ravel()
     options = {"maxiter": STEPS, "maxfun": 2 * STEPS, "gtol": GRADIENT, "ftol": 0.0}
     found = minimize(objective, first, jac=True, method="L-BFGS-B", options=options)
     if found.nit >= STEPS or found.nfev >= 2 * STEPS:

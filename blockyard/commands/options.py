@@ -172,8 +172,8 @@ def inspect() -> Parser:
         " class's logit); writes affine.png and affine.json. --what ntk: the tangent kernel of a classifier between the"
         " samples, inner products of their gradients, and its spectrum; writes ntk.png and ntk.json. --what landscape:"
         " how the loss and its gradient change along steps against the gradient, of training batches; writes"
-        " landscape.png and landscape.json. --what parallel: what is lost when the units of a stage all read the same map;"
-        " writes parallel.json.",
+        " landscape.png and landscape.json. --what parallel: what is lost when the units of a stage all read the same"
+        " map; writes parallel.json.",
         OTHERS.format("test"),
         example=f"blockyard inspect --ckpt_path {CHECKPOINT} --images a.png --query 6,14",
         sections=SECTIONS,

@@ -13,7 +13,7 @@ Size = tuple[int, int]
 
 
 class MultiScaleDeformableAttention(nn.Module):
-    """Each query looks at ``points`` places of each of ``levels`` maps, given as offsets from where it stands itself.
+    """Each query ``(B, Q, C)`` looks at ``points`` places of each of ``levels`` maps, offsets from where it stands.
 
     Zhu et al., Deformable DETR: Deformable Transformers for End-to-End Object Detection, ICLR 2021. Places lie between
     pixels: values there are interpolated bilinearly, and zero outside of a map. At first all heads look at the pixels

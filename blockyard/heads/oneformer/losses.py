@@ -33,7 +33,7 @@ class Target(NamedTuple):
 
 
 class SetLoss(nn.Module):
-    """Matches queries and true masks, and compares classes and masks of those matched.
+    """Matches queries and true masks ``(n, H, W)``, and compares classes and masks of those matched.
 
     Cheng et al., Masked-attention Mask Transformer for Universal Image Segmentation, CVPR 2022: cross entropy of the
     classes, binary cross entropy and Dice of the masks at points, three quarters of which are those that the

@@ -56,6 +56,6 @@ def sample(maps: Tensor, places: Tensor) -> Tensor:
 
 
 def sample_known(known: Tensor, places: Tensor) -> Tensor:
-    """As :func:`sample`, of the nearest pixel: 0 or 1."""
+    """As :func:`sample`, of the nearest pixel, 0 or 1: ``(n, c, P)``."""
     grid = (2 * places[:, :, None] - 1).to(known.dtype)
     return F.grid_sample(known, grid, mode="nearest", padding_mode="border", align_corners=False)[..., 0]

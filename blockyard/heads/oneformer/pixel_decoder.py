@@ -16,7 +16,7 @@ LEVELS = 3
 
 
 class PixelDecoder(nn.Module):
-    """Deformable attention among the coarsest maps, then upwards, the finer maps being added, to an embedding a pixel.
+    """Deformable attention among the coarsest maps ``(B, C, h, w)``, then upwards, finer maps added, to pixel embeddings.
 
     Cheng et al., Masked-attention Mask Transformer for Universal Image Segmentation, CVPR 2022, whose decoder OneFormer
     takes over. Of up to three maps, all but the finest exchange what they see; a single one does so with itself.
@@ -66,7 +66,7 @@ class PixelDecoder(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    """Deformable attention of every position, then a feed-forward, a norm behind each.
+    """Deformable attention of every position ``(B, N, C)``, then a feed-forward, a norm behind each.
 
     Args:
         channels: Channels C.

@@ -32,7 +32,7 @@ def tokenise(text: str) -> Tensor:
 
 
 class TextEncoder(nn.Module):
-    """A transformer over tokens, whose vector at a text's end is the text's.
+    """A transformer over tokens ``(n, LENGTH)``, whose vector at a text's end is the text's.
 
     Args:
         channels: Channels C of what comes out.
@@ -59,7 +59,7 @@ class TextEncoder(nn.Module):
 
 
 class TextLayer(nn.Module):
-    """Norm and attention, norm and feed-forward, each beside the identity.
+    """Norm and attention, norm and feed-forward, each beside the identity, ``(n, LENGTH, width)``.
 
     Args:
         width: Channels.
@@ -86,7 +86,7 @@ class TextLayer(nn.Module):
 
 
 class QueryTexts(Mergeable):
-    """Compares the queries of a picture with texts of what it shows: "a photo with a dog" for a mask of a dog.
+    """Compares queries ``(B, Q, C)`` with texts of what pictures show: "a photo with a dog" for a mask of a dog.
 
     Jain et al., OneFormer: One Transformer to Rule Universal Image Segmentation, CVPR 2023. Masks that are left over
     have no text; texts that no mask is left for tell the task; the last ``contexts`` are learnt vectors. Here a text

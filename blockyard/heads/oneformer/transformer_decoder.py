@@ -25,7 +25,7 @@ class Prediction(NamedTuple):
 
 
 class TransformerDecoder(nn.Module):
-    """From attended maps, pixel embeddings and a task token to classes and masks.
+    """From attended maps ``(B, C, h, w)``, pixel embeddings and a task token to classes and masks.
 
     Jain et al., OneFormer: One Transformer to Rule Universal Image Segmentation, CVPR 2023: Q - 1 queries begin as the
     task token, look at the pixel embeddings through a small transformer, and go with the token itself, the last query,
@@ -124,7 +124,7 @@ class TransformerDecoder(nn.Module):
 
 
 class MaskedLayer(nn.Module):
-    """Attention to a map within masks, attention among the queries, a feed-forward, a norm behind each.
+    """Queries ``(B, Q, C)``: attention to a map within masks, among themselves, a feed-forward, a norm behind each.
 
     Args:
         channels: Channels C.
@@ -158,7 +158,7 @@ class MaskedLayer(nn.Module):
 
 
 class QueryLayer(nn.Module):
-    """Attention among the queries, attention to a map, a feed-forward, a norm behind each: a layer of DETR's decoder.
+    """Queries ``(B, Q, C)``: attention among them, to a map, a feed-forward, a norm behind each, as in DETR's decoder.
 
     Args:
         channels: Channels C.
