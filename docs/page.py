@@ -23,6 +23,7 @@ FOLDERS = tuple(
     for name in (
         *("records", "diagnostics/records", "digits-blocks", "digits-mixers", "digits-networks"),
         *("digits-stages", "transport-mixers", "motions-networks", "spoken-networks", "clips-networks"),
+        "scenes-heads",
     )
 )
 PICTURES = {

@@ -102,6 +102,18 @@ voices under noise, the 40 bands of a spectrogram as channels: five epochs and t
 and 32×32 pixels of handwritten digits that move, ten epochs and three seeds each: 27 to 92 %, where guessing gives
 10 %. What it shows is that each learns there; patches of 4×4×4 leave little to look at in so small a clip.
 """,
+    "scenes-heads": """\
+# Decode heads on one trunk
+
+`blockyard study studies/scenes-heads.yaml` trains seven decode heads on the maps of one small trunk (PreResNet-8), on
+540 scenes of digits and flowers before photographs, fifteen epochs and five seeds each. FCN's head is that of SNL
+without the block.
+
+- FFNet's up-head and FCN's are ahead, and five seeds do not tell them apart; fifteen epochs are short.
+- SNL's head ends no higher than FCN's, which is the same without the block.
+- UNet's and UNet++'s end below, with most multiplications.
+- 150 test pictures, and options chosen for none of them: it shows that each trains there and what it costs.
+""",
     "digits-stages": """\
 # What is done to whole stages
 
