@@ -16,7 +16,7 @@ LEVELS = 3
 
 
 class PixelDecoder(nn.Module):
-    """Deformable attention among the coarsest maps ``(B, C, h, w)``, then upwards, finer maps added, to pixel embeddings.
+    """Deformable attention among the coarsest maps ``(B, C, h, w)``, then upwards, finer maps added, to pixels.
 
     Cheng et al., Masked-attention Mask Transformer for Universal Image Segmentation, CVPR 2022, whose decoder OneFormer
     takes over. Of up to three maps, all but the finest exchange what they see; a single one does so with itself.
