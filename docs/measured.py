@@ -101,6 +101,19 @@ def relatives() -> str:
     return "\n".join(lines)
 
 
+def then_and_now() -> str:
+    """A row for each measurement and peer: the peer's time by an earlier build's, and by today's."""
+    lines = [
+        "| what | beside | runs | the first build | now | of the GEMM rate |",
+        "| --- | --- | --: | --: | --: | --: |",
+    ]
+    for row in rows_of("then_and_now"):
+        builds = [row[f"{build}: ratio"] + " (" + row[f"{build}: spread"] + ")" for build in ("then", "now")]
+        rate = row["now: of the GEMM rate"] or "–"
+        lines.append(f"| {row['row']} | {row['peer']} | {row['runs']} | {' | '.join(builds)} | {rate} |")
+    return "\n".join(lines)
+
+
 def scaling() -> str:
     """How time and memory grow with each size, between the two largest."""
     cases: dict[str, list[dict[str, str]]] = {}

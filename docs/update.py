@@ -242,6 +242,7 @@ def updated(text: str) -> str:
         "startup": measured.startup,
         "few samples": measured.few_samples,
         "relatives": measured.relatives,
+        "then_and_now": measured.then_and_now,
         "computed again": measured.computed_again,
         "reduced": picture_tables.reduced,
         "scaling": measured.scaling,

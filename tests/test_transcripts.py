@@ -26,6 +26,11 @@ CANNOT = {
     r"sbatch ": "needs SLURM: tests/clusters",
     r".*scripts/torchrun\.sh": "needs several machines: tests/clusters",
     r"python docs/inspections\.py": "draws the pictures of the page from two whole trainings",
+    r"for |done$|.*\$seed|python docs/landscapes\.py": "six whole trainings: tests/training/test_landscape.py",
+    r"blockyard inspect --what parallel": "of one of those: tests/commands/test_inspect.py",
+    r"python benchmarks/kernels\.py": "takes minutes; what it draws is committed",
+    r"blockyard (test|export) --ckpt_path sorted/": "a checkpoint of prefixes: tests/objectives/test_sorted_net.py",
+    r"blockyard fit .* views/checkpoints": "a checkpoint of two views: tests/training/test_unfreezing.py",
     r"blockyard fetch \w+": "downloads: tests/commands/test_fetch.py",
     r".*blockyard profile \w+": "trains for a quarter of an hour: tests/commands/test_profile.py",
     r"blockyard study studies/(diagnostics|digits-\w+s)": "plans hundreds of runs: tests/test_configs.py",
@@ -38,6 +43,7 @@ CANNOT = {
 STAND_INS = (
     (r"^… ", "blockyard fit --config image_classification/imagenet.yaml "),
     (r"runs/…/checkpoints/best\.ckpt|(?<=--ckpt_path )…", "best.ckpt"),
+    (r"\bsmall/checkpoints", "pretrained/checkpoints"),
     (r"--config … --data\.root DIR", "--config image_classification/image_folder.yaml --data.root DIR --data.size 16"),
     (r"--config …", DIGITS),
     (r"studies/…\.yaml|mine\.yaml|STUDY\.yaml", "studies/image_classification-demo.yaml"),
@@ -141,7 +147,8 @@ def short(command: str, real: bool = False) -> str:
     if verb == "fit" and ".help" not in command:
         if any(word in command for word in ELSEWHERE):
             return f"{command} --print_config"
-        small = "" if "--data.variant" in command or "digits" not in command else " --data.variant 8x8"
+        sized = any(word in command for word in ("--data.variant", "two-view-net"))  # whose poolings need 28×28
+        small = "" if sized or "digits" not in command else " --data.variant 8x8"
         return f"{command}{small} {SMALL if real else '--trainer.fast_dev_run true'}"
     if verb in ("off-the-shelf", "describe", "check-data") and "digits" in command:
         return f"{command} --data.variant 8x8" + (" --k 3" if verb == "off-the-shelf" else "")
