@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,12 @@ Window = tuple[slice, slice]
 """Rows and columns."""
 
 
-def read_bands(path: Path, window: Window | None = None, bands: Sequence[int] | None = None) -> NDArray[Any]:
+def read_bands(path: Path, window: Window) -> NDArray[Any]:
     """Values ``(C, h, w)`` of a part of a file, of the type that it has.
 
     Args:
         path: The file.
-        window: Rows and columns; None reads all.
-        bands: Numbers of the bands, from 1; None reads all.
+        window: Rows and columns.
 
     Raises:
         DataError: If it is missing or damaged.
@@ -30,9 +29,8 @@ def read_bands(path: Path, window: Window | None = None, bands: Sequence[int] | 
     """
     from rasterio.windows import Window as Part
 
-    part = None if window is None else Part.from_slices(*window)
     with opened(path) as file:
-        values: NDArray[Any] = file.read(None if bands is None else list(bands), window=part)
+        values: NDArray[Any] = file.read(window=Part.from_slices(*window))
         return values
 
 

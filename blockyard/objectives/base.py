@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from typing import Any, ClassVar, Protocol
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 
 from blockyard.plugging import undisturbed
 
@@ -129,18 +127,6 @@ class Default(Objective):
     def loss(self, task: Any, batch: dict[str, Any]) -> tuple[Tensor, Logged]:
         """Nothing: a task without an objective has its own ``training_step``."""
         raise NotImplementedError(f"{type(task).__name__} names no default_objective")
-
-
-@contextmanager
-def averaged(task: Any) -> Iterator[None]:
-    """Let several backward passes of a step add up; several processes average the sums once, at the end."""
-    several = distributed.is_available() and distributed.is_initialized()
-    with task.trainer.strategy.block_backward_sync() if several else nullcontext():
-        yield
-    for parameter in task.parameters() if several else ():
-        if parameter.grad is not None:
-            distributed.all_reduce(parameter.grad)
-            parameter.grad /= distributed.get_world_size()
 
 
 def _hold_unreached(network: nn.Module, result: Tensor) -> int:

@@ -12,16 +12,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from blockyard.blocks.convolutions.convolution import CONVOLUTIONS
-from blockyard.objectives.base import Learner, Logged, averaged
+from blockyard.objectives.base import Learner, Logged
 from blockyard.objectives.intermediate_supervision import cropped, unfolded
-from blockyard.objectives.supervision import PooledClassifier, Supervision
+from blockyard.objectives.piecewise import Piecewise, Taken
+from blockyard.objectives.supervision import PooledClassifier
 from blockyard.plugging import named_places, undisturbed
 
-Backward = Callable[[Tensor], None]
 End = Callable[[int, Tensor], Tensor]
 
 
-class LocalReconstruction(Supervision):
+class LocalReconstruction(Piecewise):
     """Σₖ ℓ(hₖ(mₖ)) + λ ‖dₖ(mₖ) - mₖ₋₁‖² / n + ℓ(f(x)), with no gradient from a part of the network to the one before.
 
     The network is K parts, one behind the other, with maps m ``(B, C, *S)``, and m₀ the samples. Each part but the last
@@ -93,36 +93,10 @@ class LocalReconstruction(Supervision):
                 self.decoders.append(InputDecoder(now.shape, before.shape).to(now.dtype))
                 before = now
 
-    def loss(self, task: Any, batch: dict[str, Any]) -> tuple[Tensor, Logged]:
-        """The sum over the parts for ``input`` ``(B, C, *S)`` with its labels, by one forward pass; all is kept."""
-        return self._through(task, batch, None)
-
-    def step(self, task: Any, batch: dict[str, Any], batch_idx: int) -> tuple[Tensor, Logged]:
-        """Take the gradients of each part as soon as it has run on ``(B, C, *S)``, and make a step.
-
-        Raises:
-            ValueError: If the network is compiled.
-        """
-        optimizer = task.optimizers()
-        optimizer.zero_grad()
-        with averaged(task):
-            loss, logged = self._through(task, batch, task.manual_backward)
-        task.check_finite(loss)
-        optimizer.step()
-        return loss, logged
-
-    def _through(self, task: Any, batch: dict[str, Any], backward: Backward | None) -> tuple[Tensor, Logged]:
-        """Run all parts, each with its own loss, whose gradients are taken at once where there is a ``backward``."""
-        if getattr(task, "compiler", None):
-            raise ValueError("objective: LocalReconstruction stops between parts: leave compile at null")
+    def pieces(self, task: Any, batch: dict[str, Any], taken: Taken) -> tuple[Tensor, Logged]:
+        """The sum over the parts for ``input`` ``(B, C, *S)`` with its labels, by one forward pass."""
         x, target = task.mixed(batch)
         inputs, losses, logged = [x], list[Tensor](), Logged()
-
-        def taken(loss: Tensor) -> Tensor:
-            if backward is None:
-                return loss
-            backward(loss)
-            return loss.detach()
 
         def end(number: int, found: Tensor) -> Tensor:
             now = self._map(number, found, x.dim())

@@ -12,12 +12,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from blockyard.backbones import Backbone
 from blockyard.backbones.prefixes import WHOLE, Prefix, corner, prefix_of
-from blockyard.objectives.base import Learner, Logged, averaged
-from blockyard.objectives.supervision import Supervision
+from blockyard.objectives.base import Learner, Logged
+from blockyard.objectives.piecewise import Piecewise, Taken
 from blockyard.plugging import undisturbed
 
 
-class SortedNet(Supervision):
+class SortedNet(Piecewise):
     """Σₚ ℓ(fₚ(x)) over some prefixes p of the network f, drawn anew in each step, and one update of all.
 
     A prefix is the first channels of every layer, the classifier's inputs among them, and the first units of every
@@ -86,30 +86,8 @@ class SortedNet(Supervision):
         generator = torch.Generator().manual_seed(self.seed * 2**32 + step)
         return sorted(torch.randperm(len(self.prefixes), generator=generator)[: self.drawn].tolist())
 
-    def loss(self, task: Any, batch: dict[str, Any]) -> tuple[Tensor, Logged]:
-        """The sum over the prefixes of a step for ``input`` ``(B, C, *S)`` with its labels; all is kept."""
-        logged = self._losses(task, batch, None)
-        return torch.stack(list(logged.values())).sum(), logged
-
-    def step(self, task: Any, batch: dict[str, Any], batch_idx: int) -> tuple[Tensor, Logged]:
-        """Take the gradients of each prefix as soon as it has run on ``(B, C, *S)``, and make a step.
-
-        Raises:
-            ValueError: If the network is compiled.
-        """
-        optimizer = task.optimizers()
-        optimizer.zero_grad()
-        with averaged(task):
-            logged = self._losses(task, batch, task.manual_backward)
-        loss = torch.stack(list(logged.values())).sum()
-        task.check_finite(loss)
-        optimizer.step()
-        return loss, logged
-
-    def _losses(self, task: Any, batch: dict[str, Any], backward: Any) -> Logged:
-        """The loss of each prefix of a step, whose gradients are taken at once where there is a ``backward``."""
-        if getattr(task, "compiler", None):
-            raise ValueError("objective: SortedNet runs parts of the network: leave compile at null")
+    def pieces(self, task: Any, batch: dict[str, Any], taken: Taken) -> tuple[Tensor, Logged]:
+        """The sum over the prefixes of a step for ``input`` ``(B, C, *S)`` with its labels."""
         x, target = task.mixed(batch)
         losses = Logged()
         for number in self.draw(task.global_step):
@@ -118,11 +96,8 @@ class SortedNet(Supervision):
             else:
                 network: Any = self.networks[number]
                 loss = task.loss_of(*network.borrow(task.network, x), target)
-            if backward is not None:
-                backward(loss)
-                loss = loss.detach()
-            losses[f"prefix{number + 1}_loss"] = loss
-        return losses
+            losses[f"prefix{number + 1}_loss"] = taken(loss)
+        return torch.stack(list(losses.values())).sum(), losses
 
     def refuse_untrained(self, prefix: Prefix) -> None:
         """See that a prefix, not the whole network, is one of those that it trains.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -57,7 +58,7 @@ FROM_DATA = ("balanced", "median")
 """Names of factors that are counted when a training starts."""
 
 
-def weigh_classes(network: Segmentor, weights: list[float] | str | None) -> list[ClassWeights]:
+def weigh_classes(network: Segmentor, weights: list[float] | str | None) -> list[Callable[[list[float]], None]]:
     """Give each class a factor in the losses of all heads.
 
     Args:
@@ -65,7 +66,7 @@ def weigh_classes(network: Segmentor, weights: list[float] | str | None) -> list
         weights: A factor for each class, or a name of :data:`FROM_DATA`, for which they are 1 until they are counted.
 
     Returns:
-        Where the factors are, one a head.
+        What gives each head others.
 
     Raises:
         ValueError: If these are no factors of the classes, or a head has another loss than the cross entropy.
@@ -74,9 +75,11 @@ def weigh_classes(network: Segmentor, weights: list[float] | str | None) -> list
         return []
     factors = [1.0] * network.num_classes if weights in FROM_DATA else [*checked(weights, network.num_classes)]  # type: ignore[arg-type]
     heads: list[Any] = [network.decode_head, *network.auxiliary_heads]
+    setters: list[Callable[[list[float]], None]] = []
     for head in heads:
         if hasattr(head, "weigh_classes"):  # OneFormerHead, which classifies queries
-            head.weigh_classes(weights)
+            head.weigh_classes(factors)
+            setters.append(head.weigh_classes)
             continue
         losses = head.loss_decode if isinstance(head.loss_decode, nn.ModuleList) else [head.loss_decode]
         for name in (type(loss).__name__ for loss in losses):
@@ -85,7 +88,8 @@ def weigh_classes(network: Segmentor, weights: list[float] | str | None) -> list
                     f"class_weights: {type(head).__name__} has a {name}; only a CrossEntropyLoss takes them"
                 )
         head.sampler = ClassWeights(factors, head.sampler)
-    return [head.sampler for head in heads]
+        setters.append(partial(setattr, head.sampler, "weights"))
+    return setters
 
 
 def mine_hard_pixels(network: Segmentor, hard: HardPixels | None) -> None:

@@ -182,15 +182,13 @@ class SemanticSegmentation(Task):
             ValueError: If a class has none, or no data module says where the masks are.
         """
         super().setup(stage)
-        data = getattr(self.trainer, "datamodule", None)
+        data: Any = getattr(self.trainer, "datamodule", None)
         if stage == "fit" and data is not None:
             self.network.name_classes(data.classes)
         if stage == "fit" and isinstance(self.class_weights, str):
-            if data is None:
-                raise ValueError(f"class_weights={self.class_weights!r} counts masks of a data module: fit with one")
             weights = counted(self.class_weights, data, self._total)
-            for one in self._weighed:
-                one.weights = weights
+            for weigh in self._weighed:
+                weigh(weights)
             named = (f"{name} {weight:.3g}" for name, weight in zip(data.classes, weights, strict=True))
             if self.trainer.is_global_zero:
                 print(f"class_weights: {self.class_weights}: {', '.join(named)}")

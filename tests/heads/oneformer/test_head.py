@@ -160,6 +160,14 @@ def test_class_weights_are_those_of_queries_and_there_are_no_hard_pixels():
         mine_hard_pixels(segmentor, HardPixels())
 
 
+def test_class_weights_that_are_counted_later_reach_the_queries():
+    segmentor = network()
+    (weigh,) = weigh_classes(segmentor, "balanced")
+    torch.testing.assert_close(segmentor.decode_head.set_loss.factors, torch.tensor([1, 1, 1, 0.1]))
+    weigh([1.0, 2.0, 0.5])
+    torch.testing.assert_close(segmentor.decode_head.set_loss.factors, torch.tensor([1, 2, 0.5, 0.1]))
+
+
 def test_texts_have_the_names_that_a_task_knows():
     segmentor = network()
     before = segmentor.decode_head.texts.phrases
