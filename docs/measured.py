@@ -141,6 +141,16 @@ def tokens_that_leave() -> str:
     return "\n".join(lines)
 
 
+def tiles() -> str:
+    """Memory and time of a prediction by the side of the picture, and what the seams change."""
+    lines = ["| picture | way | seconds | peak, MB | pixels with another label |", "| --- | --- | --: | --: | --: |"]
+    for row in rows_of("tiled"):
+        side = f"{int(row['side']):,}"
+        share = f"{float(row['differing']):.3%}" if row["differing"] else ""
+        lines.append(f"| {side}×{side} | {row['way']} | {row['seconds']} | {int(row['peak_MB']):,} | {share} |")
+    return "\n".join(lines)
+
+
 def computed_again() -> str:
     """Bytes, time and error of reversible columns and stages at three depths."""
     lines = ["| network | depth | keeps | kept, kB | time of a step, to all | error of gradients, float32 |"]

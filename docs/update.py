@@ -247,6 +247,7 @@ def updated(text: str) -> str:
         "reduced": picture_tables.reduced,
         "scaling": measured.scaling,
         "tokens that leave": measured.tokens_that_leave,
+        "tiles": measured.tiles,
     }
     for name, make in sections.items():
         section = f"<!-- {name}: written by make docs -->\n{make().strip()}\n<!-- end of {name} -->"
