@@ -1,7 +1,7 @@
 """What a linear classifier of frozen features takes of memory: features in memory or in a file, whole or in blocks.
 
-Made-up features of 512 dimensions and ten classes, three steps of one fit, each way in a process of its own. The peak
-is of anonymous memory, sampled every two milliseconds, above what the process had before: pages of a file are the
+Made-up features of 512 dimensions and ten classes, three steps of one fit, each way in a process of its own. Peak
+memory is anonymous memory, sampled every two milliseconds, above what the process had before: pages of a file are the
 system's to drop. "whole" is one block of all samples, whose double precision makes further copies.
 
     python benchmarks/features.py --csv benchmarks/results/features.csv
@@ -24,7 +24,7 @@ import torch
 
 from blockyard.analysis import feature_table, linear
 
-SAMPLES = (20_000, 40_000, 80_000)
+SAMPLES = (40_000, 80_000, 160_000)
 WIDTH, CLASSES, STEPS, PART = 512, 10, 3, 1000
 WAYS = {"whole, in memory": (2**62, 2**62), "in blocks, in memory": (2**62, 2**23), "in blocks, in a file": (0, 2**23)}
 """Bytes held in memory, and numbers in a block."""
