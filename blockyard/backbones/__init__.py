@@ -1,5 +1,6 @@
 """Networks that end in a classifier, or in maps for a head, and name their stages alike."""
 
+from blockyard.backbones.adapters.diffusion_unet import DiffusionUNet
 from blockyard.backbones.adapters.mmseg_backbone import MMSegBackbone
 from blockyard.backbones.adapters.pytorchvideo_backbone import PyTorchVideoBackbone
 from blockyard.backbones.adapters.timm_backbone import TimmBackbone
@@ -29,6 +30,7 @@ __all__ = [
     "Backbone",
     "BackboneFeatures",
     "CrossViT",
+    "DiffusionUNet",
     "Framewise",
     "FrontEnded",
     "HourglassUniFormer",

@@ -1,6 +1,7 @@
 """What a training step minimises, where it is not the task's own loss."""
 
 from blockyard.objectives.base import Default, Objective
+from blockyard.objectives.denoising import Denoising
 from blockyard.objectives.guidance import Guidance
 from blockyard.objectives.intermediate_supervision import IntermediateSupervision
 from blockyard.objectives.local_reconstruction import LocalReconstruction
@@ -14,6 +15,7 @@ from blockyard.objectives.two_views import TwoViews
 __all__ = [
     "AuxiliaryClassifiers",
     "Default",
+    "Denoising",
     "Guidance",
     "IntermediateSupervision",
     "LocalReconstruction",
