@@ -92,8 +92,7 @@ def fit(
         num_classes: Classes K.
         strength: Of the regularisation; scikit-learn's ``C`` is 1 / (n · strength), where the bias is a feature.
         start: Where to start, such as the minimum for another strength; None starts at zero.
-        scale: What the features are standardised by, for the classifier that is sought and given; None is not at all.
-            Its device computes, or else that of the vectors.
+        scale: What features are standardised by, whose device computes; None is not at all, where the vectors are.
 
     Raises:
         ValueError: If there are no vectors, or the strength is not positive.
@@ -117,8 +116,8 @@ def fit(
     options = {"maxiter": STEPS, "maxfun": 2 * STEPS, "gtol": GRADIENT, "ftol": 0.0}
     found = minimize(objective, first, jac=True, method="L-BFGS-B", options=options)
     if found.nit >= STEPS or found.nfev >= 2 * STEPS:
-        left = np.abs(found.jac).max()
-        warnings.warn(f"strength {strength:g}: after {STEPS} steps a derivative of {left:.0e} is left", stacklevel=2)
+        left = f"{np.abs(found.jac).max():.0e}"
+        warnings.warn(f"strength {strength:g}: after {STEPS} steps a derivative of {left} is left", stacklevel=2)
     table = torch.from_numpy(found.x).view(num_classes, width + 1).to(device)
     return LinearClassifier(table[:, :-1], table[:, -1])
 
