@@ -30,6 +30,7 @@ CANNOT = {
     r"blockyard inspect --what parallel": "of one of those: tests/commands/test_inspect.py",
     r"python benchmarks/kernels\.py": "takes minutes; what it draws is committed",
     r"blockyard (test|export) --ckpt_path sorted/": "a checkpoint of prefixes: tests/objectives/test_sorted_net.py",
+    r"blockyard off-the-shelf .* denoised/checkpoints": "a checkpoint of noise: tests/backbones/test_diffusion_unet.py",
     r"blockyard fit .* views/checkpoints": "a checkpoint of two views: tests/training/test_unfreezing.py",
     r"blockyard fetch \w+": "downloads: tests/commands/test_fetch.py",
     r".*blockyard profile \w+": "trains for a quarter of an hour: tests/commands/test_profile.py",

@@ -40,7 +40,7 @@ def log_linear(time: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def ratio(kept: Tensor) -> Tensor:
-    """The signal-to-noise ratio ᾱ / (1 - ᾱ), of the shape ``(…)`` of ᾱ."""
+    """The signal-to-noise ratio ᾱ / (1 - ᾱ), of ᾱ ``(T,)`` or of any other shape."""
     return kept / (1 - kept)
 
 
@@ -50,7 +50,7 @@ def noised(clean: Tensor, kept: Tensor, noise: Tensor) -> Tensor:
 
 
 def transition(before: Tensor, after: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """a, b and c of the closed form q(z_t | z_{t-1}, u) = N(a u + b z_{t-1}, c), of the shape ``(…)`` of both ᾱ.
+    """a, b and c of the closed form q(z_t | z_{t-1}, u) = N(a u + b z_{t-1}, c), of both ᾱ ``(T,)``.
 
     Args:
         before: ᾱ of time t - 1.

@@ -41,7 +41,7 @@ class BasicBlock(nn.Module):
         self.shortcut = _shortcut(in_channels, width, stride, spatial_dims)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Add the residual branch to the shortcut."""
+        """Add the residual branch of ``(B, C, *S)`` to the shortcut."""
         y = self.conv1(self.relu1(self.bn1(x)))
         y = self.conv2(self.relu2(self.bn2(y)))
         return y + self.shortcut(x)
@@ -68,7 +68,7 @@ class Bottleneck(nn.Module):
         self.shortcut = _shortcut(in_channels, out_channels, stride, spatial_dims)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Add the residual branch to the shortcut."""
+        """Add the residual branch of ``(B, C, *S)`` to the shortcut."""
         y = self.conv1(self.relu1(self.bn1(x)))
         y = self.conv2(self.relu2(self.bn2(y)))
         y = self.conv3(self.relu3(self.bn3(y)))

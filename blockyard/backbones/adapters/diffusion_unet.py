@@ -22,9 +22,9 @@ FILES = "config.json", "diffusion_pytorch_model.safetensors"
 class DiffusionUNet(Backbone):
     """``UNet2DModel`` of diffusers, whose maps are features: Mukhopadhyay et al., arXiv 2023, probe such.
 
-    A picture x is seen as √ᾱ_t x + √(1 - ᾱ_t) ε at noise level t, ε the same for every picture, so that features are a
-    function of the picture alone; 0 is the picture itself. Stages are the down blocks, the middle, and the up blocks,
-    as far as ``block``, whose map is the last.
+    A picture x ``(C, H, W)`` is seen as √ᾱ_t x + √(1 - ᾱ_t) ε at noise level t, ε the same for every picture, so
+    that features are a function of the picture alone; 0 is the picture itself. Stages are the down blocks, the
+    middle, and the up blocks, as far as ``block``, whose map is the last.
 
     The U-Net is frozen: ``fit`` trains what stands behind it. The objective ``Denoising`` trains it. Nothing is ever
     downloaded, and nothing in a folder is executed: the configuration is JSON, the weights are safetensors.

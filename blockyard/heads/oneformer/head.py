@@ -30,11 +30,11 @@ LEAST = 1e-12
 class OneFormerHead(BaseDecodeHead):
     """One head for semantic, instance and panoptic segmentation, told by a word which of them it is to do.
 
-    Jain et al., OneFormer: One Transformer to Rule Universal Image Segmentation, CVPR 2023. A pixel decoder of
-    deformable attention, queries begun by the task's token, masked attention; in training the queries are compared with
-    texts of what the picture shows, and every layer's masks with those of the task. With ``channels`` 256 and all else
-    as it is by default it has the published sizes. A class's score at a pixel is the sum over the queries of the
-    class's probability times the mask's; a logit is its logarithm.
+    Jain et al., OneFormer: One Transformer to Rule Universal Image Segmentation, CVPR 2023. Of maps ``(B, C, h, w)`` a
+    pixel decoder of deformable attention, queries begun by the task's token, masked attention; in training the queries
+    are compared with texts of what the picture shows, and every layer's masks with those of the task. With ``channels``
+    256 and all else as it is by default it has the published sizes. A class's score at a pixel is the sum over the
+    queries of the class's probability times the mask's; a logit is its logarithm.
 
     Args:
         in_channels: Channels of the maps, finest first; filled in.
@@ -132,7 +132,7 @@ class OneFormerHead(BaseDecodeHead):
         return [panoptic_segments(each, things) for each in pictures]
 
     def loss(self, inputs: list[Tensor], batch_data_samples: list[Any], train_cfg: Any) -> dict[str, Tensor]:
-        """``loss_class``, ``loss_mask`` and ``loss_dice``, each summed over all layers, and ``loss_contrastive``."""
+        """``loss_class``, ``loss_mask``, ``loss_dice``, summed over layers, ``loss_contrastive``; maps ``(B, C, h, w)``."""
         masks = self._stack_batch_gt(batch_data_samples)[:, 0]
         tasks = self._drawn(len(masks))
         predictions, queries = self._decoded(inputs, tasks)
