@@ -132,7 +132,7 @@ class OneFormerHead(BaseDecodeHead):
         return [panoptic_segments(each, things) for each in pictures]
 
     def loss(self, inputs: list[Tensor], batch_data_samples: list[Any], train_cfg: Any) -> dict[str, Tensor]:
-        """``loss_class``, ``loss_mask``, ``loss_dice``, summed over layers, ``loss_contrastive``; maps ``(B, C, h, w)``."""
+        """``loss_class``, ``loss_mask``, ``loss_dice``, ``loss_contrastive`` of ``(B, C, h, w)``, over all layers."""
         masks = self._stack_batch_gt(batch_data_samples)[:, 0]
         tasks = self._drawn(len(masks))
         predictions, queries = self._decoded(inputs, tasks)
