@@ -135,3 +135,24 @@ def test_saved_activations_of_known_graphs():
     assert saved_activation_bytes(lambda: (x * x).sum()) == size  # one storage, saved twice
     assert saved_activation_bytes(lambda: x + 1) == 0
     assert saved_activation_bytes(lambda: x.flatten(2)[0].mT @ weight) == size  # not the parameter
+
+
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("of", ["parameter", "view"])
+def test_what_a_module_does_with_the_parameter_of_another_is_counted(of, mode):
+    """Queries, tokens and prompts are such."""
+
+    class Within(nn.Module):
+        def forward(self, x):
+            return x @ x.T
+
+    class Network(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.queries, self.within = nn.Parameter(torch.randn(4, 8)), Within()
+
+        def forward(self, x):
+            return x.mean() + self.within(self.queries if of == "parameter" else self.queries[None][0])
+
+    with mode():
+        assert count_macs(Network(), (1, 2, 2)) == 4 * 4 * 8

@@ -81,27 +81,20 @@ class TransformerDecoder(nn.Module):
         """
         sources = [x.flatten(2).transpose(1, 2) + level for x, level in zip(maps, self.level_embed, strict=True)]
         positions = [sine_positions(x).flatten(1).T for x in maps]
-        # copies, as torch's counter of operations takes neither a parameter nor a view of one for a module's input
-        embed = self.query_embed.repeat(pixels.shape[0], 1, 1)
-        first = queries = self.begin(pixels, task, embed[:, :-1])
+        first = queries = self.begin(pixels, task)
         predictions = [self.predict(queries, pixels)]
         for index, layer in enumerate(self.layers):
             level = index % len(maps)
             blocked = self.blocked(predictions[-1].masks, maps[level].shape[2:])
-            queries = layer(queries, embed, sources[level], positions[level], blocked)
+            queries = layer(queries, self.query_embed, sources[level], positions[level], blocked)
             predictions.append(self.predict(queries, pixels))
         return predictions, first
 
-    def begin(self, pixels: Tensor, task: Tensor, embed: Tensor) -> Tensor:
-        """The first queries ``(B, Q, C)``.
-
-        Args:
-            pixels: Embeddings ``(B, C, h, w)``.
-            task: Tokens ``(B, C)`` or ``(1, C)`` of the tasks.
-            embed: What tells the queries but for the last apart, ``(B, Q - 1, C)``.
-        """
+    def begin(self, pixels: Tensor, task: Tensor) -> Tensor:
+        """The first queries ``(B, Q, C)`` of pixel embeddings ``(B, C, h, w)`` and the tasks' tokens ``(B, C)``."""
         token = self.norm(task)[:, None].expand(pixels.shape[0], -1, -1)
-        queries = token.expand(-1, embed.shape[1], -1)
+        embed = self.query_embed[:-1]
+        queries = token.expand(-1, len(embed), -1)
         # the published networks learnt so: what is found is where, and what is there only says where to look
         where = sine_positions(pixels).flatten(1).T.expand(pixels.shape[0], -1, -1)
         what = self.query_entry(pixels).flatten(2).transpose(1, 2)
@@ -145,7 +138,7 @@ class MaskedLayer(nn.Module):
 
         Args:
             queries: ``(B, Q, C)``.
-            embed: What tells the queries apart, ``(B, Q, C)``.
+            embed: What tells the queries apart, ``(Q, C)``.
             source: Positions of a map, ``(B, N, C)``.
             position: Where these are, ``(N, C)``.
             blocked: Where a query may not look, ``(B · heads, Q, N)``.
@@ -177,7 +170,7 @@ class QueryLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, queries: Tensor, embed: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Queries ``(B, Q, C)`` of queries, ``embed (B, Q, C)``, and a map's keys and values, ``(B, N, C)``."""
+        """Queries ``(B, Q, C)`` of queries, ``embed (Q, C)``, and a map's keys and values, ``(B, N, C)``."""
         placed = queries + embed
         queries = self.norm1(queries + self.dropout(attend(self.among, placed, placed, queries)))
         queries = self.norm2(queries + self.dropout(attend(self.cross, queries + embed, keys, values)))
