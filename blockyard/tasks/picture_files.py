@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from blockyard.metrics import counted
 from blockyard.tasks.new_samples import of_all_processes, tell_unread
 
 
@@ -85,7 +86,7 @@ class PictureFiles(Callback):
         if unread:
             tell_unread(trainer.datamodule.split("predict"), unread, done + len(unread))  # type: ignore[attr-defined]
         if trainer.is_global_zero:
-            print(f"{done} {self.what}s in {self.directory / self.folder}")
+            print(f"{counted(done, self.what)} in {self.directory / self.folder}")
 
 
 def picture_files(names: Sequence[str], what: str) -> list[Path]:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from blockyard import files
 from blockyard.datamodules.loading import Split
+from blockyard.metrics import counted
 from blockyard.tasks.new_samples import of_all_processes, table, table_at, tell_unread
 
 TOP = 5
@@ -151,7 +152,7 @@ class PredictionsCSV(Callback):
             windows = windows_of(self._windows, self._split, classes)
             files.write(self.windows, table(WINDOW, windows, self.windows))
         self._windows = {}
-        print(f"{sum(row.best is not None for row in rows.values())} predictions in {self.path}")
+        print(f"{counted(sum(row.best is not None for row in rows.values()), 'prediction')} in {self.path}")
 
 
 def windows_of(best: dict[int, tuple[int, float]], split: Split, classes: Sequence[str]) -> Iterator[list[Any]]:
