@@ -36,7 +36,7 @@ OWN = (
     r"next: blockyard .*",
     r"record: runs/\S+",
     rf"{NAME} \S+, 95 % interval over [\d,]+ items: \S+ … \S+",
-    r"\d+ \w+ in runs/\S+",
+    r"[\d,]+ \w+ in runs/\S+",
     r"(Epoch \d+/\d+|Validation|Testing|Predicting|Features of \w+) .*it/s.*",
     r" *(the \d+ classes with .*|by class) *",
     r"[┏┡└│┃].*",
