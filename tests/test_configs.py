@@ -18,7 +18,8 @@ from blockyard.backbones import Backbone
 from blockyard.backbones.adapters import timm_backbone
 from blockyard.blocks import list_blocks
 from blockyard.commands.catalogue import FOLDERS
-from blockyard.commands.study.file import configurations, read_study
+from blockyard.commands.study.cells import cells
+from blockyard.commands.study.file import read_study
 from blockyard.composing.composition import compose
 from blockyard.composing.config_files import CONFIGS, config_names, read_config
 from blockyard.composing.preparing import prepare
@@ -123,9 +124,11 @@ def test_the_network_of_cifar10_has_its_parameters_there():
 @pytest.mark.parametrize("name", STUDIES)
 def test_studies_are_whole(name):
     study = read_study(name)
-    found = configurations(study)
-    bases = 1 if isinstance(study.config, str) else len(study.config)
-    assert len(found) == bases * len(study.seeds) * len(study.variants) * study.rows
+    found = [cell.config for cell in cells(study)]
+    rows = len(study.backbones) * len(study.plugs) * len(study.pretraining)
+    trained = [cell for cell in cells(study) if cell.probe is None]
+    firsts = {cell.after for cell in trained} - {None}
+    assert len(trained) - len(firsts) == len(study.sides) * len(study.seeds) * rows
     assert all({"model", "data", "trainer", "seed_everything"} <= config.keys() for config in found)
     assert None in study.plugs, "a study without a baseline compares nothing"
 
@@ -134,7 +137,7 @@ def test_studies_are_whole(name):
 def test_a_study_that_changes_a_network_changes_it_to_one_that_can_be_built(name, tmp_path):
     prepare()
     study = read_study(name)
-    found = configurations(study)
+    found = [cell.config for cell in cells(study)]
     bases = 1 if isinstance(study.config, str) else len(study.config)
     rows = len(found) // bases
     for number, config in enumerate([*found[::rows], found[rows - 1]]):  # without a block each, and one with the last

@@ -26,10 +26,21 @@ class Probe:
     Attributes:
         verdict: Called with the trainer, the task, its data, the options and the methods.
         senseless: Methods that make no sense for the task, each with the reason.
+        looked_at: The options that the number of a method depends on, where it is not the strength alone.
     """
 
     verdict: Callable[[Trainer, Any, DataModule, Options, tuple[str, ...]], Verdict]
     senseless: Mapping[str, str] = field(default_factory=dict)
+    looked_at: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def asked(self, method: str, options: Options) -> dict[str, Any]:
+        """A method with the options that its number depends on: what makes the experiment.
+
+        A strength that validation chooses is a part of the outcome.
+        """
+        said = {name: getattr(options, name) for name in self.looked_at.get(method, ())}
+        strength = {"strength": options.strength} if method == "linear" and options.strength is not None else {}
+        return {"method": method, **said, **strength}
 
     def methods(self, asked: tuple[str, ...] | None, task: str) -> tuple[str, ...]:
         """Those that are asked for; all that make sense, if none are.
@@ -47,6 +58,18 @@ class Probe:
         return sensible if asked is None else asked
 
 
+def probe_of(task: type) -> Probe:
+    """How a kind of task has its features judged.
+
+    Raises:
+        ValueError: If nothing says how.
+    """
+    probe: Probe | None = getattr(task, "probe", None)
+    if probe is None:
+        raise ValueError(f"{task.__name__} has no probe: nothing says how to judge its features")
+    return probe
+
+
 def judge(trainer: Trainer, task: Any, data: DataModule, options: Options) -> Verdict:
     """Judge the frozen features of a task's network.
 
@@ -60,9 +83,7 @@ def judge(trainer: Trainer, task: Any, data: DataModule, options: Options) -> Ve
         ValueError: If the task has no probe, a method makes no sense for it, or a split lacks what a method needs.
         FloatingPointError: If a feature is not finite.
     """
-    probe: Probe | None = task.probe
-    if probe is None:
-        raise ValueError(f"{type(task).__name__} has no probe: nothing says how to judge its features")
+    probe = probe_of(type(task))
     methods = probe.methods(options.methods, type(task).__name__)
     task.trainer, trainer.datamodule = trainer, data  # type: ignore[attr-defined]
     task.setup("predict")  # which compares the task with its data

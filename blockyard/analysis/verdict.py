@@ -20,12 +20,14 @@ class Options:
         k: Neighbours that vote.
         strength: Of the linear classifier's regularisation; None chooses it by the validation split.
         positions: Positions of a picture to learn from, at most.
+        temperature: How much nearer neighbours count for more.
     """
 
     methods: tuple[str, ...] | None = None
     k: int = 20
     strength: float | None = None
     positions: int = 100
+    temperature: float = 0.07
 
 
 @dataclass(frozen=True)

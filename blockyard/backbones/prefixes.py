@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from blockyard.backbones import Backbone, PreResNet, TimmBackbone
+from blockyard.backbones.inputs.front_ended import FrontEnded
 from blockyard.plugging import Gated, Plugged, Replaced, Wrapped, named_places
 from blockyard.plugging.places import stock_network
 
@@ -27,7 +28,7 @@ def prefix_of(network: Backbone, prefix: Prefix) -> Backbone:
     input and classes stay. The weights of a layer are a corner of the other's (:func:`corner`), under the same name.
 
     Args:
-        network: A PreResNet, or a ResNet of timm; left as it was.
+        network: A PreResNet, or a ResNet of timm, also behind a front end; left as it was.
         prefix: Its width and depth. With a width of 1 the network may hold blocks, which stay or go with their unit.
 
     Raises:
@@ -35,6 +36,8 @@ def prefix_of(network: Backbone, prefix: Prefix) -> Backbone:
             such pair; one line.
     """
     width, depth = _checked(prefix)
+    if isinstance(network, FrontEnded):
+        return _behind_front_end(network, prefix)
     _refuse_others(network)
     part = copy.deepcopy(network)
     for number, _ in enumerate(part.stages, 1):
@@ -46,6 +49,13 @@ def prefix_of(network: Backbone, prefix: Prefix) -> Backbone:
         for path, module in part.named_modules():
             _narrow(module, width, path in part.first_convolutions, path in part.classifiers)
         part.stages = tuple(replace(stage, channels=_share(width, stage.channels)) for stage in part.stages)
+    return part
+
+
+def _behind_front_end(network: FrontEnded, prefix: Prefix) -> Backbone:
+    part = copy.deepcopy(network)
+    part.backbone = prefix_of(network.backbone, prefix)
+    part.stages = part.backbone.stages
     return part
 
 

@@ -8,13 +8,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.callbacks import ProgressBar
 from rich.table import Table
 
 from blockyard import files
-from blockyard.analysis.probe import judge
 from blockyard.analysis.verdict import METHODS, Options, Verdict
-from blockyard.commands.probe_record import write_records
+from blockyard.commands.probe_record import judged, write_records
 from blockyard.composing.composition import compose
 from blockyard.composing.preparing import prepare
 from blockyard.composing.run_directories import find_checkpoint
@@ -57,9 +55,7 @@ def main(own: Namespace, rest: list[str]) -> int:
     checkpoint = find_checkpoint("test", composed.checkpoint, cli.run_directory)
     if checkpoint is not None:
         cli.load_weights(checkpoint)
-    shown = [one for one in cli.trainer.callbacks if isinstance(one, ProgressBar)]  # type: ignore[attr-defined]
-    cli.trainer.callbacks = shown  # type: ignore[attr-defined]
-    verdict = judge(cli.trainer, cli.model, cli.datamodule, options)
+    verdict = judged(cli, options)
     _print(cli, checkpoint, verdict)
     for line in write_records(cli, Path(checkpoint) if checkpoint else None, verdict, options):
         print(line)

@@ -6,6 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from lightning.pytorch.callbacks import ProgressBar
+
+from blockyard.analysis.probe import judge, probe_of
 from blockyard.analysis.verdict import Options, Score, Verdict
 from blockyard.composing.evaluating import tested_on
 from blockyard.composing.suite import SuiteCLI
@@ -16,6 +19,34 @@ from blockyard.leaderboard.scores import write_scores
 from blockyard.metrics import counted, metric_named, stated_by
 from blockyard.runs import machine, measured
 from blockyard.runs.record import has_batch_norm, network_cost, sha256_of, training_of, which
+
+KEPT = ("precision", "accelerator")
+"""What of a trainer's options holds where nothing is trained."""
+
+
+def judged(cli: SuiteCLI, options: Options) -> Verdict:
+    """The verdict on the features of a network, of whose trainer's callbacks the progress bar alone takes part.
+
+    Raises:
+        ValueError, FloatingPointError: As :func:`blockyard.analysis.probe.judge`.
+    """
+    trainer: Any = cli.trainer
+    trainer.callbacks = [one for one in trainer.callbacks if isinstance(one, ProgressBar)]
+    return judge(trainer, cli.model, cli.datamodule, options)
+
+
+def probed(config: dict[str, Any], how: dict[str, Any], trained: bool) -> dict[str, Any]:
+    """The configuration of an experiment that judges features.
+
+    Args:
+        config: The network's, which says what it begins with; or of the training that its weights come from.
+        how: The method, and what its number depends on.
+        trained: Whether ``config`` is that of a training that was carried out.
+    """
+    trainer = config["trainer"] or {}
+    if not trained:
+        trainer = {name: trainer[name] for name in KEPT if trainer.get(name)}
+    return {**config, "trainer": trainer, PROBE: {**how, "weights": "trained" if trained else "as built"}}
 
 
 def write_records(cli: SuiteCLI, checkpoint: Path | None, verdict: Verdict, options: Options) -> list[str]:
@@ -62,19 +93,13 @@ def _refusal(cli: SuiteCLI, checkpoint: Path | None, verdict: Verdict) -> str | 
     return None
 
 
-def _configuration(
-    cli: SuiteCLI, checkpoint: Path | None, method: str, settings: dict[str, float], options: Options
-) -> dict[str, Any]:
+def _configuration(cli: SuiteCLI, checkpoint: Path | None, method: str, options: Options) -> dict[str, Any]:
     """What makes the experiment: the network's, and how its features are judged."""
     config = dict(cli.run_config)
-    if checkpoint is None:  # nothing of a training was carried out
-        precision = (config["trainer"] or {}).get("precision")
-        config["trainer"] = {"precision": precision} if precision else {}
-    elif cli.composed.saved:
+    if checkpoint is not None and cli.composed.saved:
         now = {"test": cli.datamodule.fingerprint("test"), "of": cli.datamodule.fingerprints_are_of}
         config[FINGERPRINTS] = tested_on(cli.composed.saved, now)
-    asked = {name: value for name, value in settings.items() if name != "strength" or options.strength is not None}
-    return {**config, PROBE: {"method": method, **asked, "weights": "trained" if checkpoint else "as built"}}
+    return probed(config, probe_of(type(cli.model)).asked(method, options), trained=checkpoint is not None)
 
 
 def _record(
@@ -86,7 +111,7 @@ def _record(
     costs: dict[str, Any],
 ) -> Record:
     task: Any = cli.model
-    config = _configuration(cli, checkpoint, scores[0].method, scores[0].settings, options)
+    config = _configuration(cli, checkpoint, scores[0].method, options)
     facts = described(config)
     metrics = {score.metric: score.value for score in scores}
     values = {score.metric: score.values.numpy() for score in scores if score.values is not None}

@@ -16,9 +16,10 @@ import yaml
 
 from blockyard import files
 from blockyard.commands.describe import Unplugged
+from blockyard.commands.study.cost import summary
 from blockyard.commands.study.file import read_study
 from blockyard.commands.study.main import carry_out
-from blockyard.commands.study.plan import Impossible, Run, plan, summary
+from blockyard.commands.study.plan import Impossible, Run, plan
 from blockyard.commands.study.run import RECORDS
 from blockyard.composing.composition import compose
 from blockyard.composing.naming import short_names

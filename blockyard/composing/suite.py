@@ -22,6 +22,7 @@ import blockyard.composing.data
 import blockyard.tasks
 from blockyard.backbones.weights import weights_follow
 from blockyard.composing.bar import Bar
+from blockyard.composing.begun import refuse_other_weights, still_begun
 from blockyard.composing.claim import held
 from blockyard.composing.composition import TRUSTING, Composed, contradiction, read_vocabulary
 from blockyard.composing.evaluating import evaluated, evaluation_options, tested_on
@@ -171,6 +172,8 @@ class SuiteCLI(LightningCLI):
             resolved |= {FOUND: found} if (found := dict(still_found(saved, resolved))) else {}
         elif saved and (problem := contradiction(saved, resolved, [".".join(option) for option in evaluation])):
             raise ValueError(problem)
+        elif not saved:
+            resolved |= still_begun(self.composed.config, resolved)
         self.run_config = evaluated(saved, resolved, evaluation) if saved and self.subcommand != "fit" else resolved
         self.vocabulary = (
             read_vocabulary(Path(self.composed.checkpoint)) if saved and self.composed.checkpoint else None
@@ -182,6 +185,8 @@ class SuiteCLI(LightningCLI):
     def instantiate_classes(self) -> None:
         """Look at the trainer's options first: that takes no data. A checkpoint's weights follow those of a file."""
         fit_to_machine(self._get(self.config, "trainer"), self.trains)
+        if not self.composed.saved:
+            refuse_other_weights(self.run_config)
         with weights_follow() if self.composed.saved else nullcontext():
             super().instantiate_classes()
 

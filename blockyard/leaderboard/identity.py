@@ -108,8 +108,11 @@ PARENT = "parent"
 """Where a configuration says that its training went on from a checkpoint of another experiment.
 
 ``experiment``, ``baseline`` and ``run`` are that one's hashes, ``step`` says after how many optimiser steps, and
-``changed`` what the options were until then that are others now.
+``changed`` what the options were until then that are others now. Without ``step`` the training began anew with the
+weights of that one's network, wherever they lie; ``by`` is the objective that they come from.
 """
+WEIGHTS = "model.init_args.backbone.init_args.weights"
+"""The file of weights that a network begins with."""
 FOUND = "found"
 """Where a configuration says which of its options were found by trial before the run: by what, and which value."""
 PROBE = "probe"
@@ -177,7 +180,9 @@ def canonical(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     plain = _simplify(config, "")
     if parent := parent_of(config):
-        plain[PARENT] = {name: parent[name] for name in ("experiment", "baseline", "step")}
+        plain[PARENT] = {name: parent[name] for name in ("experiment", "baseline", "step", "by") if name in parent}
+        if "step" not in parent:
+            _drop(plain, WEIGHTS.split("."))
     for section, base in BASES.items():
         node = plain.get(section, {})
         _forget_added(node if section == "trainer" else node.get("init_args", {}), base)
@@ -235,14 +240,21 @@ def parent_of(config: Mapping[str, Any]) -> dict[str, Any] | None:
     if said is None:
         return None
     hashes = [said.get(name) for name in ("experiment", "baseline", "run")] if isinstance(said, Mapping) else [None]
-    step = said.get("step") if isinstance(said, Mapping) else None
     sound = all(isinstance(text, str) and _HASH.fullmatch(text) for text in hashes)
-    if not sound or type(step) is not int or step < 0 or not isinstance(said.get("changed"), Mapping):
+    if not sound or not _says_how(said) or not isinstance(said.get("changed"), Mapping):
         raise ValueError(
             f"config: {PARENT} is {said!r:.200}; needed are experiment, baseline and run, 12 hexadecimal digits each, "
-            "step and changed"
+            "step or by, and changed"
         )
     return dict(said)
+
+
+def _says_how(parent: Mapping[str, Any]) -> bool:
+    """Whether a training went on from a step of another, or began with the weights that an objective made."""
+    step, by = parent.get("step"), parent.get("by")
+    if step is None:
+        return isinstance(by, str) and bool(_CLASS_PATH.fullmatch(by))
+    return by is None and type(step) is int and step >= 0
 
 
 def _digest(value: Any) -> str:

@@ -71,7 +71,7 @@ def differences(experiments: Sequence[Mapping[str, Any]]) -> list[str]:
     Returns:
         For each experiment the settings that it has and in which it differs from another: ``max_epochs=5, clips=3``.
     """
-    flat = [_settings(_with_parent_named(experiment)) for experiment in experiments]
+    flat = [_settings(experiment) for experiment in _with_parents_named(experiments)]
     paths = dict.fromkeys(path for settings in flat for path in sorted(settings, key=str))
     varying = [path for path in paths if len({settings.get(path) for settings in flat}) > 1]
     names = _short(varying)
@@ -81,10 +81,18 @@ def differences(experiments: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def _with_parent_named(experiment: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The same with one phrase for the experiment that it went on from."""
-    parent = experiment.get(PARENT)
-    return {**experiment, PARENT: f"{parent['experiment']} at step {parent['step']}"} if parent else experiment
+def _with_parents_named(experiments: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The same with one phrase for what each went on from, or began with: an objective is called by its name alone."""
+    parents = [experiment.get(PARENT, {}) for experiment in experiments]
+    used = Counter(by for by, _ in {(parent["by"], parent["experiment"]) for parent in parents if "by" in parent})
+    named = [_origin(parent, used[parent.get("by")] == 1) for parent in parents]
+    return [{**one, PARENT: name} if name else one for one, name in zip(experiments, named, strict=True)]
+
+
+def _origin(parent: Mapping[str, Any], alone: bool) -> str:
+    if "step" in parent:
+        return f"{parent['experiment']} at step {parent['step']}"
+    return parent.get("by", "") + ("" if alone or not parent else f" {parent['experiment']}")
 
 
 def _named(node: Any) -> str:

@@ -10,6 +10,7 @@ from blockyard.objectives.rotation import Rotation
 from blockyard.objectives.sorted_net import SortedNet
 from blockyard.objectives.spark import SparK
 from blockyard.objectives.supervision import AuxiliaryClassifiers
+from blockyard.objectives.time_reversal import TimeReversal
 from blockyard.objectives.two_views import TwoViews
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "Rotation",
     "SortedNet",
     "SparK",
+    "TimeReversal",
     "TwoViews",
 ]

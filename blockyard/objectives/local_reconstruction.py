@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from blockyard.backbones.inputs.front_ended import FrontEnded
 from blockyard.blocks.convolutions.convolution import CONVOLUTIONS
 from blockyard.objectives.base import Learner, Logged
 from blockyard.objectives.intermediate_supervision import cropped, unfolded
@@ -24,7 +25,8 @@ End = Callable[[int, Tensor], Tensor]
 class LocalReconstruction(Piecewise):
     """Σₖ ℓ(hₖ(mₖ)) + λ ‖dₖ(mₖ) - mₖ₋₁‖² / n + ℓ(f(x)), with no gradient from a part of the network to the one before.
 
-    The network is K parts, one behind the other, with maps m ``(B, C, *S)``, and m₀ the samples. Each part but the last
+    The network is K parts, one behind the other, with maps m ``(B, C, *S)``, and m₀ the samples, or what a front end
+    makes of them. Each part but the last
     has a classifier h of its map and a decoder d that gives the part's own input again, as the mean squared error of
     its n numbers; the last has the network's classifier (Pathak et al., Local Learning on Transformers via Feature
     Reconstruction, arXiv 2022). A part's gradients are taken as soon as it has run, so that nothing of it is kept when
@@ -74,20 +76,21 @@ class LocalReconstruction(Piecewise):
         self.paths = self._borders(network)
         self.channels = [_channels(network, path) for path in self.paths]
         maps = list[Tensor]()
+        inputs = [torch.zeros(1, *input_shape)]
         with undisturbed(network), torch.enable_grad():
 
             def end(_: int, found: Tensor) -> Tensor:
                 maps.append(found)
                 return found.detach()
 
-            with self._cut(network, end):
-                last = network(torch.zeros(1, *input_shape))
+            with self._cut(network, end, inputs):
+                last = network(inputs[0])
             if len(maps) != len(self.paths):
                 raise ValueError(f"objective: LocalReconstruction: not every one of {self.paths} is passed once")
             self._refuse_other_ways(network, [*maps, last])
-            before = torch.zeros(1, *input_shape)
+            before = inputs[0]
             for number, found in enumerate(maps):
-                now = self._map(number, found, len(input_shape) + 1)
+                now = self._map(number, found, before.dim())
                 classifier = PooledClassifier(now.shape[1], network.num_classes)
                 self.classifiers.append(classifier.to(now.dtype))
                 self.decoders.append(InputDecoder(now.shape, before.shape).to(now.dtype))
@@ -99,7 +102,7 @@ class LocalReconstruction(Piecewise):
         inputs, losses, logged = [x], list[Tensor](), Logged()
 
         def end(number: int, found: Tensor) -> Tensor:
-            now = self._map(number, found, x.dim())
+            now = self._map(number, found, inputs[0].dim())
             told = task.loss_of(now, self.classifiers[number](now), target)
             given = F.mse_loss(self.decoders[number](now), inputs.pop())
             logged[f"part{number + 1}_loss"] = told.detach()
@@ -108,7 +111,7 @@ class LocalReconstruction(Piecewise):
             inputs.append(now.detach())
             return found.detach().clone()  # what follows may write into it
 
-        with self._cut(task.network, end):
+        with self._cut(task.network, end, inputs):
             own = task.training_loss(x, target)
         return taken(own) + sum(losses), logged
 
@@ -125,14 +128,19 @@ class LocalReconstruction(Piecewise):
         return [units[len(units) * number // self.parts - 1] for number in range(1, self.parts)]
 
     @contextmanager
-    def _cut(self, network: nn.Module, end: End) -> Iterator[None]:
-        """Hand on what ``end`` makes of the number of a part and what it gave."""
+    def _cut(self, network: nn.Module, end: End, inputs: list[Tensor]) -> Iterator[None]:
+        """Hand on what ``end`` makes of the number of a part and what it gave; a front end's maps are the input."""
 
         def cut(number: int) -> Any:
             return lambda _, __, output: end(number, output)
 
+        def begin(_: nn.Module, __: Any, output: Tensor) -> None:
+            inputs[:] = [output.detach()]
+
         places = [place for path in self.paths for place in named_places(network, path)]
         handles = [place.module.register_forward_hook(cut(number)) for number, place in enumerate(places)]
+        if isinstance(network, FrontEnded):
+            handles.append(network.front_end.register_forward_hook(begin))
         try:
             yield
         finally:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from blockyard.backbones.inputs.front_ended import FrontEnded
 from blockyard.backbones.label_denoiser import LabelDenoiser
 from blockyard.backbones.label_noise import cosine, divergence, log_linear, noised, ratio
 from blockyard.objectives.base import Learner, Logged, Objective
@@ -56,7 +57,8 @@ class NoProp(Objective):
         """
         if not isinstance(task, Labelling):
             raise ValueError(f"objective: NoProp takes noise off labels, which {type(task).__name__} has not")
-        if not isinstance(network := task.network, LabelDenoiser):
+        network, _ = _behind_front_end(task.network, None)
+        if not isinstance(network, LabelDenoiser):
             kind = type(network).__name__
             raise ValueError(
                 f"objective: NoProp trains LabelDenoiser, got {kind}: --model.backbone LabelDenoiser "
@@ -65,8 +67,8 @@ class NoProp(Objective):
 
     def loss(self, task: Any, batch: dict[str, Any]) -> tuple[Tensor, Logged]:
         """The loss of ``input`` ``(B, C, *S)`` with classes ``target`` ``(B,)``, by noise drawn for each sample."""
-        network: LabelDenoiser = task.network
-        x, target = batch["input"], batch["target"]
+        network, x = _behind_front_end(task.network, batch["input"])
+        target = batch["target"]
         clean = network.embeddings[target]
         if network.form == "flow":
             return self._flow(network, x, clean, target)
@@ -107,6 +109,13 @@ class NoProp(Objective):
         error = _distance(found, clean - start)
         said = F.cross_entropy(network.fc_of(z + (1 - time) * found), target)
         return error + said, {"block1_loss": error, "label_loss": said}
+
+
+def _behind_front_end(network: Any, x: Any) -> tuple[Any, Any]:
+    """The network behind a front end, if there is one, and what that makes of samples ``(B, C, *S)``."""
+    if not isinstance(network, FrontEnded):
+        return network, x
+    return network.backbone, x if x is None else network.front_end(x)
 
 
 def _seen(network: LabelDenoiser, number: int, x: Tensor) -> Tensor:

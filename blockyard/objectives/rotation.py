@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
-from blockyard.objectives.base import Learner, Logged, Objective
+from blockyard.objectives.base import Learner
+from blockyard.objectives.versions import WhichVersion
 
 TURNS = 4
 
 
-class Rotation(Objective):
+class Rotation(WhichVersion):
     """Each picture of a batch in all four quarter turns, and a linear classifier of which of the four it sees.
 
     Gidaris, Singh, Komodakis: Unsupervised Representation Learning by Predicting Image Rotations, ICLR 2018. No label
@@ -31,12 +31,8 @@ class Rotation(Objective):
     paper: ClassVar[str] = (
         "Gidaris et al., Unsupervised Representation Learning by Predicting Image Rotations, ICLR 2018"
     )
-    slot: ClassVar[str] = "objective"
     primary_metric: ClassVar[str | None] = "rotation_accuracy"
-    classifier: nn.Linear
-
-    def __init__(self) -> None:
-        super().__init__()
+    count: ClassVar[int] = TURNS
 
     def attach(self, task: Learner, input_shape: tuple[int, ...]) -> None:
         """Make the classifier.
@@ -49,23 +45,15 @@ class Rotation(Objective):
             ValueError: If the samples have no height and width.
         """
         if len(input_shape) not in (3, 4):
-            raise ValueError(f"objective: Rotation turns pictures and frames of clips; the samples are {input_shape}")
-        vectors = self.vectors_of(task, turns(torch.zeros(1, *input_shape)))
-        self.classifier = nn.Linear(vectors.shape[1], TURNS, dtype=vectors.dtype)
+            raise ValueError(
+                f"objective: Rotation turns pictures and frames of clips; the samples are {input_shape}, and "
+                "TimeReversal is for series and sounds"
+            )
+        super().attach(task, input_shape)
 
-    def loss(self, task: Learner, batch: dict[str, Any]) -> tuple[Tensor, Logged]:
-        """Mean cross entropy of all turns, and the share of them that is told.
-
-        Args:
-            task: Gives the vectors.
-            batch: ``input`` ``(B, C, H, W)`` or ``(B, C, T, H, W)``, or a list of pictures ``(C, H, W)`` of any sizes.
-        """
-        inputs = batch["input"]
-        groups = [picture[None] for picture in inputs] if isinstance(inputs, list) else [inputs]
-        logits = torch.cat([self.classifier(task.vectors(turns(group))) for group in groups])
-        target = torch.cat([turn_of(group) for group in groups])
-        accuracy = (logits.argmax(1) == target).float().mean()
-        return F.cross_entropy(logits, target), {"rotation_accuracy": accuracy}
+    def versions(self, x: Tensor) -> Tensor:
+        """As :func:`turns`, of ``(B, C, *T, H, W)``."""
+        return turns(x)
 
 
 def turns(x: Tensor) -> Tensor:
@@ -77,8 +65,3 @@ def turns(x: Tensor) -> Tensor:
     top, left = ((length - side) // 2 for length in x.shape[-2:])
     square = x[..., top : top + side, left : left + side]
     return torch.cat([square.rot90(quarter, (-2, -1)) for quarter in range(TURNS)])
-
-
-def turn_of(x: Tensor) -> Tensor:
-    """Which turn each of :func:`turns` is, 0 to 3, ``(4 B,)``."""
-    return torch.arange(TURNS, device=x.device).repeat_interleave(len(x))

@@ -8,16 +8,37 @@ from typing import Any
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from numpy.typing import NDArray
 from torch import Tensor
 
 from blockyard.leaderboard.validation import value_problem
-from blockyard.metrics import Metric, metric_named, stated_by
+from blockyard.metrics import Metric, metric_named, primary_of, stated_by
 
 
-def in_test(trainer: Trainer) -> dict[str, float]:
-    """Name to value of what a test has logged."""
+def pretext_of(task: Any) -> str | None:
+    """What a task was trained for that learned no labels: the metric of its pretext."""
+    name: str | None = getattr(getattr(task, "objective", None), "primary_metric", None)
+    return name
+
+
+def judged_by(task: Any) -> Metric:
+    """The metric that a record of a task is ranked by: the primary one of what it learned."""
+    pretext = pretext_of(task)
+    return metric_named(pretext) if pretext else primary_of(task)
+
+
+def in_test(trainer: Trainer, task: Any) -> tuple[dict[str, float], dict[str, NDArray[Any]]]:
+    """Name to value of what a test has logged of what was learned, and the scores ``(n,)`` of samples."""
     logged = trainer.callback_metrics.items()
-    return {name.removeprefix("test/"): _number(value) for name, value in logged if name.startswith("test/")}
+    found = {name.removeprefix("test/"): _number(value) for name, value in logged if name.startswith("test/")}
+    if pretext := pretext_of(task):
+        return {pretext: found[pretext]}, {}
+    return found, {name: values.cpu().numpy() for name, values in task.sample_scores.items()}
+
+
+def test_samples(trainer: Any, scores: dict[str, NDArray[Any]]) -> int:
+    """How many samples were tested: those with a score, where there are such."""
+    return len(next(iter(scores.values()))) if scores else len(trainer.test_dataloaders.dataset)
 
 
 def look_at(trainer: Trainer, task: Any, metrics: Iterable[Metric]) -> set[Metric]:
@@ -47,12 +68,12 @@ def look_at(trainer: Trainer, task: Any, metrics: Iterable[Metric]) -> set[Metri
 
 def problems(task: Any, metrics: dict[str, float]) -> list[str]:
     """What keeps a test's metrics from making a record, and what to do about it; a line each."""
-    stated, primary = stated_by(task), task.primary_metric
+    stated, primary = stated_by(task), judged_by(task).name
     found = {name: value_problem(name, value, stated) for name, value in metrics.items()}
     lines = [f"{problem}, {_to_mend(task, name)}" for name, problem in found.items() if problem]
     if primary not in metrics:
         lines.append(f"the primary metric {primary} is not among what the test has logged: log test/{primary}")
-    if not task.sample_scores:
+    if not task.sample_scores and not pretext_of(task):
         lines.append("sample_scores is empty: a number a test sample is needed")
     return lines
 

@@ -123,24 +123,19 @@ class RunRecord(Callback):
         if not isinstance(trainer.limit_test_batches, float) or trainer.limit_test_batches != 1.0:
             rank_zero_warn(f"no record: limit_test_batches={trainer.limit_test_batches} leaves out test samples")
             return
-        objective = getattr(pl_module, "objective", None)
-        if getattr(objective, "primary_metric", None):
-            rank_zero_warn(f"no record: trained by {type(objective).__name__}, which learns no labels to be tested")
-            return
         options = self._configuration()["trainer"]
         trained = machine.precision(options.get("precision"))
         if trainer.precision != trained and not options.get("plugins"):  # a plugin may be the precision
             rank_zero_warn(f"no record: tested in {trainer.precision}, trained in {trained}")
             return
         task: Any = pl_module
-        metrics = measured.in_test(trainer)
+        metrics, scores = measured.in_test(trainer, task)
         self._refused = measured.problems(task, metrics)  # on every rank, so that all end alike
         if not trainer.is_global_zero:
             return
         if self._refused:
             print("tested: " + ", ".join(f"{name} {digits(value)}" for name, value in metrics.items()))
             return
-        scores = {name: values.cpu().numpy() for name, values in task.sample_scores.items()}
         written = self._record(trainer, task, metrics, scores)
         if problem := impossible(scores, written.test_samples, written.metric):
             rank_zero_warn(f"scores of samples: {problem}; leaderboard add will refuse this record")
@@ -163,15 +158,15 @@ class RunRecord(Callback):
         config = self._configuration()
         facts = record.described(config)
         training: dict[str, Any] = {name: self._cost.get(name) for name in TRAINING}
-        file, digest = write_scores(scores, self.directory, facts["run"])
-        primary = primary_of(task)
+        file, digest = write_scores(scores, self.directory, facts["run"]) if scores else (None, None)
+        primary = measured.judged_by(task)
         return record.Record(
             **facts,
             metrics=metrics,
             primary=primary.name,
             higher_is_better=primary.higher_is_better,
             scales=measured.scales(task, {*metrics, *scores}),
-            test_samples=len(next(iter(scores.values()))),
+            test_samples=measured.test_samples(trainer, scores),
             scores=file,
             scores_sha256=digest,
             **network_cost(task.network, task.device, trainer.datamodule.input_shape),

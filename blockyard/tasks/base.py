@@ -226,6 +226,13 @@ class Task(Recipe, FiniteLosses):
             for buffer in self.network.buffers():
                 torch.distributed.broadcast(buffer, 0)
 
+    def on_test_batch_end(self, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Measure what a pretext has learned, beside the task's own metrics; a rank without a sample takes part."""
+        if name := self.objective.primary_metric:
+            VALIDATION["validation_step"](self, batch, batch_idx)
+            mean: Any = self.validation_means[name]
+            self.log(f"test/{name}", mean, on_step=False, on_epoch=True)
+
     def on_predict_start(self) -> None:
         """Refuse what would come of outputs that nobody trained.
 

@@ -13,7 +13,8 @@ import torch
 import yaml
 
 from blockyard.cli import main
-from blockyard.commands.study.file import configurations, read_study
+from blockyard.commands.study.cells import cells
+from blockyard.commands.study.file import read_study
 from blockyard.composing.composition import Composed, compose
 from blockyard.composing.config_files import config_names, read_config
 from blockyard.composing.merging import merge
@@ -221,7 +222,7 @@ def whole_configurations() -> Iterator[dict[str, Any]]:
     for name in sorted(config_names(), key=lambda name: name.count("/")):
         config, folder = read_config(name), name.partition("/")[0]
         if folder == "studies":
-            yield from configurations(read_study(name))
+            yield from (cell.config for cell in cells(read_study(name)))
         elif {"model", "data"} <= config.keys():
             yield bases.setdefault(folder, config)
             yield config

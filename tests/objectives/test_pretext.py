@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 
 from blockyard.cli import main
-from blockyard.commands.study.run import carry_out
 from blockyard.composing.composition import compose
 from blockyard.composing.preparing import prepare
 from blockyard.composing.suite import SuiteCLI
 from blockyard.hub import from_checkpoint
+from blockyard.leaderboard.record import read
 
 DIGITS = ["--config", "image_classification/digits.yaml", "--data.variant", "8x8", "--model.backbone.depth", "8"]
 QUIET = ["--trainer.enable_progress_bar", "false", "--trainer.accelerator", "cpu"]
@@ -65,10 +64,19 @@ def test_a_validation_measures_what_was_learned(run, capsys):
     assert "top1" not in said
 
 
-def test_a_test_leaves_no_record(run):
-    with pytest.warns(UserWarning, match="no record: trained by Rotation, which learns no labels"):
-        assert main(["test", "--ckpt_path", str(run / "checkpoints" / "best.ckpt"), *QUIET]) == 0
-    assert not list(Path().rglob("records/*"))
+def test_the_record_of_a_test_says_how_well_the_pretext_was_learned(run):
+    assert main(["test", "--ckpt_path", str(run / "checkpoints" / "best.ckpt"), *QUIET]) == 0
+    (path,) = Path("runs/records").iterdir()
+    record = read(path)
+    assert (record.primary, record.higher_is_better, record.scores) == ("rotation_accuracy", True, None)
+    prepare()
+    cli = SuiteCLI(None, compose([*DIGITS, *TURNED], keep_trainer=True))
+    cli.load_weights(run / "checkpoints" / "best.ckpt")
+    task, right = cli.model.eval(), 0.0
+    with torch.no_grad():
+        for batch in cli.datamodule.plain_dataloader("test"):
+            right += len(batch["input"]) * float(task.objective.loss(task, batch)[1]["rotation_accuracy"])
+    assert record.metrics == {"rotation_accuracy": pytest.approx(right / record.test_samples, rel=1e-6)}
 
 
 def test_nothing_is_predicted(run, capsys):
@@ -86,14 +94,6 @@ def test_what_is_exported_is_the_network_alone(run):
         "objective.classifier.bias",
     }
     assert "objective" not in whole.card.model["init_args"]
-
-
-def test_a_study_wants_scores():
-    prepare()
-    config = SuiteCLI(None, compose([*DIGITS, *TURNED], keep_trainer=True)).run_config
-    Path("run.yaml").write_text(yaml.safe_dump(config))
-    with pytest.raises(ValueError, match="a study compares scores, and Rotation learns no labels"):
-        carry_out(Path("run.yaml"))
 
 
 @pytest.mark.parametrize(

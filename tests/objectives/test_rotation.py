@@ -13,7 +13,8 @@ from torch.optim import SGD
 
 from blockyard.backbones import Backbone, PreResNet, Stage, TimmBackbone, TimmFeatures
 from blockyard.objectives import Rotation
-from blockyard.objectives.rotation import turn_of, turns
+from blockyard.objectives.rotation import turns
+from blockyard.objectives.versions import version_of
 from blockyard.tasks import (
     ActionRecognition,
     AudioClassification,
@@ -41,7 +42,7 @@ class TestTurns:
 
     def test_a_batch_of_four_is_grouped_by_turn(self):
         x = torch.randn(4, 3, 5, 5)
-        found, label = turns(x), turn_of(x)
+        found, label = turns(x), version_of(x, 4)
         assert label.tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3]
         for row, turn in enumerate(label.tolist()):
             assert np.array_equal(found[row].numpy(), np.rot90(x[row % 4].numpy(), turn, (1, 2)))

@@ -6,18 +6,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from blockyard.analysis.verdict import METHODS
 from blockyard.composing.config_files import read_config
-from blockyard.composing.flat_options import laid_over, said_twice
+from blockyard.composing.flat_options import said_twice
 from blockyard.mistakes import nearest
 
 EXAMPLES = {
     "settings": "options such as {trainer.max_epochs: 5}",
     "variants": "options such as {data.fold: 1}",
     "backbones": "null, a name, or {backbone: PreResNet, backbone.depth: 8}",
+    "pretraining": "null, or options such as {model.objective: Rotation, trainer.max_epochs: 5}",
+    "probes": "a method and its options, such as {method: linear, strength: 0.01}",
     "plugs": "null, {block: SpectralNonlocal, at: stage2.1}, or a list of such",
 }
 """What stands at the keys of a study file."""
-ROWS = {"backbones": (("backbone",), ()), "plugs": (("block", "at"), ("mode", "gate"))}
+ROWS = {
+    "backbones": (("backbone",), ()),
+    "plugs": (("block", "at"), ("mode", "gate")),
+    "probes": (("method",), ("k", "strength", "positions")),
+}
 """The options that a row needs, and those that it may have besides."""
 
 
@@ -35,7 +42,10 @@ class Study:
             ``backbone`` with each ``backbone.OPTION``; null is the base configuration's.
         settings: Laid over the base configuration.
         variants: Settings of which each makes experiments of its own, such as the official splits of a data set; the
-            mean over them is printed too.
+            mean over them is printed too, where they are options of the data.
+        pretraining: Each row begins with the weights of each of these trainings, options over all others; null is from
+            scratch.
+        probes: How what each row begins with is judged before it is trained, as ``off-the-shelf`` does.
         note: Printed below the leaderboard.
     """
 
@@ -45,12 +55,9 @@ class Study:
     backbones: list[Any] = field(default_factory=lambda: [None])
     settings: dict[str, Any] = field(default_factory=dict)
     variants: list[dict[str, Any]] = field(default_factory=lambda: [{}])
+    pretraining: list[dict[str, Any] | None] = field(default_factory=lambda: [None])
+    probes: list[dict[str, Any]] = field(default_factory=list)
     note: str = ""
-
-    @property
-    def rows(self) -> int:
-        """Experiments that are compared with each other: a backbone with a plug each."""
-        return len(self.backbones) * len(self.plugs)
 
     @property
     def sides(self) -> list[tuple[str, dict[str, Any]]]:
@@ -72,7 +79,7 @@ def read_study(name: str) -> Study:
             raise ValueError(f"{name}: no key {key}; {nearest(key, allowed)}")
     if missing := [key for key in ("config", "plugs", "seeds") if not content.get(key)]:
         raise ValueError(f"{name}: {missing[0]} is missing or empty")
-    for key in ("plugs", "seeds", "backbones", "variants"):
+    for key in ("plugs", "seeds", "backbones", "variants", "pretraining", "probes"):
         if key in content and (not isinstance(content[key], list) or not content[key]):
             raise ValueError(f"{name}: {key} must be a list with something in it")
     names = content["config"]
@@ -92,6 +99,11 @@ def _sets_of_options(content: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     for backbone in content.get("backbones", []):
         if backbone is not None and not isinstance(backbone, str):
             yield "backbones", backbone
+    for options in content.get("pretraining", []):
+        if options is not None:
+            yield "pretraining", options
+    for probe in content.get("probes", []):
+        yield "probes", probe
     for row in content["plugs"]:
         for plug in row if isinstance(row, list) else [] if row is None else [row]:
             yield "plugs", plug
@@ -109,33 +121,8 @@ def _problem(key: str, options: Any) -> str | None:
     first = {name.partition(".")[0] for name in options}
     if wrong := sorted(first - {*needed, *others}):
         return f"no {wrong[0]}; {nearest(wrong[0], [*needed, *others])}"
-    missing = [name for name in needed if name not in options]
-    return f"{missing[0]} is missing: expected {EXAMPLES[key]}" if missing else None
-
-
-def configurations(study: Study) -> list[dict[str, Any]]:
-    """A whole configuration for every run: seeds vary slowest, so that a study cut short still compares its rows."""
-    bases = [laid_over(laid_over(read_config(name), study.settings), variant) for name, variant in study.sides]
-    seeded = [base | {"seed_everything": seed} for seed in study.seeds for base in bases]
-    backed = [_with_backbone(config, backbone) for config in seeded for backbone in study.backbones]
-    return [_with_plugs(config, row) for config in backed for row in study.plugs]
-
-
-def _with_backbone(base: dict[str, Any], backbone: Any) -> dict[str, Any]:
-    if backbone is None:
-        return base
-    if isinstance(backbone, dict) and "class_path" not in backbone:
-        backbone = laid_over({}, backbone).get("backbone")
-    options = {**base["model"].get("init_args", {}), "backbone": _whole(backbone)}
-    return {**base, "model": {**base["model"], "init_args": options}}
-
-
-def _with_plugs(base: dict[str, Any], row: Any) -> dict[str, Any]:
-    rows = [laid_over({}, plug) for plug in ([row] if isinstance(row, dict) else row or [])]
-    plugs = [{**plug, "block": _whole(plug["block"])} if "block" in plug else plug for plug in rows]
-    options = {**base["model"].get("init_args", {}), "block": None, "at": None, "plugs": plugs or None}
-    return {**base, "model": {**base["model"], "init_args": options}}
-
-
-def _whole(named: Any) -> Any:
-    return {"class_path": named} if isinstance(named, str) else named
+    if missing := [name for name in needed if name not in options]:
+        return f"{missing[0]} is missing: expected {EXAMPLES[key]}"
+    if key == "probes" and options["method"] not in METHODS:
+        return f"no method {options['method']!r}; {nearest(str(options['method']), METHODS)}"
+    return None

@@ -62,7 +62,12 @@ def refuse(study: Study, line: Sequence[str]) -> None:
     Raises:
         ValueError: One line.
     """
-    varied = {name: "the study file varies it, under variants" for one in study.variants for name in option_names(one)}
+    varied = {
+        name: f"the study file says it, under {key}"
+        for key, sets in (("pretraining", study.pretraining), ("variants", study.variants))
+        for options in sets
+        for name in option_names(options or {})
+    }
     if study.backbones != [None]:
         varied["model.backbone"] = "the study file names the networks, under backbones"
     for key, _ in pairs(line):

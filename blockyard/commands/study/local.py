@@ -73,7 +73,8 @@ def in_processes(runs: Sequence[Numbered], progress: Progress, jobs: int) -> Non
     with _ending(running):
         while pending or running:
             for slot in [slot for slot in range(jobs) if slot not in running]:
-                ready = [entry for entry in pending if later.get(entry[1].name, 0.0) <= time.monotonic()]
+                ahead = {run.name for _, run in pending} | {run.name for _, run, _ in running.values()}
+                ready = [entry for entry in pending if _may_start(entry[1], ahead, later)]
                 if not ready:
                     break
                 pending.remove(ready[0])
@@ -93,6 +94,11 @@ def in_processes(runs: Sequence[Numbered], progress: Progress, jobs: int) -> Non
                     else:
                         _report(number, run, process.returncode, progress)
             time.sleep(POLL)
+
+
+def _may_start(run: Run, ahead: set[str], later: dict[str, float]) -> bool:
+    """Whether what a run begins with has ended, and it was not put off."""
+    return run.after not in ahead and later.get(run.name, 0.0) <= time.monotonic()
 
 
 def _start(run: Run, slot: int, jobs: int) -> subprocess.Popen[bytes]:

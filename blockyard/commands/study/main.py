@@ -13,14 +13,17 @@ from typing import Any
 import torch
 
 from blockyard.commands.study import local, slurm
+from blockyard.commands.study.cost import expected, summary
 from blockyard.commands.study.file import Study, read_study
 from blockyard.commands.study.line import divide, refuse
-from blockyard.commands.study.plan import Impossible, Run, expected, plan, summary
+from blockyard.commands.study.plan import Impossible, Run, plan
 from blockyard.commands.study.progress import Progress, once
+from blockyard.composing.flat_options import option_names
 from blockyard.composing.preparing import prepare
 from blockyard.leaderboard.command import records_in
 from blockyard.leaderboard.console import console
-from blockyard.leaderboard.record import RECORDS
+from blockyard.leaderboard.identity import PARENT
+from blockyard.leaderboard.record import RECORDS, Record
 from blockyard.leaderboard.tables import tables
 from blockyard.leaderboard.terminal import print_tables
 from blockyard.metrics import Metric, counted
@@ -61,7 +64,8 @@ def main(options: Namespace, rest: list[str]) -> int:
     print(f"{counted(len(planned), 'run')}, {failed} failed, {time.monotonic() - start:.0f} s\n")
     if failed < len(planned):
         _compare({run.record.baseline for run in planned if isinstance(run, Run) and run.record})
-    if len(study.variants) > 1:
+    varied = {name for variant in study.variants for name in option_names(variant)}
+    if len(study.variants) > 1 and all(name.startswith("data.") for name in varied):
         print("\n".join(["", *_means(study, planned)]))
     if study.note:
         print(f"\n{study.note}")
@@ -126,21 +130,37 @@ def carry_out(planned: Sequence[Run | Impossible], jobs: int | None, helpers: in
 def _takes_one_process(run: Run) -> bool:
     """Whether Lightning will start no further processes, which would begin the study from its first run."""
     trainer = run.config["trainer"]
-    return trainer["strategy"] == "auto" and trainer["devices"] in ("auto", 1, "1") and torch.cuda.device_count() <= 1
+    strategy, devices = trainer.get("strategy", "auto"), trainer.get("devices", 1)
+    return strategy == "auto" and devices in ("auto", 1, "1") and torch.cuda.device_count() <= 1
 
 
 def _means(study: Study, planned: Sequence[Run | Impossible]) -> list[str]:
     """For each row, its primary metric averaged over variants and seeds; a line each."""
     lines = []
-    for row in range(study.rows):
-        found = [run.record for run in planned[row :: study.rows] if isinstance(run, Run)]
+    rows: dict[int, list[Run]] = {}
+    for run in planned:
+        if isinstance(run, Run):
+            rows.setdefault(run.row, []).append(run)
+    for runs in rows.values():
+        found = [run.record for run in runs]
         if records := [record for record in found if record]:
             values = [record.metrics[record.primary] for record in records]
-            label = " on ".join([records[0].block] + ([records[0].backbone] if len(study.backbones) > 1 else []))
-            lines.append(
-                f"{label}: mean {records[0].primary} {mean_line(values, records[0].metric(records[0].primary))}"
-            )
+            metric = records[0].metric(records[0].primary)
+            lines.append(f"{_row_label(study, records[0])}: mean {records[0].primary} {mean_line(values, metric)}")
     return lines
+
+
+def _row_label(study: Study, record: Record) -> str:
+    """What tells a row from the study's others."""
+    network = len(study.backbones) > 1 or bool(study.probes)
+    parent = record.config.get(PARENT, {})
+    return " ".join(
+        [
+            record.block,
+            *([f"on {record.backbone}"] if network else []),
+            *([f"after {parent['by']}"] if "by" in parent else []),
+        ]
+    )
 
 
 def mean_line(values: list[float], metric: Metric) -> str:

@@ -1,35 +1,38 @@
-"""What a study would do: its runs, how far each is, and what they will cost."""
+"""What a study would do: its runs, and how far each is."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-import torch
 import yaml
 
 from blockyard import files
-from blockyard.commands.study.file import Study, configurations
-from blockyard.commands.study.names import names
-from blockyard.commands.study.run import RECORDS, record_of
+from blockyard.analysis.probe import probe_of
+from blockyard.analysis.verdict import Options
+from blockyard.blocks.base import concrete_subclasses
+from blockyard.commands.probe_record import probed
+from blockyard.commands.study.cells import Cell, cells
+from blockyard.commands.study.file import Study
+from blockyard.commands.study.names import names, objective_of
+from blockyard.commands.study.run import record_of
 from blockyard.composing.claim import holder
 from blockyard.composing.composition import Composed, make_room, pairs
 from blockyard.composing.data import build_data
 from blockyard.composing.flat_options import laid_over
 from blockyard.composing.merging import merge
 from blockyard.composing.resolving import resolve
+from blockyard.composing.resuming import changes
 from blockyard.composing.run_directories import RUNS, find_checkpoint, run_directory
-from blockyard.leaderboard.identity import FINGERPRINTS, SEED, SEEDS, Identity, identity
-from blockyard.leaderboard.record import Record, described, read_all
-from blockyard.metrics import counted
+from blockyard.leaderboard.identity import FINGERPRINTS, PARENT, SEED, SEEDS, Identity, identity
+from blockyard.leaderboard.record import Record
 from blockyard.mistakes import DataError
 from blockyard.progress import at_work
-from blockyard.runs import machine
+from blockyard.tasks.base import Task
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class Run:
         identity: Its hashes.
         file: The configuration as a file, from which the run can be carried out alone.
         label: What people call it: block @ place, backbone, seed.
+        row: Runs of one row differ in seed and variant alone.
+        after: The :attr:`name` of the run that it begins with the weights of, if there is one.
     """
 
     config: dict[str, Any]
@@ -49,6 +54,8 @@ class Run:
     identity: Identity
     file: Path
     label: str
+    row: int
+    after: str | None = None
 
     @property
     def name(self) -> str:
@@ -104,24 +111,48 @@ def plan(study: Study, name: str, look_only: bool = False, line: Sequence[str] =
     """
     runs: list[Run | Impossible] = []
     resolving = _Resolving(line, look_only)
-    configs = configurations(study)
+    planned = cells(study)
     said = dict(pairs(line))
-    labels = names(study, [laid_over(config, said) for config in configs])
-    with at_work(f"planning the runs of {name}", len(configs)) as step:
-        for config, label in zip(configs, labels, strict=True):
+    labels = names(study, [replace(cell, config=laid_over(cell.config, said)) for cell in planned])
+    with at_work(f"planning the runs of {name}", len(planned)) as step:
+        for cell, label in zip(planned, labels, strict=True):
             step()
+            before = None if cell.after is None else runs[cell.after]
             try:
-                resolved = resolving(config)
+                resolved = _staged(resolving, cell, before)
                 directory = run_directory(resolved)
             except ValueError as mistake:
-                if line and _is_possible(config):
+                if line and _is_possible(cell.config):
                     raise
                 runs.append(Impossible(label, str(mistake)))
                 continue
             file = RUNS / "studies" / name / f"{directory.name}.yaml"
-            runs.append(Run(resolved, directory, identity(resolved), file, label))
+            after = before.name if isinstance(before, Run) else None
+            runs.append(Run(resolved, directory, identity(resolved), file, label, cell.row, after))
     _refuse_whole(runs)
     return runs
+
+
+def _staged(resolving: _Resolving, cell: Cell, before: Run | Impossible | None) -> dict[str, Any]:
+    """A configuration with everything that it leaves to defaults, what it begins with, and how it is judged."""
+    if isinstance(before, Impossible):
+        raise ValueError(f"{before.why} ({before.label}, which it begins with)")
+    config = cell.config
+    if before:
+        config = laid_over(config, {"model.backbone.weights": str(before.directory / "checkpoints" / "last.ckpt")})
+    resolved = resolving(config)
+    if before:
+        of = before.identity
+        changed = {option: then for option, (then, _) in changes(before.config, resolved).items()}
+        hashes = {"experiment": of.experiment, "baseline": of.baseline, "run": of.run}
+        resolved[PARENT] = {**hashes, "by": objective_of(before.config), "changed": changed}
+    if cell.probe is None:
+        return resolved
+    asked = {name: value for name, value in cell.probe.items() if name != "method"}
+    (kind,) = concrete_subclasses(Task, resolved["model"]["class_path"].rpartition(".")[2])
+    probe, method = probe_of(kind), cell.probe["method"]
+    probe.methods((method,), kind.__name__)
+    return probed(resolved, probe.asked(method, Options(**asked)), trained=False)
 
 
 def _refuse_whole(runs: Sequence[Run | Impossible]) -> None:
@@ -214,60 +245,3 @@ def _fingerprints(data: dict[str, Any], look_only: bool) -> dict[str, str]:
 def write_configuration(run: Run) -> None:
     """Write the file that the run can be carried out from."""
     files.write(run.file, yaml.safe_dump(run.config, sort_keys=False).encode())
-
-
-def expected(runs: Sequence[Run], hardware: str | None) -> tuple[float | None, int]:
-    """Seconds that the training of some runs will take together, judged by records, and by how many of them.
-
-    Args:
-        runs: What is left to do.
-        hardware: Only records of trainings on this count; None: on any.
-
-    Returns:
-        Seconds, None if no record helps for some run; number of records that were looked at.
-    """
-    records = [record for record in read_all([RECORDS])[0] if record.training_seconds and record.epochs]
-    known = [record for record in records if hardware in (None, record.training_hardware)]
-    each = [_expected(run, known) for run in runs]
-    used = {record.run for _, used in each for record in used}
-    seconds = [seconds for seconds, _ in each if seconds is not None]
-    return (sum(seconds) if len(seconds) == len(runs) else None), len(used)
-
-
-def _expected(run: Run, records: list[Record]) -> tuple[float | None, list[Record]]:
-    """By records of the same experiment, else of the same with other blocks, else an epoch on the same data."""
-    facts = described(run.config)
-    for key in ("experiment", "baseline"):
-        if alike := [record for record in records if getattr(record, key) == facts[key]]:
-            return median(record.training_seconds or 0.0 for record in alike), alike
-    alike = [record for record in records if all(getattr(record, k) == facts[k] for k in ("task", "data", "backbone"))]
-    epochs = run.config["trainer"].get("max_epochs")
-    if alike and epochs:
-        return epochs * median((record.training_seconds or 0.0) / (record.epochs or 1.0) for record in alike), alike
-    return None, []
-
-
-def summary(runs: Sequence[Run | Impossible], jobs: int, anywhere: bool = False) -> str:
-    """How many runs there are, how many are left, and what they will cost."""
-    possible = [run for run in runs if isinstance(run, Run)]
-    left = [run for run in possible if not run.record]
-    counts = [counted(len(runs), "run"), f"{len(possible) - len(left)} with a record", f"{len(left)} to do"]
-    wrong = len(runs) - len(possible)
-    counts += [f"{wrong} not possible"] if wrong else []
-    if not left:
-        return ", ".join(counts)
-    here = None if anywhere else machine.hardware(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    seconds, used = expected(left, here)
-    place = "" if here is None else f" on {here}"
-    if seconds is None:
-        return f"{', '.join(counts)}; expected cost unknown: too few records of such runs{place}"
-    return (
-        f"{', '.join(counts)}; about {duration(seconds / jobs)} of training, judged by {counted(used, 'record')}{place}"
-    )
-
-
-def duration(seconds: float) -> str:
-    """Such as ``40 s``, ``12 min``, ``3.5 h``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from blockyard.commands.study.plan import Run, duration
+from blockyard.commands.study.cost import duration
+from blockyard.commands.study.plan import Run
 from blockyard.metrics import counted, digits
 from blockyard.mistakes import printable
 from blockyard.progress import nothing_said

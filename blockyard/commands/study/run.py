@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from blockyard.composing.claim import claimed
+from blockyard.analysis.verdict import Options
+from blockyard.commands.probe_record import judged, write_records
+from blockyard.composing.begun import begins_with
+from blockyard.composing.claim import claimed, holder
 from blockyard.composing.composition import Composed
 from blockyard.composing.config_files import read_config
 from blockyard.composing.run_directories import RUNS, find_checkpoint, run_directory
 from blockyard.composing.suite import SuiteCLI
 from blockyard.leaderboard.counting import is_complete
-from blockyard.leaderboard.identity import FINGERPRINTS, identity
+from blockyard.leaderboard.identity import FINGERPRINTS, PROBE, identity
 from blockyard.leaderboard.record import Record, RecordError, read
 from blockyard.progress import is_first_process
 
@@ -33,20 +36,44 @@ def carry_out(file: Path) -> int:
     directory = run_directory(config)
     if record_of(identity(config).run):
         return 0
+    if _waits(config):
+        return BUSY
+    work = _judge if PROBE in config else _train_and_test
     if not is_first_process():  # one of several processes of a run; the first one holds the claim
-        _train_and_test(config)
+        work(config)
         return 0
     with claimed(directory) as mine:
         if mine and not record_of(identity(config).run):  # which another process may have written just now
-            _train_and_test(config)
+            work(config)
         return 0 if mine else BUSY
+
+
+def _waits(config: dict[str, Any]) -> bool:
+    """Whether what a run begins with is being trained by another process.
+
+    Raises:
+        ValueError: If it is not trained and nobody does.
+    """
+    before = begins_with(config)
+    if before is None or record_of(before.run):
+        return False
+    if holder(before.directory):
+        return True
+    raise ValueError(f"it begins with the weights of run {before.run}, which has no record")
+
+
+def _judge(config: dict[str, Any]) -> None:
+    """Judge the features of a network as it is, and write the record."""
+    how = {name: value for name, value in config[PROBE].items() if name not in ("method", "weights")}
+    options = Options((config[PROBE]["method"],), **how)
+    cli = SuiteCLI(None, Composed({**config, "trainer": {"devices": 1, **config["trainer"], "logger": False}}))
+    said = write_records(cli, None, judged(cli, options), options)
+    if record_of(identity(config).run) is None:
+        raise ValueError(f"{'; '.join(said)}: not of the run that was planned")
 
 
 def _train_and_test(config: dict[str, Any]) -> None:
     cli = SuiteCLI(None, Composed(config), trains=True)
-    if cli.model.objective.primary_metric:
-        name = type(cli.model.objective).__name__
-        raise ValueError(f"a study compares scores, and {name} learns no labels: train it by blockyard fit")
     planned, now = config.get(FINGERPRINTS), cli.run_config.get(FINGERPRINTS)
     if planned and now and planned != now:
         raise ValueError(f"the data are others than when the study was planned: {planned} then, {now} now")

@@ -37,7 +37,9 @@ def resources(file: str | None, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def submit(runs: Sequence[tuple[int, Run]], asked: dict[str, Any], total: int) -> None:
-    """Submit runs, except those that have a record or are carried out; a job each."""
+    """Submit runs, except those that have a record or are carried out; a job each, behind that which it begins with."""
+    jobs: dict[str, str] = {}
+    known = {run.name: run for _, run in runs}
     for number, run in runs:
         place = f"[{number}/{total}] {run.label}"
         with claimed(run.directory) as mine:
@@ -45,9 +47,15 @@ def submit(runs: Sequence[tuple[int, Run]], asked: dict[str, Any], total: int) -
                 print(f"{place}: is carried out by {holder(run.directory)}", flush=True)
             elif run.record:
                 print(f"{place}: has a record, skipped", flush=True)
+            elif run.after and run.after not in jobs and not known[run.after].record:
+                print(
+                    f"{place}: begins with {run.after}, which is carried out: submit it when that has ended", flush=True
+                )
             else:
                 write_configuration(run)
-                job = _executor(run, asked).submit(carry_out_in_job, str(run.file))
+                first = jobs.get(run.after or "")
+                job = _executor(run, asked, first=first).submit(carry_out_in_job, str(run.file))
+                jobs[run.name] = job.job_id
                 pass_on(run.directory, job.job_id)
                 print(f"{place}: SLURM job {job.job_id}", flush=True)
 
@@ -58,7 +66,7 @@ def script(run: Run, asked: dict[str, Any]) -> str:
     return str(executor._make_submission_file_text(executor._submitit_command_str, "dry-run"))
 
 
-def _executor(run: Run, asked: dict[str, Any], look_only: bool = False) -> SlurmExecutor:
+def _executor(run: Run, asked: dict[str, Any], look_only: bool = False, first: str | None = None) -> SlurmExecutor:
     trainer = run.config["trainer"]
     devices = trainer.get("devices", 1)
     if not str(devices).isdigit():
@@ -79,6 +87,10 @@ def _executor(run: Run, asked: dict[str, Any], look_only: bool = False) -> Slurm
         raise ValueError("no SLURM here: srun was not found")
     executor = kind(folder=run.directory / "slurm")
     more = {"signal": NOTICE, "requeue": True, **asked.get("additional_parameters", {})}
+    if first:
+        before = [asked["dependency"]] if "dependency" in asked else []
+        asked = {**asked, "dependency": ",".join([*before, f"afterok:{first}"])}
+        more["kill_on_invalid_dep"] = "yes"
     executor.update_parameters(**{**fixed, **asked, "additional_parameters": more})
     return executor
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from blockyard.analysis.classifier_input import ClassifierInput
 from blockyard.analysis.features import read_features
-from blockyard.analysis.neighbours import TEMPERATURE, vote
+from blockyard.analysis.neighbours import vote
 from blockyard.analysis.probe import Probe, computing, fit_linear, leave_one_out, mean_score, needed, ranked, verdict
 from blockyard.analysis.verdict import Options, Score, Verdict
 from blockyard.datamodules import DataModule
@@ -36,8 +36,8 @@ def _classes(trainer: Trainer, task: Any, data: DataModule, options: Options, me
     if "knn" in methods:
         train = features["train"]
         with at_work("asking nearest neighbours"):
-            shares = vote(test.vectors, train.vectors, train.targets, task.num_classes, options.k)
-        scores += _named("knn", shares, test.targets, {"k": options.k, "temperature": TEMPERATURE})
+            shares = vote(test.vectors, train.vectors, train.targets, task.num_classes, options.k, options.temperature)
+        scores += _named("knn", shares, test.targets, {"k": options.k, "temperature": options.temperature})
     if "retrieval" in methods:
         with at_work("ranking the test split"):
             scores += ranked(leave_one_out(test.vectors, test.targets))
@@ -55,5 +55,6 @@ def _named(method: str, probabilities: Tensor, targets: Tensor, settings: dict[s
     ]
 
 
-CLASSES = Probe(_classes)
-TAGS = Probe(_classes, {"retrieval": "recordings with several labels each have no one class to match"})
+VOTES = {"knn": ("k", "temperature")}
+CLASSES = Probe(_classes, looked_at=VOTES)
+TAGS = Probe(_classes, {"retrieval": "recordings with several labels each have no one class to match"}, VOTES)

@@ -129,4 +129,8 @@ def resampled_scores(counts: Tensor, draws: int = DRAWS) -> dict[str, Tensor]:
     return scores | {"aAcc": right.sum(1) / true.sum(1)}
 
 
-PROBE = Probe(_pixels, dict.fromkeys(("knn", "retrieval"), "a picture has no class of its own"))
+PROBE = Probe(
+    _pixels,
+    dict.fromkeys(("knn", "retrieval"), "a picture has no class of its own"),
+    {"linear": ("positions",)},
+)

@@ -7,11 +7,14 @@ from functools import partial
 import pytest
 import torch
 from torch.export import Dim, export
+from torch.optim import SGD
 
 from blockyard import plug
-from blockyard.backbones import FrontEnded, LogMel, PreResNet, TimmBackbone
+from blockyard.backbones import FrontEnded, LabelDenoiser, LogMel, PreResNet, TimmBackbone
 from blockyard.blocks import SpectralNonlocal
 from blockyard.costs import count_macs, count_parameters
+from blockyard.objectives import LocalReconstruction, NoProp, SortedNet
+from blockyard.tasks import AudioClassification, ImageClassification
 
 SMALL = partial(PreResNet, depth=8)
 
@@ -79,3 +82,28 @@ def test_networks_of_another_rank_are_refused(as_channels: bool | None, rank: in
 def test_takes_one_channel():
     with pytest.raises(ValueError, match="waveforms of 1 channel, got 2"):
         FrontEnded(5, 2, LogMel(), PreResNet)
+
+
+@pytest.mark.parametrize(
+    ("objective", "network"),
+    [
+        (partial(LocalReconstruction, parts=2), partial(PreResNet, depth=8, width=4, dropout=0.0)),
+        (partial(SortedNet, widths=[0.5, 1], drawn=2), partial(PreResNet, depth=8, width=4, dropout=0.0)),
+        (NoProp, partial(LabelDenoiser, steps=2, hidden=8, encoder=partial(PreResNet, depth=8, width=2))),
+    ],
+)
+def test_parts_of_a_network_behind_it_learn_as_from_spectrograms(objective, network):
+    """The loss is that of the network alone on what the front end makes of the waveforms."""
+    mel = LogMel(sample_rate=8000, n_fft=256, n_mels=16)
+    wave, target = torch.randn(3, 1, 2000), torch.tensor([0, 2, 1])
+    maps = mel(wave)
+    behind = AudioClassification(network, 3, (1, 2000), front_end=mel, objective=objective(), optimizer=SGD)
+    alone = ImageClassification(network, 3, tuple(maps.shape[1:]), objective=objective(), optimizer=SGD)
+    alone.network.load_state_dict(behind.network.backbone.state_dict())
+    heads = {name.replace("backbone.", ""): tensor for name, tensor in behind.objective.state_dict().items()}
+    alone.objective.load_state_dict({name: heads[name] for name in alone.objective.state_dict()})
+    losses = []
+    for task, x in ((behind, wave), (alone, maps)):
+        torch.manual_seed(4)
+        losses.append(task.objective.loss(task, {"input": x, "target": target})[0])
+    assert torch.equal(*losses)

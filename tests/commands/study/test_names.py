@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from blockyard.cli import main
-from blockyard.commands.study.file import configurations, read_study
+from blockyard.commands.study.cells import cells
+from blockyard.commands.study.file import read_study
 from blockyard.commands.study.names import names
 from blockyard.commands.study.progress import once
 from blockyard.composing.config_files import config_names
@@ -30,7 +31,7 @@ def here(tmp_path, monkeypatch):
 def named(**changes: object) -> list[str]:
     Path("s.yaml").write_text(yaml.safe_dump(ROWS | changes))
     study = read_study("s.yaml")
-    return names(study, configurations(study))
+    return names(study, cells(study))
 
 
 def test_block_place_backbone_and_seed(here):
@@ -56,7 +57,7 @@ def test_backbones_configurations_and_variants_are_told(here):
 def test_no_two_runs_of_a_study_that_ships_are_called_alike():
     for name in filter(lambda name: name.startswith("studies/"), config_names()):
         study = read_study(name)
-        found = names(study, configurations(study))
+        found = names(study, cells(study))
         assert len(set(found)) == len(found), name
 
 

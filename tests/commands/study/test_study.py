@@ -16,7 +16,8 @@ import yaml
 
 from blockyard.cli import main
 from blockyard.commands.study import local
-from blockyard.commands.study.file import configurations, read_study
+from blockyard.commands.study.cells import cells
+from blockyard.commands.study.file import read_study
 from blockyard.commands.study.main import mean_line
 from blockyard.commands.study.plan import plan
 from blockyard.composing.claim import claimed
@@ -113,18 +114,18 @@ def test_mean_and_deviation_of_ten_splits_by_hand():
 def test_backbones_are_rows_of_their_own(here):
     backbones = [None, {"class_path": "PreResNet", "init_args": {"depth": 8}}, "TimmBackbone"]
     study = read_study(study_file(here, seeds=[0, 1], backbones=backbones))
-    found = [config["model"]["init_args"]["backbone"] for config in configurations(study)]
+    found = [cell.config["model"]["init_args"]["backbone"] for cell in cells(study)]
     base = {"class_path": "PreResNet", "init_args": {"depth": 20}}
     assert found == 2 * [
         row for backbone in (base, backbones[1], {"class_path": "TimmBackbone"}) for row in 2 * [backbone]
     ]
-    assert study.rows == 6
+    assert [cell.row for cell in cells(study)] == [*range(6), *range(6)]
 
 
 def test_several_configurations_are_studied_alike(here):
     names = ["image_classification/digits.yaml", "audio_classification/spoken_commands.yaml"]
     study = read_study(study_file(here, config=names, settings={"trainer": {"max_epochs": 1}}))
-    found = [(config["seed_everything"], config["data"]["class_path"]) for config in configurations(study)]
+    found = [(cell.config["seed_everything"], cell.config["data"]["class_path"]) for cell in cells(study)]
     assert found == [(seed, data) for seed in (0, 1) for data in ("Digits", "SpokenCommands") for _ in range(2)]
 
 
@@ -279,7 +280,8 @@ def test_a_trial_in_the_file_is_refused(here, capsys):
 
 def test_configurations_are_whole_and_free_of_shorthand(here):
     plugs = [[{"block": "Nonlocal", "at": "a"}, {"block": {"class_path": "CrissCross"}, "at": "b"}]]
-    (config,) = configurations(read_study(study_file(here, seeds=[7], plugs=plugs)))
+    (cell,) = cells(read_study(study_file(here, seeds=[7], plugs=plugs)))
+    config = cell.config
     assert config["seed_everything"] == 7
     assert config["model"]["init_args"]["plugs"] == [
         {"block": {"class_path": "Nonlocal"}, "at": "a"},
@@ -305,6 +307,11 @@ def test_configurations_are_whole_and_free_of_shorthand(here):
         ({"plugs": [{"block": {"class_path": "A", "init_args": {"b": 1}}, "block.b": 2}]}, "block.b is said twice"),
         ({"backbones": [{"backbone.depth": 8}]}, "backbones: backbone is missing"),
         ({"backbones": [{"name": "PreResNet"}]}, "backbones: no name; "),
+        ({"pretraining": {"trainer.max_epochs": 1}}, "pretraining must be a list"),
+        ({"pretraining": ["Rotation"]}, "pretraining: expected null, or options such as {model.objective: Rotation"),
+        ({"probes": [{"strength": 1}]}, "probes: method is missing"),
+        ({"probes": [{"method": "liner"}]}, "probes: no method 'liner'; did you mean linear"),
+        ({"probes": [{"method": "knn", "kk": 3}]}, "probes: no kk; did you mean k"),
         ({"config": ["a.yaml", 3]}, "config must be the name of a configuration, or a list of names"),
     ],
 )
