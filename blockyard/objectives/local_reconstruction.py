@@ -16,13 +16,13 @@ from blockyard.blocks.convolutions.convolution import CONVOLUTIONS
 from blockyard.objectives.base import Learner, Logged
 from blockyard.objectives.intermediate_supervision import cropped, unfolded
 from blockyard.objectives.piecewise import Piecewise, Taken
-from blockyard.objectives.supervision import PooledClassifier
+from blockyard.objectives.supervision import PooledClassifier, Supervision
 from blockyard.plugging import named_places, undisturbed
 
 End = Callable[[int, Tensor], Tensor]
 
 
-class LocalReconstruction(Piecewise):
+class LocalReconstruction(Piecewise, Supervision):
     """Σₖ ℓ(hₖ(mₖ)) + λ ‖dₖ(mₖ) - mₖ₋₁‖² / n + ℓ(f(x)), with no gradient from a part of the network to the one before.
 
     The network is K parts, one behind the other, with maps m ``(B, C, *S)``, and m₀ the samples, or what a front end

@@ -5,19 +5,20 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, distributed
 
-from blockyard.objectives.base import Logged
-from blockyard.objectives.supervision import Supervision
+from blockyard.objectives.base import Logged, Objective
 
 Taken = Callable[[Tensor], Tensor]
 """Takes the gradient of a loss at once, if it is to be, and gives the loss."""
 
 
-class Piecewise(Supervision):
+class Piecewise(Objective):
     """What adds losses each of which holds what was kept for its gradient no longer than until that is taken."""
+
+    slot: ClassVar[str] = "objective"
 
     @abstractmethod
     def pieces(self, task: Any, batch: dict[str, Any], taken: Taken) -> tuple[Tensor, Logged]:

@@ -14,10 +14,11 @@ from blockyard.backbones import Backbone
 from blockyard.backbones.prefixes import WHOLE, Prefix, corner, prefix_of
 from blockyard.objectives.base import Learner, Logged
 from blockyard.objectives.piecewise import Piecewise, Taken
+from blockyard.objectives.supervision import Supervision
 from blockyard.plugging import undisturbed
 
 
-class SortedNet(Piecewise):
+class SortedNet(Piecewise, Supervision):
     """Σₚ ℓ(fₚ(x)) over some prefixes p of the network f, drawn anew in each step, and one update of all.
 
     A prefix is the first channels of every layer, the classifier's inputs among them, and the first units of every

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -127,3 +128,18 @@ class TestRefused:
         with pytest.raises(ValueError, match="which PersonReID has not") as refusal:
             PersonReID(TINY, num_classes=3, input_shape=(3, 16, 8), objective=NoProp(), optimizer=SGD)
         one_line(refusal)
+
+
+@pytest.mark.parametrize("form", ["discrete", "continuous", "flow"])
+def test_a_step_takes_the_gradients_of_the_sum(form):
+    """Of each block as soon as it has run; learned embeddings, which all share, add up."""
+    whole, stepped = (task(form, embedding="learned") for _ in range(2))
+    torch.manual_seed(3)
+    whole.objective.loss(whole, batch())[0].backward()
+    torch.manual_seed(3)
+    stepped.optimizers = lambda: SimpleNamespace(zero_grad=stepped.zero_grad, step=lambda: None)
+    stepped.manual_backward = lambda loss: loss.backward()
+    stepped._trainer = SimpleNamespace()
+    stepped.objective.step(stepped, batch(), 0)
+    for expected, found in zip(whole.parameters(), stepped.parameters(), strict=True):
+        torch.testing.assert_close(found.grad, expected.grad)
