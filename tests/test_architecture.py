@@ -48,8 +48,8 @@ ROOMS = {  # a room may import itself and the rooms named
         "progress",
     },
     "composing": {
-        *("samples", "tasks", "objectives", "training", "runs", "heads", "backbones", "poolings", "plugging", "blocks"),
-        *("datamodules", "leaderboard", "metrics", "files", "mistakes", "progress", "unfinished"),
+        *("samples", "tasks", "objectives", "training", "analysis", "runs", "heads", "backbones", "poolings"),
+        *("plugging", "blocks", "datamodules", "leaderboard", "metrics", "files", "mistakes", "progress", "unfinished"),
     },
     "model_card": {"leaderboard", "portable"},
     "hub": {"composing", "portable", "model_card", "tasks", "leaderboard", "plugging", "files", "version", "mistakes"},

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
-from blockyard.backbones import Backbone, PreResNet, TimmBackbone
-from blockyard.backbones.inputs.front_ended import FrontEnded
+from blockyard.backbones import Backbone, FrontEnded, PreResNet, TimmBackbone
 from blockyard.plugging import Gated, Plugged, Replaced, Wrapped, named_places
 from blockyard.plugging.places import stock_network
 

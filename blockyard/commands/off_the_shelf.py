@@ -12,8 +12,8 @@ from rich.table import Table
 
 from blockyard import files
 from blockyard.analysis.verdict import METHODS, Options, Verdict
-from blockyard.commands.probe_record import judged, write_records
 from blockyard.composing.composition import compose
+from blockyard.composing.judging import judged, write_records
 from blockyard.composing.preparing import prepare
 from blockyard.composing.run_directories import find_checkpoint
 from blockyard.composing.suite import SuiteCLI

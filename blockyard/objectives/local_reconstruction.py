@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from blockyard.backbones.inputs.front_ended import FrontEnded
+from blockyard.backbones import FrontEnded
 from blockyard.blocks.convolutions.convolution import CONVOLUTIONS
 from blockyard.objectives.base import Learner, Logged
 from blockyard.objectives.intermediate_supervision import cropped, unfolded

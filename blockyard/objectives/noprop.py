@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from blockyard.backbones.inputs.front_ended import FrontEnded
+from blockyard.backbones import FrontEnded
 from blockyard.backbones.label_denoiser import LabelDenoiser
 from blockyard.backbones.label_noise import cosine, divergence, log_linear, noised, ratio
 from blockyard.objectives.base import Learner, Logged

@@ -15,7 +15,6 @@ from blockyard import files
 from blockyard.analysis.probe import probe_of
 from blockyard.analysis.verdict import Options
 from blockyard.blocks.base import concrete_subclasses
-from blockyard.commands.probe_record import probed
 from blockyard.commands.study.cells import Cell, cells
 from blockyard.commands.study.file import Study
 from blockyard.commands.study.names import names, objective_of
@@ -24,6 +23,7 @@ from blockyard.composing.claim import holder
 from blockyard.composing.composition import Composed, make_room, pairs
 from blockyard.composing.data import build_data
 from blockyard.composing.flat_options import laid_over
+from blockyard.composing.judging import probed
 from blockyard.composing.merging import merge
 from blockyard.composing.resolving import resolve
 from blockyard.composing.resuming import changes

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from blockyard.analysis.verdict import Options
-from blockyard.commands.probe_record import judged, write_records
 from blockyard.composing.begun import begins_with
 from blockyard.composing.claim import claimed, holder
 from blockyard.composing.composition import Composed
 from blockyard.composing.config_files import read_config
+from blockyard.composing.judging import judged, write_records
 from blockyard.composing.run_directories import RUNS, find_checkpoint, run_directory
 from blockyard.composing.suite import SuiteCLI
 from blockyard.leaderboard.counting import is_complete
