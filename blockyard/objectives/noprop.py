@@ -91,8 +91,9 @@ class NoProp(Piecewise):
         """What the classifier makes of the last z, and how far the first is from noise alone."""
         kept = kept.to(clean())
         said = network.fc_of(noised(clean(), kept[-1], torch.randn_like(clean())))
+        prior = divergence(clean(), kept[0]).mean()  # a constant, unless embeddings are learned
         label = taken(F.cross_entropy(said, target))
-        return {"label_loss": label, "prior_loss": taken(divergence(clean(), kept[0]).mean())}
+        return {"label_loss": label, "prior_loss": taken(prior) if prior.requires_grad else prior}
 
     def _discrete(self, network: LabelDenoiser, x: Tensor, clean: Callable[[], Tensor], taken: Taken) -> Logged:
         """The loss of each block, from the noise that its step begins with."""

@@ -130,10 +130,11 @@ class TestRefused:
         one_line(refusal)
 
 
+@pytest.mark.parametrize("embedding", ["one_hot", "learned"])
 @pytest.mark.parametrize("form", ["discrete", "continuous", "flow"])
-def test_a_step_takes_the_gradients_of_the_sum(form):
+def test_a_step_takes_the_gradients_of_the_sum(form, embedding):
     """Of each block as soon as it has run; learned embeddings, which all share, add up."""
-    whole, stepped = (task(form, embedding="learned") for _ in range(2))
+    whole, stepped = (task(form, embedding=embedding) for _ in range(2))
     torch.manual_seed(3)
     whole.objective.loss(whole, batch())[0].backward()
     torch.manual_seed(3)
