@@ -93,7 +93,7 @@ def _card(task: Task, data: Any, config: dict[str, Any]) -> Card:
         mean=tuple(data.mean) if normalised else (),
         std=tuple(data.std) if normalised else (),
         sample_rate=getattr(data, "sample_rate", None),
-        values=getattr(data, "values", ""),
+        values=getattr(data, "values_are", ""),
         seed=config["seed_everything"],
         experiment=found.experiment,
         run=found.run,

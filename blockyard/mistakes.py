@@ -94,8 +94,8 @@ def own_code_in(error: BaseException) -> str | None:
 
 WHOLE = "BLOCKYARD_TRACEBACK"
 """The variable of the environment that has errors in code of one's own end in the whole traceback."""
-EXTRAS = ("mlflow", "wandb")
-"""Packages of others that an extra of this package's, of the same name, brings in a version that is known to work."""
+EXTRAS = {"mlflow": "mlflow", "rasterio": "geotiff", "wandb": "wandb"}
+"""Packages of others, and the extra of this package's that brings each in a version that is known to work."""
 LIBRARIES = ("lightning.", "timm.", "torch.")
 """Modules whose classes a configuration may name, and which say themselves what they can't do."""
 
@@ -108,7 +108,7 @@ def _of_a_library(error: BaseException) -> str | None:
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     where = str(frames[-1].f_globals.get("__name__", "")) if frames else ""
     unmet = re.search(r"Requirement '([^']+)' not met", text) if isinstance(error, ImportError) else None
-    lacking = _lacking(unmet[1]) if unmet else ""
+    lacking = lacking_package(unmet[1]) if unmet else ""
     if where.startswith("lightning.pytorch.callbacks.") and isinstance(error, RuntimeError | ValueError | ImportError):
         named = re.match(r"`(\w+)`", text)
         return f"{named[1]} {lacking}" if named and lacking else f"trainer.callbacks: {text}"
@@ -131,10 +131,10 @@ def _chosen(kind: type, options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name not in usual or value != usual[name]}
 
 
-def _lacking(requirement: str) -> str:
+def lacking_package(requirement: str) -> str:
     """What a class lacks that needs a package, such as ``wandb>=0.12.10``."""
     package = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
-    wanted = f"blockyard[{package}]" if package in EXTRAS else requirement
+    wanted = f"blockyard[{EXTRAS[package]}]" if package in EXTRAS else requirement
     return f"needs {package}, which is not installed: pip install '{wanted}'"
 
 

@@ -31,6 +31,7 @@ from blockyard.datamodules.reid.prid2011 import PRID2011
 from blockyard.datamodules.segmentation.ade20k import ADE20K
 from blockyard.datamodules.segmentation.base import SegmentationDataModule
 from blockyard.datamodules.segmentation.cityscapes import Cityscapes
+from blockyard.datamodules.segmentation.geotiff_folder import GeoTIFFFolder
 from blockyard.datamodules.segmentation.image_mask_folder import ImageMaskFolder
 from blockyard.datamodules.segmentation.pascal_voc import PascalVOC
 from blockyard.datamodules.signals.base import SignalDataModule
@@ -64,6 +65,7 @@ __all__ = [
     "DataModule",
     "DecodingError",
     "Digits",
+    "GeoTIFFFolder",
     "ImageDataModule",
     "ImageFolder",
     "ImageList",

@@ -112,13 +112,19 @@ class Images(Split):
         return {"image": self.images[index]}
 
     def collate(self, samples: list[dict[str, Any]]) -> Batch:
-        """Stack to float ``(B, C, H, W)`` or ``(B, V, C, H, W)`` and normalise, so many at once as the cache holds."""
+        """Stack to float ``(B, C, H, W)`` or ``(B, V, C, H, W)`` and normalise, so many at once as the cache holds.
+
+        Pixels that are floats are normalised already.
+        """
         pixels = [sample.pop("input") for sample in samples]
         *views, height, width, channels = pixels[0].shape
         normalised = empty_batch((len(pixels), *views, channels, height, width))
         step = max(1, AT_ONCE // pixels[0].size)
         for start in range(0, len(pixels), step):
             some = np.stack(pixels[start : start + step])
+            if some.dtype == np.float32:
+                normalised[start : start + step] = torch.from_numpy(some).movedim(-1, -3)
+                continue
             # OpenCV takes channels apart faster than a strided copy.
             planes = np.stack(cv2.split(some.reshape(-1, width, channels))).reshape(channels, *some.shape[:-1])
             values = normalised[start : start + step].copy_(torch.from_numpy(planes).movedim(0, -3))

@@ -33,4 +33,14 @@ class PictureOptions(DataModule):
     ) -> None:
         super().__init__(**options)
         check_bits(bits)
-        self.mean, self.std, self.bits = mean, std, bits
+        self._mean, self._std, self.bits = mean, std, bits
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Mean of each channel, in units of the full range."""
+        return self._mean
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """Standard deviation of each channel, in units of the full range."""
+        return self._std

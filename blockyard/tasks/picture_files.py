@@ -15,7 +15,7 @@ from blockyard.tasks.new_samples import of_all_processes, tell_unread
 
 
 class PictureFiles(Callback):
-    """Writes what is predicted of each input as PNG, as soon as it is there; every process writes its own.
+    """Writes what is predicted of each input as a picture, as soon as it is there; every process writes its own.
 
     The files have the names and folders of the inputs. ``predict_step`` gives a list of ``(C, H, W)`` or
     ``(H, W)``, and their indices ``(B,)``: of the inputs, or of the items that each is made of.
@@ -44,6 +44,10 @@ class PictureFiles(Callback):
     def write(self, task: Any, data: Any, predicted: Tensor, index: int) -> None:
         """Write what was predicted of the item at ``index``, ``(C, H, W)`` or ``(H, W)``."""
 
+    def suffix(self, data: Any) -> str:
+        """How the names of files end."""
+        return ".png"
+
     def place(self, folder: str, position: int) -> Path:
         """The file in a folder of what is made of an input."""
         return self.directory / folder / self.files[position]
@@ -54,7 +58,8 @@ class PictureFiles(Callback):
         Raises:
             ValueError: If two inputs would have one file, or an input's name leads out of the folder.
         """
-        self.files = picture_files(trainer.datamodule.names("predict"), self.what)  # type: ignore[attr-defined]
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        self.files = picture_files(data.names("predict"), self.what, self.suffix(data))
         self.done, self.unread = set(), set()
 
     def on_predict_batch_end(
@@ -89,19 +94,20 @@ class PictureFiles(Callback):
             print(f"{counted(done, self.what)} in {self.directory / self.folder}")
 
 
-def picture_files(names: Sequence[str], what: str) -> list[Path]:
-    """The file of what is made of each input, a PNG, below the folder of all.
+def picture_files(names: Sequence[str], what: str, suffix: str = ".png") -> list[Path]:
+    """The file of what is made of each input, below the folder of all.
 
     Args:
         names: Of the inputs.
         what: What is made of an input, for messages.
+        suffix: How the names of the files end.
 
     Raises:
         ValueError: If two inputs would have one file, or a name leads out of the folder.
     """
     found: dict[PurePosixPath, str] = {}
     for name in names:
-        file = PurePosixPath(name).with_suffix(".png")
+        file = PurePosixPath(name).with_suffix(suffix)
         if file.is_absolute() or ".." in file.parts:
             raise ValueError(f"{name}: its {what} would lie outside the folder of {what}s")
         if file in found:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,7 +20,7 @@ from blockyard.datamodules.loading import PADDING, EvaluationSampler
 from blockyard.datamodules.picture_options import PictureOptions
 from blockyard.datamodules.picture_survey import survey_pictures
 from blockyard.datamodules.segmentation.listing import Listing, hold_out_evenly
-from blockyard.datamodules.segmentation.mask_transforms import CategoryCrop, Rescale, photometric_distortion
+from blockyard.datamodules.segmentation.mask_transforms import CategoryCrop, Mirror, Rescale, photometric_distortion
 from blockyard.datamodules.segmentation.masked_pictures import Crops, WholePictures
 from blockyard.datamodules.segmentation.masks import IGNORE, Colour, MaskFiles, voc_palette
 from blockyard.datamodules.segmentation.survey import SAMPLE, judge, survey
@@ -141,19 +141,32 @@ class SegmentationDataModule(PictureOptions):
         """``(3, h, w)`` of a training crop."""
         return (3, *self.size)
 
+    @property
+    def padding(self) -> Any:
+        """What stands beyond the edge of a training crop: the mean colour."""
+        return [round(255 * value) for value in self.mean]
+
     def load(self, split: str) -> WholePictures | Crops:
         """List a split; the pictures themselves are read when asked for."""
         if split == "predict":
             files = self.list_new(self.predict_folder) if self.predict_folder else self.list_files(split)
             if self.predict_tile is not None:
-                images, layout = ImageFiles(files.images, self.bits), (self.predict_tile, self.predict_overlap)
+                images, layout = self.picture_files(files.images), (self.predict_tile, self.predict_overlap)
                 return TiledPictures(images, files.names, *layout, self.mean, self.std)
             masks = None
         else:
             files = self.list_files(split)
-            masks = MaskFiles(files.masks, self.labels_in(split), self.hint, self.colours)
+            masks = self.mask_files(files, split)
         kind, transform = (Crops if split == "train" else WholePictures), self._transform(split == "train")
-        return kind(ImageFiles(files.images, self.bits), masks, files.names, transform, self.mean, self.std)
+        return kind(self.picture_files(files.images), masks, files.names, transform, self.mean, self.std)
+
+    def picture_files(self, paths: Sequence[Path]) -> ImageFiles:
+        """Files of pictures, decoded when asked for."""
+        return ImageFiles(paths, self.bits)
+
+    def mask_files(self, files: Listing, split: str) -> MaskFiles:
+        """The masks of a split as labels, decoded when asked for."""
+        return MaskFiles(files.masks, self.labels_in(split), self.hint, self.colours)
 
     def predict_dataloader(self) -> DataLoader:
         """In order, each sample once over all ranks, without targets; all tiles of a picture on one rank."""
@@ -201,7 +214,7 @@ class SegmentationDataModule(PictureOptions):
             DataError: If one can't be read.
         """
         files = self.list_files("train")
-        masks = MaskFiles(files.masks, self.labels_in("train"), self.hint, self.colours)
+        masks = self.mask_files(files, "train")
         counts = np.zeros(self.num_classes)
         for row in spread(range(len(masks))):
             counts += np.bincount(masks[row].ravel(), minlength=IGNORE + 1)[: self.num_classes]
@@ -227,7 +240,7 @@ class SegmentationDataModule(PictureOptions):
     def suggest(self, weights: bool) -> Suggestion:
         """Crops and colours that the training pictures speak for."""
         files = self.list_files("train")
-        found, shares = survey_pictures(ImageFiles(files.images, self.bits)), self.pixel_shares()
+        found, shares = survey_pictures(self.picture_files(files.images)), self.pixel_shares()
         largest = 512 if weights else 256
         side = max(32, min(largest, -(-found.short // 32) * 32))
         most, common = max(shares), self.classes[shares.index(max(shares))]
@@ -258,14 +271,13 @@ class SegmentationDataModule(PictureOptions):
     def _transform(self, training: bool) -> A.Compose | None:
         if not training:
             return A.Compose([Rescale(self.resize)]) if self.resize else None
-        fill = [round(255 * value) for value in self.mean]
         height, width = self.size
         return A.Compose(
             [
                 Rescale(self.resize, self.scale),
                 CategoryCrop((height, width), self.largest_share),
-                *([A.HorizontalFlip(p=0.5)] if self.flip else []),
+                *([Mirror(p=0.5)] if self.flip else []),
                 *(photometric_distortion() if self.photometric else []),
-                A.PadIfNeeded(height, width, position="top_left", fill=fill, fill_mask=IGNORE, p=1.0),
+                A.PadIfNeeded(height, width, position="top_left", fill=self.padding, fill_mask=IGNORE, p=1.0),
             ]
         )

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from blockyard.datamodules.segmentation.masks import IGNORE
 
-Array = NDArray[np.uint8]
+Array = NDArray[Any]
 TRIES = 10
+MOST = 128
+"""Channels that OpenCV takes."""
 
 
 class Rescale(A.DualTransform):
@@ -40,7 +42,7 @@ class Rescale(A.DualTransform):
         return {"size": tuple(max(1, round(side * factor)) for side in sides)}
 
     def apply(self, img: Array, size: tuple[int, int], **params: Any) -> Array:
-        """The picture ``(H, W, 3)`` at ``size``."""
+        """The picture ``(H, W, C)`` at ``size``."""
         return _resize(img, size, cv2.INTER_LINEAR)
 
     def apply_to_mask(self, mask: Array, size: tuple[int, int], **params: Any) -> Array:
@@ -83,8 +85,18 @@ class CategoryCrop(A.DualTransform):
         return down, right
 
     def apply(self, img: Array, window: tuple[slice, slice], **params: Any) -> Array:
-        """The window of a picture ``(H, W, 3)`` or a mask ``(H, W)``."""
+        """The window of a picture ``(H, W, C)`` or a mask ``(H, W)``."""
         return np.ascontiguousarray(img[window])
+
+
+class Mirror(A.HorizontalFlip):
+    """Exchange left and right, also of pictures of more channels than OpenCV takes."""
+
+    def apply(self, img: Array, **params: Any) -> Array:
+        """The picture ``(H, W, C)`` or mask ``(H, W)``, mirrored."""
+        if img.shape[-1] <= MOST or img.ndim == 2:
+            return np.asarray(super().apply(img, **params))
+        return np.ascontiguousarray(img[:, ::-1])
 
 
 def photometric_distortion() -> list[A.BasicTransform]:
@@ -97,4 +109,6 @@ def photometric_distortion() -> list[A.BasicTransform]:
 def _resize(array: Array, size: tuple[int, int], interpolation: int) -> Array:
     if array.shape[:2] == size:
         return array
-    return np.asarray(cv2.resize(array, size[::-1], interpolation=interpolation), dtype=np.uint8)
+    parts = [array] if array.ndim == 2 else np.split(array, range(MOST, array.shape[2], MOST), axis=2)
+    resized = [cv2.resize(part, size[::-1], interpolation=interpolation) for part in parts]
+    return np.concatenate([part.reshape(*size, -1) for part in resized], axis=2).reshape(*size, *array.shape[2:])

@@ -9,6 +9,7 @@ from typing import Any
 import albumentations as A
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from blockyard.datamodules.images import ImageFiles, Images, Pixels
 from blockyard.datamodules.loading import Column, Split
@@ -126,9 +127,18 @@ class WholePictures(PicturesWithMasks):
         except DataError:
             if self.masks is not None:
                 raise
-            return {"input": np.zeros((1, 1, 3), np.uint8), "size": [1, 1], "valid": False}
+            return self.blank()
         seen = image if self.transform is None else self.transform(image=image)["image"]
         return {"input": seen, **({"size": list(image.shape[:2]), "valid": True} if mask is None else {"target": mask})}
+
+    def blank(self) -> dict[str, Any]:
+        """What stands for a picture that can't be read."""
+        return {"input": np.zeros((1, 1, len(self.scale)), np.uint8), "size": [1, 1], "valid": False}
+
+    def visible(self, index: int, pixels: NDArray[Any]) -> Pixels:
+        """What people are shown, ``(h, w, 3)``, of an item's ``input``."""
+        files: Any = self.images
+        return files.visible(self.sample_of(index), pixels) if hasattr(files, "visible") else pixels
 
     def problem(self, position: int) -> str | None:
         """What is wrong with a picture or its mask, in one line; None if nothing is."""

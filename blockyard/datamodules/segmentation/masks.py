@@ -78,11 +78,19 @@ class MaskFiles(Sequence[Mask]):
         if self.colours is not None and coloured is not None:
             return self.colours.labels(path, coloured[0]), coloured[1]
         values, tag = (read_boundaries(path), UPRIGHT) if path.suffix == ".mat" else read_indices(path, self.hint)
+        return self.labels_of(path, values), tag
+
+    def labels_of(self, path: Path, values: NDArray[np.integer]) -> Mask:
+        """The labels of the numbers ``(H, W)`` in a file.
+
+        Raises:
+            DataError: If one of them may not occur.
+        """
         wrong = self._unexpected(values)
         if wrong.any():
             found = f"value {int(values[wrong].max())} is wrong, as are {int(wrong.sum()):,} of {wrong.size:,} pixels"
             raise DataError(f"{path}: {found}; {spans(self.allowed)} may occur{self.hint}")
-        return _looked_up(values, self._labels), tag
+        return _looked_up(values, self._labels)
 
     def _unexpected(self, values: NDArray[np.integer]) -> NDArray[np.bool_]:
         if values.dtype == np.uint8:

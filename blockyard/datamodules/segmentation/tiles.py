@@ -136,7 +136,7 @@ class TiledPictures(WholePictures):
         except DataError:
             pixels = None
         if pixels is None:
-            return {"input": np.zeros((1, 1, 3), np.uint8), "size": [1, 1], "valid": False}
+            return self.blank()
         return {"input": pixels, "size": list(pixels.shape[:2]), "valid": True}
 
 

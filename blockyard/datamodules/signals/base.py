@@ -10,8 +10,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from blockyard.datamodules.labelled import LabelledDataModule
+from blockyard.datamodules.moments import Moments
 from blockyard.datamodules.signals.channels import Channels, all_of
-from blockyard.datamodules.signals.moments import Moments, TrainingMoments
+from blockyard.datamodules.signals.moments import TrainingMoments
 from blockyard.datamodules.signals.recorded import SERIES, Recorded, Recordings
 from blockyard.datamodules.signals.series import Series
 from blockyard.datamodules.suggesting import Choice, Suggestion, batch_for, spread
@@ -117,7 +118,7 @@ class SignalDataModule(LabelledDataModule):
         return None if self.normalise != "training" else tuple(self._moments().std.tolist())
 
     @property
-    def values(self) -> str:
+    def values_are(self) -> str:
         """What the values of an input are, for whoever runs an exported network."""
         said = {
             "training": "in the units of the files; the network normalises them itself",

@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from blockyard.datamodules.loading import Column, Split
-from blockyard.datamodules.signals.moments import Moments, TrainingMoments, moments_of
+from blockyard.datamodules.moments import Moments, moments_of
+from blockyard.datamodules.signals.moments import TrainingMoments
 from blockyard.datamodules.signals.recorded import Recorded
 from blockyard.datamodules.windows import Windows
 from blockyard.media.signal_files import SignalError, read_signal

@@ -97,7 +97,8 @@ def extremes(pictures: dict[str, Tensor], rows: int) -> list[tuple[int, float]]:
 def _case(trainer: Any, task: Any, index: int, text: str) -> Case:
     loader = trainer.test_dataloaders
     sample = loader.dataset[index]
-    picture = np.asarray(sample["input"])  # before collating, which may take it away
+    # Before collating, which may take it away.
+    picture = loader.dataset.split.visible(index, np.asarray(sample["input"]))
     batch = task.transfer_batch_to_device(loader.collate_fn([sample]), task.device, 0)
     with torch.no_grad(), trainer.precision_plugin.test_step_context():
         found = task.predict_step(trainer.precision_plugin.convert_input(batch), 0)[0][0].cpu().numpy()

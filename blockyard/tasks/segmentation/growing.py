@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from blockyard import files
 from blockyard.datamodules.segmentation.tiles import Tile
+from blockyard.media.geotiff import Raster
+from blockyard.media.geotiff_rows import GeoTIFFRows
 from blockyard.media.png_rows import PNGRows
 
 Size = tuple[int, int]
@@ -35,6 +37,13 @@ def png(path: Path, size: Size, **options: Any) -> Iterator[Rows]:
         rows = PNGRows(file, size, **options)
         yield rows
         rows.close()
+
+
+@contextmanager
+def geotiff(path: Path, like: Raster, **options: Any) -> Iterator[Rows]:
+    """A GeoTIFF that lies where another one does; options: :class:`~blockyard.media.geotiff_rows.GeoTIFFRows`."""
+    with files.in_place_of(path) as temporary, GeoTIFFRows(temporary, like, **options) as rows:
+        yield rows
 
 
 class GrowingFiles:

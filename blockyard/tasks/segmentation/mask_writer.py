@@ -11,9 +11,10 @@ from lightning.pytorch import LightningModule, Trainer
 from numpy.typing import NDArray
 from torch import Tensor
 
+from blockyard.datamodules.segmentation.rasters import Rasters
 from blockyard.datamodules.segmentation.tiles import Tile, TiledPictures
 from blockyard.tasks.picture_files import PictureFiles
-from blockyard.tasks.segmentation.growing import GrowingFiles, Opened, Size, png
+from blockyard.tasks.segmentation.growing import GrowingFiles, Opened, Size, geotiff, png
 from blockyard.tasks.segmentation.mask_colours import IGNORED, Pixels, overlay, table
 
 OVERLAYS, CONFIDENCE = "overlays", "confidence"
@@ -25,7 +26,8 @@ class MaskWriter(PictureFiles):
     A mask is a PNG with the data's palette, its values those of the data's own mask files. The files have the names
     and folders of the inputs. Where the task asks for ``overlays``, the pictures with the masks over them go into a
     folder of that name beside the masks'; of its ``confidence``, grey pictures of the labels' probabilities, 255 for 1,
-    likewise. Every process writes its own. Masks of pictures in tiles are written as these come.
+    likewise. Masks of GeoTIFF files are such, their confidence of floats from 0 to 1, with the place and the pixels
+    without data of their inputs. Every process writes its own. Masks of pictures in tiles are written as these come.
 
     Args:
         directory: The folders ``masks``, ``overlays`` and ``confidence`` go here.
@@ -50,19 +52,24 @@ class MaskWriter(PictureFiles):
         """
         split, (labels, *more) = data.split("predict"), predicted.cpu().numpy().reshape(-1, *predicted.shape[-2:])
         tile = split.tile(index) if isinstance(split, TiledPictures) else Tile.whole(labels.shape)
-        position = split.sample_of(index)
+        position, rasters = split.sample_of(index), _rasters(split)
         if position in self.unread:
             return
-        meaning = data.vocabulary
-        values, colours = file_values(meaning.palette, meaning.labels)
+        void = None if rasters is None else rasters.void(position, tile.seen)
+        labels = labels if void is None else np.where(void, np.uint8(IGNORED), labels)
+        values, colours = file_values(data.vocabulary.palette, data.vocabulary.labels)
         pixels: dict[str, NDArray[Any]] = {self.folder: values[labels]}
         if task.overlays:
-            pixels[OVERLAYS] = overlay(np.asarray(split[index]["input"]), labels, meaning.palette)
+            under = split.visible(index, np.asarray(split[index]["input"]))
+            pixels[OVERLAYS] = overlay(under, labels, data.vocabulary.palette)
         if more:
-            pixels[CONFIDENCE] = more[0]
+            pixels[CONFIDENCE] = more[0] if void is None else np.where(void, np.nan, more[0] / 255).astype(np.float32)
         if tile.is_first:
+            told: dict[str, dict[str, Any]] = {self.folder: {"palette": colours}}
+            if rasters is not None:
+                told[self.folder]["nodata"], told[CONFIDENCE] = int(values[IGNORED]), {"nodata": np.nan}
             opened = {
-                name: self._opened(position, name, tile.size, part, colours if name == self.folder else None)
+                name: self._opened(position, name, tile.size, rasters, part, told.get(name, {}))
                 for name, part in pixels.items()
             }
             self._growing[position] = GrowingFiles(tile.size[1], opened)
@@ -87,9 +94,22 @@ class MaskWriter(PictureFiles):
         while self._growing:
             self._growing.popitem()[1].drop()
 
-    def _opened(self, position: int, name: str, size: Size, like: NDArray[Any], colours: Pixels | None) -> Opened:
-        channels = 3 if like.ndim == 3 else 1
-        return png(self.place(name, position), size, dtype=like.dtype, channels=channels, palette=colours)
+    def suffix(self, data: Any) -> str:
+        """How the names of masks end: as those of their pictures, where they lie somewhere on Earth as these do."""
+        return ".png" if _rasters(data.split("predict")) is None else ".tif"
+
+    def _opened(
+        self, position: int, name: str, size: Size, rasters: Rasters | None, part: NDArray[Any], told: dict[str, Any]
+    ) -> Opened:
+        options = {"dtype": part.dtype, "channels": 3 if part.ndim == 3 else 1, **told}
+        place = self.place(name, position)
+        return png(place, size, **options) if rasters is None else geotiff(place, rasters.raster(position), **options)
+
+
+def _rasters(split: Any) -> Rasters | None:
+    """The pictures of a split that know where they lie."""
+    images = getattr(split, "images", None)
+    return images if isinstance(images, Rasters) else None
 
 
 def file_values(
@@ -102,13 +122,14 @@ def file_values(
         labels: From the values of the data's mask files to labels.
 
     Returns:
-        Values ``(256,)``, of 16 bits where the data's files have some that a byte has not, and colours ``(256, 3)``;
-        None for values of 16 bits, which have no palette.
+        Values ``(256,)``, of 16 bits where the data's files have some that a byte has not, of 255 the largest byte that
+        is no class; and colours ``(256, 3)``, None for values of 16 bits, which have no palette.
     """
     known = {label: value for value, label in labels.items() if label != IGNORED}
     values: NDArray[Any] = np.zeros(256, np.uint8 if max(known.values(), default=0) <= IGNORED else np.uint16)
     for label, value in known.items():
         values[label] = value
+    values[IGNORED] = max({*range(256)}.difference(known.values()))
     if values.dtype == np.uint16:
         return values, None
     colours = table([])

@@ -7,9 +7,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from blockyard.datamodules.moments import moments_of
 from blockyard.datamodules.signals import recorded as module
 from blockyard.datamodules.signals.channels import Channels, all_of
-from blockyard.datamodules.signals.moments import moments_of
 from blockyard.datamodules.signals.recorded import Recorded, Recordings, resample
 from blockyard.media.signal_files import SignalError
 
