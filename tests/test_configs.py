@@ -35,6 +35,7 @@ from blockyard.datamodules import (
     AudioCSV,
     AudioFolder,
     Cityscapes,
+    GeoTIFFFolder,
     ImageFolder,
     ImageList,
     ImageMaskFolder,
@@ -73,6 +74,7 @@ def _no_data_needed(monkeypatch, tmp_path):
     folders = ((kind, 7) for kind in own)
     for kind, count in (*published, *folders):
         monkeypatch.setattr(kind, "classes", property(lambda self, count=count: [str(k) for k in range(count)]))
+    monkeypatch.setattr(GeoTIFFFolder, "bands_read", (1, 2, 3, 4))
     monkeypatch.setattr(SignalDataModule, "layout", Channels(("ax", "ay", "az"), "user"))
     monkeypatch.setattr(timm_backbone, "_hub_is_reached", lambda: True)
     create = timm.create_model

@@ -46,9 +46,9 @@ class Raster:
             return None
         if other.transform.determinant == 0:
             return "its picture does not say where it lies"
-        corners = ((0, 0), (self.size[1], 0), (0, self.size[0]))
-        moved = [(corner, ~other.transform @ (self.transform @ corner)) for corner in corners]
-        most = max(abs(there - here) for corner, place in moved for here, there in zip(corner, place, strict=True))
+        corners = np.array([[0, self.size[1], 0], [0, 0, self.size[0]], [1, 1, 1]])
+        own, others = (np.reshape(one, (3, 3)) for one in (self.transform, other.transform))
+        most = np.abs(np.linalg.solve(others, own @ corners) - corners).max()
         return None if most <= NEAR else f"its transform puts it up to {most:.3g} pixels beside its picture"
 
 
@@ -79,9 +79,7 @@ def read_bands(path: Path, window: Window) -> NDArray[Any]:
         return values
 
 
-def read_floats(
-    path: Path, bands: Sequence[int], window: Window | None = None, size: Size | None = None
-) -> NDArray[np.float32]:
+def read_floats(path: Path, bands: Sequence[int], window: Window | None = None) -> NDArray[np.float32]:
     """Values ``(h, w, C)`` of a file or a part of it, NaN where a band has no data.
 
     That is where the file's ``nodata`` value or mask says so, and where a value is not finite. A band that the file
@@ -91,7 +89,6 @@ def read_floats(
         path: The file.
         bands: Which C, from 1.
         window: Rows and columns; None reads all.
-        size: Height and width to which it is thinned out; None keeps all pixels.
 
     Raises:
         DataError: If it is missing or damaged.
@@ -99,14 +96,11 @@ def read_floats(
     """
     with opened(path) as file:
         part = {} if window is None else as_window(window)
-        if size is not None:
-            part["out_shape"] = size
-        shape = {"out_shape": (len(bands), *size)} if size is not None else {}
         with np.errstate(over="ignore"):
-            values = np.stack(file.read(list(bands), **{**part, **shape}), -1).astype(np.float32)
+            values = np.stack(file.read(list(bands), **part), -1).astype(np.float32)
         for place, band in enumerate(bands):
             if _may_lack(file, band, bands):
-                values[file.read_masks(band, **part) == 0, place] = np.nan
+                values[~_has_data(file, band, **part), place] = np.nan
     values[~np.isfinite(values)] = np.nan
     return values
 
@@ -141,7 +135,7 @@ def read_whole_numbers(path: Path) -> tuple[NDArray[np.integer[Any]], NDArray[np
     with opened(path) as file:
         if file.count != 1:
             raise DataError(f"{path}: a mask must hold one class index a pixel, but this one has {file.count} bands")
-        values, void = file.read(1), file.read_masks(1) == 0
+        values, void = file.read(1), ~_has_data(file, 1)
     if values.dtype.kind == "f":
         void |= np.isnan(values)
         values = np.where(void, 0, values)
@@ -190,6 +184,15 @@ def _may_lack(file: Any, band: int, bands: Sequence[int]) -> bool:
     if MaskFlags.alpha in flags:
         return not any(file.colorinterp[other - 1] == ColorInterp.alpha for other in bands)
     return MaskFlags.all_valid not in flags
+
+
+def _has_data(file: Any, band: int, **part: Any) -> NDArray[np.bool_]:
+    """Where a band has data, ``(h, w)``."""
+    from rasterio.errors import NodataShadowWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NodataShadowWarning)
+        return np.asarray(file.read_masks(band, **part) != 0)
 
 
 def _named(crs: Any) -> str:

@@ -150,22 +150,23 @@ class SegmentationDataModule(PictureOptions):
         """List a split; the pictures themselves are read when asked for."""
         if split == "predict":
             files = self.list_new(self.predict_folder) if self.predict_folder else self.list_files(split)
-            if self.predict_tile is not None:
-                images, layout = self.picture_files(files.images), (self.predict_tile, self.predict_overlap)
-                return TiledPictures(images, files.names, *layout, self.mean, self.std)
-            masks = None
         else:
             files = self.list_files(split)
-            masks = self.mask_files(files, split)
+        images, masks = self.picture_files(files.images), None
+        if split != "predict":
+            masks = self.mask_files(files, split, images)
+        elif self.predict_tile is not None:
+            layout = (self.predict_tile, self.predict_overlap)
+            return TiledPictures(images, files.names, *layout, self.mean, self.std)
         kind, transform = (Crops if split == "train" else WholePictures), self._transform(split == "train")
-        return kind(self.picture_files(files.images), masks, files.names, transform, self.mean, self.std)
+        return kind(images, masks, files.names, transform, self.mean, self.std)
 
     def picture_files(self, paths: Sequence[Path]) -> ImageFiles:
         """Files of pictures, decoded when asked for."""
         return ImageFiles(paths, self.bits)
 
-    def mask_files(self, files: Listing, split: str) -> MaskFiles:
-        """The masks of a split as labels, decoded when asked for."""
+    def mask_files(self, files: Listing, split: str, pictures: ImageFiles) -> MaskFiles:
+        """The masks of a split as labels, decoded when asked for; ``pictures`` are those that they lie on."""
         return MaskFiles(files.masks, self.labels_in(split), self.hint, self.colours)
 
     def predict_dataloader(self) -> DataLoader:
@@ -214,7 +215,7 @@ class SegmentationDataModule(PictureOptions):
             DataError: If one can't be read.
         """
         files = self.list_files("train")
-        masks = self.mask_files(files, "train")
+        masks = self.mask_files(files, "train", self.picture_files(files.images))
         counts = np.zeros(self.num_classes)
         for row in spread(range(len(masks))):
             counts += np.bincount(masks[row].ravel(), minlength=IGNORE + 1)[: self.num_classes]

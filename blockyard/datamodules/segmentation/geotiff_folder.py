@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from blockyard.datamodules.base import STAGES
+from blockyard.datamodules.images import ImageFiles
 from blockyard.datamodules.moments import Moments, moments_of
 from blockyard.datamodules.segmentation.image_mask_folder import ImageMaskFolder
 from blockyard.datamodules.segmentation.listing import Listing
@@ -137,9 +138,9 @@ class GeoTIFFFolder(ImageMaskFolder):
             raise ValueError(f"mean and std: a number for each of {count} bands is needed")
         return Rasters(paths, self.bands_read, self.bands is None, self._moments)
 
-    def mask_files(self, files: Listing, split: str) -> RasterMasks:
+    def mask_files(self, files: Listing, split: str, pictures: ImageFiles) -> RasterMasks:
         """The masks of a split, which ignore what has no data."""
-        pictures = self.picture_files(files.images)
+        assert isinstance(pictures, Rasters)
         return RasterMasks(pictures, files.masks, self.labels_in(split), self.hint, self.colours)
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ Places = NDArray[np.bool_]
 TIFF = (".tif", ".tiff")
 STRIP = 1 << 20
 """Pixels of a file that are read at once to measure it."""
-THUMBNAIL = 512
-"""Rows and columns at most of what tells how bright a picture is shown."""
+PARTS, PART = 8, 64
+"""So many parts of so many rows and columns tell how bright a picture is shown."""
 SHOWN = (2, 98)
 """Per cent of a band's values that are shown as black at most, and as white at least."""
 
@@ -102,7 +103,7 @@ class Rasters(ImageFiles):
     def visible(self, index: int, values: Bands) -> Pixels:
         """What people are shown of a file or a part of it: its first three bands as colours, or the first as grey.
 
-        Each is stretched, over the whole file, so that 2 % of its values are black and 2 % white.
+        Each is stretched in the same way all over a file, so that about 2 % of its values are black and 2 % white.
 
         Args:
             index: The file.
@@ -125,12 +126,11 @@ class Rasters(ImageFiles):
             yield self._read(index, (rows, slice(0, width))).reshape(-1, len(self.bands))
 
     def _measure_limits(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        height, width = self.raster(index).size
-        shape = (min(height, THUMBNAIL), min(width, THUMBNAIL))
-        values = read_floats(self.paths[index], self.bands, size=shape)
-        chosen = ((values - self.mean) / self.std)[..., _three(values.shape[-1])].reshape(-1, 3)
-        bands = [band[~np.isnan(band)] for band in chosen.T]
-        found = [np.percentile(band, SHOWN) if band.size else (0, 1) for band in bands]
+        down, across = (_spread(length) for length in self.raster(index).size)
+        parts = [self._read(index, window).reshape(-1, len(self.bands)) for window in product(down, across)]
+        values = ((np.concatenate(parts) - self.mean) / self.std)[:, _three(len(self.bands))]
+        known = [band[~np.isnan(band)] for band in values.T]
+        found = [np.percentile(band, SHOWN) if band.size else (0, 1) for band in known]
         low, high = np.asarray(found, np.float32).T
         return low, np.maximum(high, low + np.finfo(np.float32).eps)
 
@@ -173,23 +173,30 @@ class RasterMasks(MaskFiles):
             DataError: If it is missing or damaged, holds a value that may not occur, or does not lie on its picture.
         """
         path, picture = self.paths[index], self.rasters.raster(index)
-        georeferenced = path.suffix.lower() in TIFF and self.colours is None
-        mask, tag = self._read_numbers(path, picture) if georeferenced else super().read(index)
+        own = describe(path) if path.suffix.lower() in TIFF else None
+        if own is not None and own.size == picture.size and (apart := own.apart(picture)):
+            raise DataError(f"{path}: {apart}; masks must lie where their pictures do")
+        coloured = self.colours is not None and own is not None and own.bands > 1
+        mask, tag = super().read(index) if own is None or coloured else self._read_numbers(path)
         if mask.shape != picture.size:
             sizes = [f"{width}×{height}" for height, width in (mask.shape, picture.size)]
             raise DataError(f"{path}: {sizes[0]} pixels, but its picture has {sizes[1]}")
         mask[self.rasters.void(index)] = IGNORE
         return mask, tag
 
-    def _read_numbers(self, path: Path, picture: Raster) -> tuple[Mask, int]:
-        own = describe(path)
-        if own.size == picture.size and (apart := own.apart(picture)):
-            raise DataError(f"{path}: {apart}; masks must lie where their pictures do")
+    def _read_numbers(self, path: Path) -> tuple[Mask, int]:
         values, void = read_whole_numbers(path)
         values[void] = self.allowed[0]
         mask = self.labels_of(path, values)
         mask[void] = IGNORE
         return mask, UPRIGHT
+
+
+def _spread(length: int) -> list[slice]:
+    """Parts of an axis at even distances, or all of it."""
+    if length <= PARTS * PART:
+        return [slice(0, length)]
+    return [slice(start, start + PART) for start in np.linspace(0, length - PART, PARTS).astype(int).tolist()]
 
 
 def _three(count: int) -> list[int]:

@@ -7,7 +7,6 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from blockyard.datamodules.moments import moments_of
 from blockyard.datamodules.signals import recorded as module
 from blockyard.datamodules.signals.channels import Channels, all_of
 from blockyard.datamodules.signals.recorded import Recorded, Recordings, resample
@@ -109,12 +108,3 @@ def test_the_first_file_that_can_be_read_says_which_channels_there_are(tmp_path)
     assert all_of([tmp_path / "a.csv", tmp_path / "b.csv"]) == XYZ
     with pytest.raises(SignalError, match=r"none of 1 files can be read; the last one: .*a\.csv: empty file"):
         all_of([tmp_path / "a.csv"])
-
-
-def test_moments_in_one_pass_are_those_of_the_whole():
-    values = np.random.default_rng(0).normal((1e6, 0), (1e-3, 5), (1000, 2))
-    for cuts in ([], [1, 2, 500], [999]):
-        mean, std = moments_of(np.split(values, cuts))
-        np.testing.assert_allclose(mean, values.mean(0), rtol=1e-12)
-        np.testing.assert_allclose(std[1], values[:, 1].std(), rtol=1e-12)
-        assert std[0] == 1, "beyond what float32 can tell at that offset"

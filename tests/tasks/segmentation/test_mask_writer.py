@@ -20,6 +20,9 @@ class FewWhole(list):
     def sample_of(self, item: int) -> int:
         return item
 
+    def visible(self, item: int, pixels: np.ndarray) -> np.ndarray:
+        return pixels
+
 
 def data(labels: dict[int, int]) -> SimpleNamespace:
     picture = np.full((4, 6, 3), 200, np.uint8)
