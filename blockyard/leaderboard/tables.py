@@ -25,6 +25,7 @@ from blockyard.leaderboard.notes import (
 )
 from blockyard.leaderboard.record import Record
 from blockyard.leaderboard.statistics import Estimate, estimate, holm, paired_difference, paired_p_value
+from blockyard.leaderboard.views import views_notes
 from blockyard.metrics import Metric
 
 
@@ -127,7 +128,10 @@ def _table(records: Sequence[Record], stored: StoredScores | None) -> Table:
     primary = first.metric(first.primary)
     sign = -1 if primary.higher_is_better else 1
     rows.sort(key=lambda row: (row.backbone, row.baseline, not row.is_baseline, sign * row.score.mean, row.block))
-    notes = measurement_notes(firsts, inference, training)
+    notes = [
+        *measurement_notes(firsts, inference, training),
+        *views_notes({names[key]: runs[0].config for key, runs in counted.rows.items()}),
+    ]
     notes += comparison_notes(
         sum(row.items is not None for row in rows), sum(row.p is not None for row in rows), missing
     )
