@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from blockyard import files
+from blockyard.leaderboard.identity import FOUND
 
 CONFIG_KEY = "blockyard_config"
 """Where a checkpoint keeps the resolved configuration of its run."""
@@ -34,7 +35,9 @@ class RunConfig(Callback):
         self.directory = directory
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the file and say where everything goes."""
+        """Write the file, with what the task counted or found to train with, and say where everything goes."""
+        if found := getattr(pl_module, "found_options", None):
+            self.config[FOUND] = {**(self.config.get(FOUND) or {}), **found}
         if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             files.write(self.directory / "config.yaml", yaml.safe_dump(self.config, sort_keys=False).encode())
             print(f"run: {self.directory}")

@@ -122,6 +122,7 @@ class Task(Recipe, FiniteLosses):
         super().__init__()
         self.plugs = _plugs(block, at, plugs)
         self.network = network
+        self.found_options: dict[str, Any] = {}  # option to what was counted for it as training starts, for the record
         _plug_in(network, self.plugs, input_shape)
         for module in network.modules():
             if isinstance(module, Backbone):

@@ -152,6 +152,7 @@ class Classification(Task):
         if stage == "fit" and self.class_weights == "balanced":
             weights = balanced_weights(self.trainer.datamodule)  # type: ignore[attr-defined]
             self.loss.get_buffer("weight").copy_(torch.tensor(weights))
+            self.found_options["model.class_weights"] = {"by": "balanced", "value": weights}
         if self.compiler:
             self.network.compile(backend=self.compiler)
         if self.compiler:

@@ -189,6 +189,7 @@ class SemanticSegmentation(Task):
             weights = counted(self.class_weights, data, self._total)
             for weigh in self._weighed:
                 weigh(weights)
+            self.found_options["model.class_weights"] = {"by": self.class_weights, "value": weights}
             named = (f"{name} {weight:.3g}" for name, weight in zip(data.classes, weights, strict=True))
             if self.trainer.is_global_zero:
                 print(f"class_weights: {self.class_weights}: {', '.join(named)}")
