@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import measured
+import objective_tables
 import picture_tables
 from lightning.pytorch import Trainer
 from matplotlib.figure import Figure
@@ -30,7 +31,7 @@ PAGES = (
     README,
     *(
         ROOT / "docs" / f"{name}.md"
-        for name in ("costs", "picture-files", "plugging", "resume", "scaling", "segmentation", "suggest")
+        for name in ("costs", "objectives", "picture-files", "plugging", "resume", "scaling", "segmentation", "suggest")
     ),
 )
 """Those with sections that are made."""
@@ -113,6 +114,28 @@ without the block.
 - SNL's head ends no higher than FCN's, which is the same without the block.
 - UNet's and UNet++'s end below, with most multiplications.
 - 150 test pictures, and options chosen for none of them: it shows that each trains there and what it costs.
+""",
+    "digits-objectives": """\
+# What a step minimises, on pictures
+
+`blockyard study studies/digits-objectives.yaml` trains one small network with each objective, five seeds;
+[objectives.md](objectives.md#side-by-side) puts the rows beside the task's own loss.
+""",
+    "spoken-objectives": """\
+# What a step minimises, on sounds
+
+`blockyard study studies/spoken-objectives.yaml` does the same with spoken words.
+""",
+    "digits-pretraining": """\
+# What pretexts leave, on pictures
+
+`blockyard study studies/digits-pretraining.yaml`: two pretexts, a probe of what they learned, and a training that
+begins with it, by the number of labels; [objectives.md](objectives.md#side-by-side) has the table.
+""",
+    "spoken-pretraining": """\
+# What pretexts leave, on sounds
+
+`blockyard study studies/spoken-pretraining.yaml` does the same with spoken words.
 """,
     "digits-stages": """\
 # What is done to whole stages
@@ -248,6 +271,8 @@ def updated(text: str) -> str:
         "scaling": measured.scaling,
         "tokens that leave": measured.tokens_that_leave,
         "tiles": measured.tiles,
+        "objectives": objective_tables.side_by_side,
+        "pretraining": objective_tables.labels_left,
     }
     for name, make in sections.items():
         section = f"<!-- {name}: written by make docs -->\n{make().strip()}\n<!-- end of {name} -->"
