@@ -61,5 +61,5 @@ def refuse_other_weights(config: Mapping[str, Any]) -> None:
 def _weights(config: Mapping[str, Any]) -> str | None:
     node: Any = config
     for key in WEIGHTS.split("."):
-        node = (node or {}).get(key)
-    return node
+        node = node.get(key) if isinstance(node, Mapping) else None  # a class may stand there by its name alone
+    return node if isinstance(node, str) else None
