@@ -13,6 +13,10 @@ from blockyard.mistakes import nearest as hint
 Metric = Literal["cosine", "euclidean"]
 BITS = 25
 """Features are whole multiples of 2^-25 of their length: products have 50 bits, and sums of them fit in 53."""
+PIECE = 256
+"""Channels that rough distances add up at once: float32 errs by as many roundings, at worst."""
+ROUNDING = 2.0**-24
+"""What float32 errs by at most, of one."""
 
 
 class Distances(Protocol):
@@ -34,12 +38,15 @@ class FeatureDistances:
         queries: Features ``(Q, D)``; their device computes.
         gallery: Features ``(G, D)``, on any device: blocks of it are moved.
         metric: ``cosine`` or ``euclidean``.
+        positions: Where the columns ``(g,)`` stand in the gallery; all of it by default.
 
     Raises:
         ValueError: Features that are not two matrices of one width, empty or not finite; an unknown metric.
     """
 
-    def __init__(self, queries: Tensor, gallery: Tensor, metric: Metric = "cosine") -> None:
+    def __init__(
+        self, queries: Tensor, gallery: Tensor, metric: Metric = "cosine", positions: Tensor | None = None
+    ) -> None:
         if queries.ndim != 2 or gallery.ndim != 2 or queries.shape[1] != gallery.shape[1]:
             shapes = f"{tuple(queries.shape)} and {tuple(gallery.shape)}"
             raise ValueError(f"features of queries and gallery must be (Q, D) and (G, D), not {shapes}")
@@ -47,27 +54,94 @@ class FeatureDistances:
             raise ValueError(f"nothing to compare: {len(queries)} queries and a gallery of {len(gallery)}")
         if metric not in get_args(Metric):
             raise ValueError(f"unknown metric {metric!r}: {hint(metric, get_args(Metric))}")
-        self.queries, self.gallery, self.metric = queries, gallery, metric
+        self.queries, self.gallery, self.metric, self.positions = queries, gallery, metric, positions
         self.device = queries.device
 
     def __call__(self, rows: Tensor, columns: Tensor) -> Tensor:
         """See :class:`Distances`."""
-        left, right = self._on_grid(self.queries, rows), self._on_grid(self.gallery, columns)
+        left, right = self._on_grid(self._rows(rows)), self._on_grid(self._columns(columns))
         if self.metric == "cosine":
             return torch.addmm(left.new_ones(()), left, right.T, alpha=-(0.25**BITS))
         product = left.mul(-2) @ right.T
         return product.add_(right.square().sum(1)).add_(left.square().sum(1, keepdim=True))
 
-    def _on_grid(self, features: Tensor, positions: Tensor) -> Tensor:
+    def of_pairs(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """Cosine distances ``(P,)`` of the pairs (rows[i], columns[i]): sums are exact, so that they are the same."""
+        parts = [torch.empty(0, dtype=torch.float64, device=self.device)]
+        size = max(1, 2**19 // self.queries.shape[1])
+        for some_rows, some_columns in zip(rows.split(size), columns.split(size), strict=True):
+            products = self._on_grid(self._rows(some_rows)).mul_(self._on_grid(self._columns(some_columns)))
+            parts.append(1 - products.sum(1) * 0.25**BITS)
+        return torch.cat(parts)
+
+    def rough(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """Cosine distances ``(r, c)`` in float32, which are off by less than :attr:`margin`."""
+        left, right = self._directions(self._rows(rows)), self._directions(self._columns(columns))
+        pieces = zip(left.neg_().split(PIECE, 1), right.split(PIECE, 1), strict=True)
+        # The products of a piece are summed by themselves: no library's order of adding errs by more than the margin.
+        first, first_right = next(pieces)
+        total, part = first @ first_right.T, None
+        for some_left, some_right in pieces:
+            part = torch.mm(some_left, some_right.T, out=part)
+            total.add_(part)
+        return total.add_(1)
+
+    @property
+    def margin(self) -> float:
+        """By how much rough distances are off at most.
+
+        Roundings of the sum in a piece, of which each is at most that of a product of lengths (Cauchy and Schwarz), of
+        the pieces, of both features to directions and to the grid, and a dozen of what is left, also of limits.
+        """
+        width = self.queries.shape[1]
+        return 1.01 * ROUNDING * (min(width, PIECE) + width / PIECE + width**0.5 / 2 + 16)
+
+    def can_be_rough(self) -> bool:
+        """Whether float32 products are what they should be: a setting or autocast may round to fewer bits."""
+        if self.metric != "cosine" or self.device.type != "cpu":
+            return False
+        probe = torch.full((128, 128), 1 + 2.0**-12)
+        return bool(((probe @ probe) / 128 - (1 + 2.0**-11)).abs().max() < 2.0**-16)
+
+    def _rows(self, positions: Tensor) -> Tensor:
+        return self.queries[positions.to(self.queries.device)]
+
+    def _columns(self, positions: Tensor) -> Tensor:
+        if self.positions is not None:
+            positions = self.positions[positions]
+        return self.gallery[positions.to(self.gallery.device)]
+
+    def _on_grid(self, features: Tensor) -> Tensor:
         """Rounded features ``(n, D)``: under ``cosine`` whole numbers, 2^25 times the directions."""
-        chosen = features[positions.to(features.device)].to(self.device, torch.float64)
-        norm = torch.linalg.vector_norm(chosen, dim=1, keepdim=True)
-        if not norm.square().isfinite().all():
-            raise ValueError("features must be finite: there are NaN, infinite or overflowing ones")
+        chosen = features.to(self.device, torch.float64)
+        norm = _lengths(chosen)
         if self.metric == "cosine":
             return chosen.mul_(2.0**BITS / norm.where(norm > 0, 1.0)).round_()
         scale = torch.ldexp(torch.ones_like(norm), BITS - torch.frexp(norm).exponent)
         return chosen.mul_(scale).round_().div_(scale)
+
+    def _directions(self, features: Tensor) -> Tensor:
+        """Features ``(n, D)`` of length one, in float32."""
+        chosen = features.detach().to(self.device)
+        if chosen.dtype != torch.float32:
+            chosen = chosen.double()
+        norm = _lengths(chosen)
+        scale = 1 / norm.where(norm > 0, 1.0)
+        if not (2.0**-100 < scale.min() and scale.max() < 2.0**100):
+            chosen = chosen.double()
+        return chosen.mul_(scale.to(chosen.dtype)).float()
+
+
+def _lengths(features: Tensor) -> Tensor:
+    """Lengths ``(n, 1)`` of features ``(n, D)``, float64.
+
+    Raises:
+        ValueError: If one is not finite.
+    """
+    norm = torch.linalg.vector_norm(features, dim=1, keepdim=True, dtype=torch.float64)
+    if not norm.square().isfinite().all():
+        raise ValueError("features must be finite: there are NaN, infinite or overflowing ones")
+    return norm
 
 
 def pair_distances(distances: Distances, rows: Tensor, columns: Tensor, block_size: int) -> Tensor:

@@ -37,8 +37,12 @@ class Pairs:
 
     def of_rows(self, rows: Tensor) -> Pairs:
         """The pairs of some consecutive rows ``(r,)``, which are numbered anew."""
-        start, inside = int(rows[0]), slice(int(self.starts[rows[0]]), int(self.ends[rows[-1]]))
-        return Pairs.of(self.rows[inside] - start, self.columns[inside], len(rows))
+        inside = self.inside(rows)
+        return Pairs.of(self.rows[inside] - int(rows[0]), self.columns[inside], len(rows))
+
+    def inside(self, rows: Tensor) -> slice:
+        """Where the pairs of some consecutive rows ``(r,)`` stand."""
+        return slice(int(self.starts[rows[0]]), int(self.ends[rows[-1]]))
 
 
 def same_identity(query_ids: Tensor, gallery_ids: Tensor) -> Pairs:

@@ -8,13 +8,15 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from blockyard.retrieval.counting import Limits, places
 from blockyard.retrieval.distances import Distances, FeatureDistances, Metric, blocks, pair_distances
 from blockyard.retrieval.matching import Pairs, same_identity
 from blockyard.retrieval.reranking import KReciprocal
-from blockyard.retrieval.shortlist import Shortlist, packed
 
 JUNK = -1
 """Identity of gallery items that are removed before ranking; identity 0, a distractor, is nobody's match and stays."""
+MANY = 200
+"""Where one pair in fewer is a match, as among the classes of a probe, all distances are exact from the start."""
 
 
 @dataclass(frozen=True)
@@ -91,12 +93,16 @@ def rank(
     """
     labels = (query_ids, query_cameras), (gallery_ids, gallery_cameras)
     _check(queries, gallery, labels, interpolation)
-    matches, removed, kept = _matches(queries.device, *labels)
+    matches, same, kept = _matches(queries.device, *labels)
     distances = _distances(queries, gallery, kept, metric, rerank, block_size)
-    parts = [
-        _rank_rows(distances, rows, matches.of_rows(rows), removed.of_rows(rows), min(top, len(kept)), kept, block_size)
-        for _, rows in blocks(torch.arange(len(queries), device=queries.device), block_size)
-    ]
+    exact = _match_distances(distances, matches, query_ids.to(queries.device), min(block_size, 1024))
+    rough = _is_worth_a_rough_look(distances, len(matches.rows), len(queries) * len(kept))
+    parts = []
+    for _, rows in blocks(torch.arange(len(queries), device=queries.device), block_size):
+        limits = Limits.of(matches.of_rows(rows), exact[matches.inside(rows)])
+        size = min(top, len(kept))
+        ranks, nearest = places(distances, rows, limits, same.of_rows(rows), size, len(kept), block_size, rough)
+        parts.append((ranks[limits.is_match], torch.where(nearest < 0, -1, kept[nearest])))
     ranks, nearest = (torch.cat(part) for part in zip(*parts, strict=True))
     return _summary(matches, ranks, nearest, interpolation)
 
@@ -104,7 +110,7 @@ def rank(
 def _matches(
     device: torch.device, queries: tuple[Tensor, Tensor], gallery: tuple[Tensor, Tensor]
 ) -> tuple[Pairs, Pairs, Tensor]:
-    """Pairs that match, pairs that the query's gallery loses, and the positions ``(g,)`` of what is not junk.
+    """Pairs that match, all pairs of one identity, and the positions ``(g,)`` of what is not junk.
 
     The columns of both count these positions.
 
@@ -117,31 +123,32 @@ def _matches(
     kept = (gallery_ids != JUNK).nonzero()[:, 0]
     pairs = same_identity(query_ids, gallery_ids[kept])
     seen_by_other = query_cameras[pairs.rows] != gallery_cameras[kept][pairs.columns]
-    matches, removed = pairs.where(seen_by_other), pairs.where(~seen_by_other)
+    matches = pairs.where(seen_by_other)
     if not len(matches.rows):
         raise ValueError("no query has a match in the gallery: nothing of its identity was seen by another camera")
-    return matches, removed, kept
+    return matches, pairs, kept
 
 
-@dataclass(frozen=True)
-class _Columns:
-    """Distances to some of the columns, numbered anew."""
+def _match_distances(distances: Distances, matches: Pairs, query_ids: Tensor, block_size: int) -> Tensor:
+    """Distances ``(P,)`` of the matches; queries of one identity share what they are compared with."""
+    order = query_ids[matches.rows].argsort(stable=True)
+    found = pair_distances(distances, matches.rows[order], matches.columns[order], block_size)
+    return torch.empty_like(found).index_copy_(0, order, found)
 
-    distances: Distances
-    kept: Tensor
 
-    def __call__(self, rows: Tensor, columns: Tensor) -> Tensor:
-        return self.distances(rows, self.kept[columns])
+def _is_worth_a_rough_look(distances: Distances, matches: int, pairs: int) -> bool:
+    """Whether rough distances can be had, and tell the most: not among many matches, as far as each other."""
+    return isinstance(distances, FeatureDistances) and MANY * matches <= pairs and distances.can_be_rough()
 
 
 def _distances(
     queries: Tensor, gallery: Tensor, kept: Tensor, metric: Metric, rerank: KReciprocal | None, block_size: int
 ) -> Distances:
     """Distances of features ``(Q, D)`` to those of a gallery ``(G, D)`` at positions ``(g,)``."""
-    all_distances = FeatureDistances(queries, gallery, metric)  # refuses what is no feature, also before re-ranking
-    if rerank is not None:
-        return rerank.distances(queries, gallery[kept.to(gallery.device)], metric, block_size)
-    return all_distances if len(kept) == len(gallery) else _Columns(all_distances, kept)
+    distances = FeatureDistances(queries, gallery, metric, kept)  # refuses what is no feature, also before re-ranking
+    if rerank is None:
+        return distances
+    return rerank.distances(queries, gallery[kept.to(gallery.device)], metric, block_size)
 
 
 def _check(
@@ -153,72 +160,6 @@ def _check(
         if any(label.shape != (len(features),) for label in side):
             shapes = " and ".join(str(tuple(label.shape)) for label in side)
             raise ValueError(f"{name}: {len(features)} features, but identities and cameras of shape {shapes}")
-
-
-def _rank_rows(
-    distances: Distances, rows: Tensor, matches: Pairs, removed: Pairs, top: int, kept: Tensor, block_size: int
-) -> tuple[Tensor, Tensor]:
-    """Ranks ``(P,)`` of the matches of some queries, each query's ascending, and the nearest ``(r, top)``.
-
-    A rank is a count of what is at least as near, so that each block is looked at once and then forgotten; and only
-    what is not farther than a query's last match has to be counted.
-    """
-    limits = _Limits(matches, pair_distances(distances, rows[matches.rows], matches.columns, min(block_size, 1024)))
-    nearest = Shortlist(len(rows), top, rows.device)
-    for first, columns in blocks(torch.arange(len(kept), device=rows.device), block_size):
-        block = distances(rows, columns)
-        # What is infinitely far is neither counted nor listed.
-        gone = (removed.columns >= first) & (removed.columns < first + len(columns))
-        block[removed.rows[gone], removed.columns[gone] - first] = torch.inf
-        listed = nearest.bound(block)
-        row, column = (block <= limits.last.maximum(listed)[:, None]).nonzero(as_tuple=True)
-        entry = block[row, column]
-        column += first
-        short = (entry <= listed[row]) & entry.isfinite()
-        nearest.add(row[short], column[short], entry[short])
-        close = entry <= limits.last[row]
-        limits.count(row[close], column[close], entry[close])
-    return limits.ranks(), torch.where(nearest.columns < 0, -1, kept[nearest.columns])
-
-
-class _Limits:
-    """Distances of the matches, from near to far, and how much of the gallery lies up to each.
-
-    Attributes:
-        last: Distance ``(r,)`` of each query's last match; minus infinity without one.
-    """
-
-    def __init__(self, matches: Pairs, distances: Tensor) -> None:
-        rows, sizes = len(matches.starts), matches.ends - matches.starts
-        # One more than the longest, for what lies behind the last match.
-        self.width = int(sizes.max()) + 1
-        self.is_match = torch.arange(self.width, device=sizes.device) < sizes[:, None]
-        self.distances = distances.new_full((rows, self.width), torch.inf)
-        self.columns = matches.columns.new_full((rows, self.width), -1)
-        self.distances[self.is_match], self.columns[self.is_match] = distances, matches.columns
-        self.distances, order = self.distances.sort(dim=1, stable=True)
-        self.columns = self.columns.gather(1, order)
-        self.last = self.distances.where(self.is_match, -torch.inf).amax(1)
-        self.counts = torch.zeros_like(self.columns)
-
-    def count(self, rows: Tensor, columns: Tensor, entries: Tensor) -> None:
-        """Count entries ``(E,)``, sorted by row, each at the first match that is as far."""
-        touched, near, near_columns = packed(rows, columns, entries)
-        limits, limit_columns = self.distances[touched], self.columns[touched]
-        place = torch.searchsorted(limits, near)
-        row, number = ((limits.gather(1, place) == near) & near.isfinite()).nonzero(as_tuple=True)
-        # Of what is equally far the gallery's order decides: an entry goes behind the matches that stand before it.
-        while len(row):
-            at, column = place[row, number], near_columns[row, number]
-            later = (limits[row, at] == near[row, number]) & (limit_columns[row, at] < column)
-            row, number = row[later], number[later]
-            place[row, number] += 1
-        place += torch.arange(len(touched), device=rows.device)[:, None] * self.width
-        self.counts[touched] += place.flatten().bincount(minlength=limits.numel()).view_as(limits)
-
-    def ranks(self) -> Tensor:
-        """Rank of every match from 1, ``(P,)``."""
-        return self.counts.cumsum(1)[self.is_match]
 
 
 def _summary(matches: Pairs, ranks: Tensor, top: Tensor, interpolation: str) -> Ranking:
