@@ -93,14 +93,14 @@ class _Look:
     def __init__(self, distances: Distances, rows: Tensor, limits: Limits, size: int, rough: bool) -> None:
         self.distances, self.rows, self.limits = distances, rows, limits
         self.rough = distances if rough and isinstance(distances, FeatureDistances) else None
-        self.margin = self.rough.margin if self.rough else 0.0
+        self.margin, self.directions = (self.rough.margin, self.rough.directions(rows)) if self.rough else (0.0, rows)
         self.before = torch.arange(1, limits.columns.shape[1] + 1, device=rows.device).repeat(len(rows), 1)
         self.unclear, self.compared = torch.zeros_like(rows, dtype=torch.bool), torch.zeros_like(rows)
         self.listed = Shortlist(len(rows), size, rows.device)
 
     def block(self, first: int, columns: Tensor, gone_rows: Tensor, gone: Tensor) -> None:
         """Look at a block of columns ``(c,)``, the first of them numbered, without some pairs ``(P,)``."""
-        block = self.rough.rough(self.rows, columns) if self.rough else self.distances(self.rows, columns)
+        block = self.rough.rough(self.directions, columns) if self.rough else self.distances(self.rows, columns)
         # What is infinitely far is neither counted nor listed.
         block[gone_rows, gone] = torch.inf
         ascending = _ascending(block)
@@ -112,7 +112,10 @@ class _Look:
         high = (self.limits.distances + self.margin).to(block.dtype)
         nearer = torch.searchsorted(ascending, low)
         self.before += nearer
-        within = torch.searchsorted(ascending, high, right=True) - nearer
+        # Most rows have nothing that close.
+        some = (ascending.gather(1, nearer.clamp_max(block.shape[1] - 1)) <= high).any(1).nonzero()[:, 0]
+        within = torch.zeros_like(nearer)
+        within[some] = torch.searchsorted(ascending[some], high[some], right=True) - nearer[some]
         if self.rough:
             self.compared += within.sum(1)
             self.unclear |= self.compared > ALLOWED + (first + block.shape[1]) / CROWD
@@ -138,13 +141,13 @@ class _Look:
         self.before.index_put_((row, match), is_before.long(), accumulate=True)
 
     def _list(self, block: Tensor, ascending: Tensor, first: int) -> None:
-        bound = self.listed.distances[:, -1].to(block.dtype)
+        bound = self.listed.distances[:, -1].to(block.dtype).clamp_max(torch.finfo(block.dtype).max)
         if block.shape[1] >= self.listed.size:
             bound = bound.minimum(ascending[:, self.listed.size - 1])
         # Most later blocks have nothing to list.
         some = (ascending[:, 0] <= bound).nonzero()[:, 0]
         chosen = block[some]
-        row, column = ((chosen <= bound[some, None]) & chosen.isfinite()).nonzero(as_tuple=True)
+        row, column = (chosen <= bound[some, None]).nonzero(as_tuple=True)
         self.listed.add(some[row], column + first, chosen[row, column].double())
 
     def nearest(self, top: int, count: int) -> Tensor:

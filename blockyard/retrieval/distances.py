@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal, Protocol, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -74,17 +75,21 @@ class FeatureDistances:
             parts.append(1 - products.sum(1) * 0.25**BITS)
         return torch.cat(parts)
 
-    def rough(self, rows: Tensor, columns: Tensor) -> Tensor:
-        """Cosine distances ``(r, c)`` in float32, which are off by less than :attr:`margin`."""
-        left, right = self._directions(self._rows(rows)), self._directions(self._columns(columns))
-        pieces = zip(left.neg_().split(PIECE, 1), right.split(PIECE, 1), strict=True)
+    def rough(self, directions: Tensor, columns: Tensor) -> Tensor:
+        """Cosine distances ``(r, c)`` in float32 from what :meth:`directions` gives; off by less than :attr:`margin`."""
+        right = _directions(self._columns(columns).to(self.device))
+        pieces = zip(directions.split(PIECE, 1), right.split(PIECE, 1), strict=True)
         # The products of a piece are summed by themselves: no library's order of adding errs by more than the margin.
         first, first_right = next(pieces)
         total, part = first @ first_right.T, None
-        for some_left, some_right in pieces:
-            part = torch.mm(some_left, some_right.T, out=part)
+        for some, some_right in pieces:
+            part = torch.mm(some, some_right.T, out=part)
             total.add_(part)
         return total.add_(1)
+
+    def directions(self, rows: Tensor) -> Tensor:
+        """Of the queries at positions ``(r,)``, ``(r, D)`` float32: the opposite ones."""
+        return _directions(self._rows(rows)).neg_()
 
     @property
     def margin(self) -> float:
@@ -120,25 +125,28 @@ class FeatureDistances:
         scale = torch.ldexp(torch.ones_like(norm), BITS - torch.frexp(norm).exponent)
         return chosen.mul_(scale).round_().div_(scale)
 
-    def _directions(self, features: Tensor) -> Tensor:
-        """Features ``(n, D)`` of length one, in float32."""
-        chosen = features.detach().to(self.device)
-        if chosen.dtype != torch.float32:
-            chosen = chosen.double()
-        norm = _lengths(chosen)
-        scale = 1 / norm.where(norm > 0, 1.0)
-        if not (2.0**-100 < scale.min() and scale.max() < 2.0**100):
-            chosen = chosen.double()
-        return chosen.mul_(scale.to(chosen.dtype)).float()
+
+def _directions(features: Tensor) -> Tensor:
+    """Features ``(n, D)`` of length one, in float32."""
+    chosen = features.detach()
+    if chosen.dtype == torch.float32:
+        # Squares are added in float64, which torch does by a copy.
+        squares = torch.from_numpy(np.einsum("nd,nd->n", chosen.numpy(), chosen.numpy(), dtype=np.float64))[:, None]
+        scale = squares.where(squares > 0, 1.0).rsqrt()
+        if 2.0**-100 < scale.min() and scale.max() < 2.0**100:
+            return chosen.mul_(scale.float())
+    chosen = chosen.double()
+    norm = _lengths(chosen)
+    return chosen.mul_(1 / norm.where(norm > 0, 1.0)).float()
 
 
 def _lengths(features: Tensor) -> Tensor:
-    """Lengths ``(n, 1)`` of features ``(n, D)``, float64.
+    """Lengths ``(n, 1)`` of features ``(n, D)``.
 
     Raises:
         ValueError: If one is not finite.
     """
-    norm = torch.linalg.vector_norm(features, dim=1, keepdim=True, dtype=torch.float64)
+    norm = torch.linalg.vector_norm(features, dim=1, keepdim=True)
     if not norm.square().isfinite().all():
         raise ValueError("features must be finite: there are NaN, infinite or overflowing ones")
     return norm
