@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -51,7 +52,7 @@ class Limits:
 def places(
     distances: Distances, rows: Tensor, limits: Limits, same: Pairs, top: int, count: int, block_size: int, rough: bool
 ) -> tuple[Tensor, Tensor]:
-    """Ranks of the matches ``(r, m)`` of some queries from 1, and the nearest columns ``(r, top)``, -1 where none is left.
+    """Ranks of the matches ``(r, m)`` of some queries from 1, and the nearest columns ``(r, top)``, filled up with -1.
 
     Rough distances tell most of the order, the exact ones of few pairs the rest; queries of which much more is too
     close to call are counted anew by exact ones alone.
@@ -130,7 +131,7 @@ class _Look:
                 close &= torch.arange(block.shape[1], device=block.device) < place
                 self.before[some_rows, some] += close.sum(1)
                 continue
-            number, column = close.nonzero(as_tuple=True)
+            number, column = _where(close)
             self._compare(some_rows[number], some[number], column + first)
 
     def _compare(self, row: Tensor, match: Tensor, column: Tensor) -> None:
@@ -146,8 +147,8 @@ class _Look:
             bound = bound.minimum(ascending[:, self.listed.size - 1])
         # Most later blocks have nothing to list.
         some = (ascending[:, 0] <= bound).nonzero()[:, 0]
-        chosen = block[some]
-        row, column = (chosen <= bound[some, None]).nonzero(as_tuple=True)
+        chosen = block[some] if len(some) < len(block) else block
+        row, column = _where(chosen <= bound[some, None])
         self.listed.add(some[row], column + first, chosen[row, column].double())
 
     def nearest(self, top: int, count: int) -> Tensor:
@@ -166,6 +167,8 @@ class _Look:
             close[:, 1:] = near.diff(dim=1) <= 2 * self.margin
             close[:, :-1] |= close[:, 1:].clone()
             close &= near <= near[:, top - 1, None] + 2 * self.margin
+            # Those of matches are exact already.
+            close &= (order >= limits.shape[1]).gather(1, rank)
             row, place = (close & ~self.unclear[:, None]).nonzero(as_tuple=True)
             place = rank[row, place]
             found[row, place] = self.rough.of_pairs(self.rows[row], columns[row, place])
@@ -179,3 +182,10 @@ def _ascending(block: Tensor) -> Tensor:
     ascending = block.detach().clone()
     ascending.numpy().sort(axis=1)
     return ascending
+
+
+def _where(mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows and columns ``(E,)`` where a mask ``(r, c)`` is set; NumPy passes over what is empty at memory's speed."""
+    flat = mask.flatten()
+    flat = torch.from_numpy(np.flatnonzero(flat.numpy())) if mask.device.type == "cpu" else flat.nonzero()[:, 0]
+    return flat // mask.shape[1], flat % mask.shape[1]

@@ -69,14 +69,15 @@ class FeatureDistances:
     def of_pairs(self, rows: Tensor, columns: Tensor) -> Tensor:
         """Cosine distances ``(P,)`` of the pairs (rows[i], columns[i]): sums are exact, so that they are the same."""
         parts = [torch.empty(0, dtype=torch.float64, device=self.device)]
-        size = max(1, 2**19 // self.queries.shape[1])
+        size = max(1, 2**18 // self.queries.shape[1])
         for some_rows, some_columns in zip(rows.split(size), columns.split(size), strict=True):
-            products = self._on_grid(self._rows(some_rows)).mul_(self._on_grid(self._columns(some_columns)))
+            left, place = some_rows.unique_consecutive(return_inverse=True)
+            products = self._on_grid(self._columns(some_columns)).mul_(self._on_grid(self._rows(left))[place])
             parts.append(1 - products.sum(1) * 0.25**BITS)
         return torch.cat(parts)
 
     def rough(self, directions: Tensor, columns: Tensor) -> Tensor:
-        """Cosine distances ``(r, c)`` in float32 from what :meth:`directions` gives; off by less than :attr:`margin`."""
+        """Cosine distances ``(r, c)`` in float32 from what :meth:`directions` gives, off by less than the margin."""
         right = _directions(self._columns(columns).to(self.device))
         pieces = zip(directions.split(PIECE, 1), right.split(PIECE, 1), strict=True)
         # The products of a piece are summed by themselves: no library's order of adding errs by more than the margin.
@@ -106,7 +107,7 @@ class FeatureDistances:
         if self.metric != "cosine" or self.device.type != "cpu":
             return False
         probe = torch.full((128, 128), 1 + 2.0**-12)
-        return bool(((probe @ probe) / 128 - (1 + 2.0**-11)).abs().max() < 2.0**-16)
+        return bool(((probe @ probe).double() / 128 - (1 + 2.0**-11)).abs().max() < 2.0**-16)
 
     def _rows(self, positions: Tensor) -> Tensor:
         return self.queries[positions.to(self.queries.device)]
@@ -133,7 +134,7 @@ def _directions(features: Tensor) -> Tensor:
         # Squares are added in float64, which torch does by a copy.
         squares = torch.from_numpy(np.einsum("nd,nd->n", chosen.numpy(), chosen.numpy(), dtype=np.float64))[:, None]
         scale = squares.where(squares > 0, 1.0).rsqrt()
-        if 2.0**-100 < scale.min() and scale.max() < 2.0**100:
+        if scale.min() > 2.0**-100 and scale.max() < 2.0**100:
             return chosen.mul_(scale.float())
     chosen = chosen.double()
     norm = _lengths(chosen)

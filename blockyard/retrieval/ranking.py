@@ -95,7 +95,7 @@ def rank(
     _check(queries, gallery, labels, interpolation)
     matches, same, kept = _matches(queries.device, *labels)
     distances = _distances(queries, gallery, kept, metric, rerank, block_size)
-    exact = _match_distances(distances, matches, query_ids.to(queries.device), min(block_size, 1024))
+    exact = _match_distances(distances, matches, query_ids.to(queries.device), min(block_size, 256))
     rough = _is_worth_a_rough_look(distances, len(matches.rows), len(queries) * len(kept))
     parts = []
     for _, rows in blocks(torch.arange(len(queries), device=queries.device), block_size):

@@ -57,3 +57,33 @@ def test_there_are_no_more_nearest_than_the_gallery_has():
 def test_nothing_to_compare_is_refused():
     with pytest.raises(ValueError, match="2 queries and a gallery of 0"):
         nearest(torch.randn(2, 5), torch.randn(0, 5))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("width", [3, 256, 700])
+def test_rough_distances_are_off_by_less_than_they_say(dtype, width):
+    sizes = 10.0 ** torch.linspace(-4, 4, 30)[:, None]
+    queries, gallery = (torch.randn(20, width)).to(dtype), (torch.randn(30, width) * sizes).to(dtype)
+    # One channel holds nearly all: roundings add up in one direction; and one has no direction at all.
+    queries[0, 1:], gallery[1] = 1e-3, 0
+    distances, rows, columns = FeatureDistances(queries, gallery), torch.arange(20), torch.arange(30)
+    exact = distances(rows, columns)
+    error = (distances.rough(distances.directions(rows), columns) - exact).abs().max()
+    assert error < distances.margin < 1e-4
+    row, column = torch.randint(20, (50,)).sort().values, torch.randint(30, (50,))
+    assert torch.equal(distances.of_pairs(row, column), exact[row, column]), "to the last bit"
+
+
+def test_features_that_float32_can_not_scale_keep_their_directions():
+    tiny = torch.tensor([[3e-40, 4e-40], [3e30, 4e30]])
+    distances = FeatureDistances(torch.tensor([[0.6, 0.8]]), tiny)
+    rough = distances.rough(distances.directions(torch.arange(1)), torch.arange(2))
+    torch.testing.assert_close(rough, torch.zeros(1, 2), rtol=0, atol=distances.margin)
+
+
+def test_products_of_fewer_bits_are_not_trusted():
+    distances = FeatureDistances(torch.randn(2, 5), torch.randn(3, 5))
+    assert distances.can_be_rough()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not distances.can_be_rough()
+    assert not FeatureDistances(torch.randn(2, 5), torch.randn(3, 5), "euclidean").can_be_rough()
