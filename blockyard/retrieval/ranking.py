@@ -96,15 +96,8 @@ def rank(
     matches, same, kept = _matches(queries.device, *labels)
     distances = _distances(queries, gallery, kept, metric, rerank, block_size)
     exact = _match_distances(distances, matches, query_ids.to(queries.device), min(block_size, 256))
-    rough = _is_worth_a_rough_look(distances, len(matches.rows), len(queries) * len(kept))
-    parts = []
-    for _, rows in blocks(torch.arange(len(queries), device=queries.device), block_size):
-        limits = Limits.of(matches.of_rows(rows), exact[matches.inside(rows)])
-        size = min(top, len(kept))
-        ranks, nearest = places(distances, rows, limits, same.of_rows(rows), size, len(kept), block_size, rough)
-        parts.append((ranks[limits.is_match], torch.where(nearest < 0, -1, kept[nearest])))
-    ranks, nearest = (torch.cat(part) for part in zip(*parts, strict=True))
-    return _summary(matches, ranks, nearest, interpolation)
+    ranks, nearest = _places(distances, matches, same, exact, min(top, len(kept)), len(kept), block_size)
+    return _summary(matches, ranks, torch.where(nearest < 0, -1, kept[nearest]), interpolation)
 
 
 def _matches(
@@ -134,6 +127,21 @@ def _match_distances(distances: Distances, matches: Pairs, query_ids: Tensor, bl
     order = query_ids[matches.rows].argsort(stable=True)
     found = pair_distances(distances, matches.rows[order], matches.columns[order], block_size)
     return torch.empty_like(found).index_copy_(0, order, found)
+
+
+def _places(
+    distances: Distances, matches: Pairs, same: Pairs, exact: Tensor, top: int, count: int, block_size: int
+) -> tuple[Tensor, Tensor]:
+    """Ranks ``(P,)`` of the matches, each query's ascending, and the nearest columns ``(Q, top)`` of ``count``."""
+    queries = torch.arange(len(matches.starts), device=exact.device)
+    rough = _is_worth_a_rough_look(distances, len(exact), len(queries) * count)
+    parts = []
+    for _, rows in blocks(queries, block_size):
+        limits = Limits.of(matches.of_rows(rows), exact[matches.inside(rows)])
+        ranks, nearest = places(distances, rows, limits, same.of_rows(rows), top, count, block_size, rough)
+        parts.append((ranks[limits.is_match], nearest))
+    ranks, nearest = (torch.cat(part) for part in zip(*parts, strict=True))
+    return ranks, nearest
 
 
 def _is_worth_a_rough_look(distances: Distances, matches: int, pairs: int) -> bool:
