@@ -23,6 +23,9 @@ OF_AN_EPOCH = (
 )
 """What the batches of an epoch are, and how they are counted off: it can't change within one."""
 
+OF_A_TEST = {f"trainer.limit_{verb}_batches" for verb in ("val", "test", "predict")} | {"trainer.precision"}
+"""What of the trainer a test may say for itself: either leaves no record where it matters."""
+
 
 def on_resume(option: str) -> Verdict:
     """What becomes of a run that goes on with another value of an option.
@@ -85,6 +88,35 @@ def _keep_apart(trainer: dict[str, Any], checkpoint: Path, place_given: bool, pa
             "goes on from it, as a new experiment"
         )
     trainer["default_root_dir"] = place
+
+
+def of_this_run(verb: str, now: dict[str, Any], checkpoint: Path, task: Any, data: Any) -> None:
+    """Take the checkpoint that a folder holds: go on with its training, or see that a record would tell the truth.
+
+    Args:
+        verb: What is to be done.
+        now: The configuration asked for.
+        checkpoint: The file.
+        task: Names the options that only evaluation looks at.
+        data: Names them too.
+
+    Raises:
+        ValueError: If it is of another run than the options say.
+        SystemExit: If a training is over: code 0.
+    """
+    if verb == "fit":
+        go_on_here(now, checkpoint)
+    elif verb == "test":
+        saved = read_checkpoint(checkpoint)
+        known = {"model": getattr(task, "evaluation_options", ()), "data": getattr(data, "evaluation_options", ())}
+        free = tuple(f"{section}.{option}." for section, options in known.items() for option in options)
+        before, after = (flatten(_comparable(config)) for config in (saved, now))
+        for option in sorted({*before, *after} - OF_A_TEST):
+            if before.get(option) != after.get(option) and not f"{option}.".startswith(free):
+                raise ValueError(
+                    f"--{option} {_text(after.get(option))} contradicts {checkpoint}, trained with "
+                    f"{_text(before.get(option))}: --ckpt_path {checkpoint} alone takes its options"
+                )
 
 
 def go_on_here(now: dict[str, Any], checkpoint: Path) -> None:

@@ -31,7 +31,7 @@ from blockyard.composing.matching import refuse_other_data
 from blockyard.composing.naming import refuse_calls, short_names
 from blockyard.composing.parser_messages import dumped, explain, parser_options
 from blockyard.composing.predicting import Prediction
-from blockyard.composing.resuming import from_the_beginning, go_on, go_on_here, same_data
+from blockyard.composing.resuming import from_the_beginning, go_on, of_this_run, same_data
 from blockyard.composing.run_directories import RUNS, find_checkpoint, no_checkpoint, run_directory
 from blockyard.composing.spoken import spoken
 from blockyard.composing.startup import Startup
@@ -248,8 +248,8 @@ class SuiteCLI(LightningCLI):
             method.ckpt_path = find_checkpoint(self.subcommand, asked, self.run_directory)
             if asked and not method.ckpt_path and is_first_process():
                 print(f"blockyard: {printable(from_the_beginning(self.run_config, self.run_directory))}")
-            if self.subcommand == "fit" and method.ckpt_path and not self.composed.saved:  # it was "best" or "last"
-                go_on_here(self.run_config, Path(method.ckpt_path))
+            if method.ckpt_path and not self.composed.saved:  # it was "best" or "last"
+                of_this_run(self.subcommand, self.run_config, Path(method.ckpt_path), self.model, self.datamodule)
             if method.ckpt_path:
                 self.vocabulary = read_vocabulary(Path(method.ckpt_path))
             method.return_predictions = False  # PredictionsCSV writes them as they come

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import copy
 import inspect
+import re
+from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 from lightning.pytorch import Trainer
 
+from blockyard.composing import resuming
 from blockyard.composing.resuming import changes, on_resume, parent_of_resumed, statement
 from blockyard.leaderboard.identity import ADDED, IGNORED, canonical, identity
 from blockyard.leaderboard.labels import differences
@@ -172,3 +176,26 @@ def test_every_option_has_a_verdict():
     assert {name for name, verdict in verdicts.items() if verdict == "the same run"} == ignored & verdicts.keys()
     assert verdicts["max_epochs"] == on_resume("data.batch_size") == "a new experiment"
     assert {on_resume(option) for option in ("seed_everything", "model.at", "data.size")} == {"refused"}
+
+
+class Views:
+    evaluation_options = ("crops",)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("trainer.max_epochs", 5, "--trainer.max_epochs 5 contradicts last.ckpt, trained with 4"),
+        ("model.init_args.at", "stage1.0", "contradicts last.ckpt"),
+        ("data.init_args.batch_size", 32, "--data.batch_size 32 contradicts last.ckpt, trained with 64"),
+        ("trainer.limit_test_batches", 2, ""),
+        ("trainer.devices", 2, ""),
+        ("data.init_args.crops", 3, ""),
+    ],
+)
+def test_a_test_of_a_folder_s_checkpoint_is_of_what_was_trained_there(path, value, said, monkeypatch):
+    """A record says what the options are: under others it would be one of another experiment."""
+    monkeypatch.setattr(resuming, "read_checkpoint", lambda _: SAVED)
+    resuming.of_this_run("test", SAVED, Path("last.ckpt"), None, Views())
+    with pytest.raises(ValueError, match=re.escape(said)) if said else nullcontext():
+        resuming.of_this_run("test", changed(path, value), Path("last.ckpt"), None, Views())
