@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from blockyard.commands import options, package_options
+from blockyard.commands import options, package_options, prune_options
 from blockyard.commands.parser import Parser, listed, terminal_width, typed
 from blockyard.composing.importing import imported
 from blockyard.composing.processes import say_once
@@ -68,6 +68,11 @@ VERBS = {
         "write a trained network for other programs: ONNX, torch.export, a folder of the Hugging Face hub",
         "commands.export:main",
         options.export,
+    ),
+    "prune": Verb(
+        "take channels out of a trained classifier, and write a checkpoint of the smaller network",
+        "commands.prune:main",
+        prune_options.prune,
     ),
     "check-data": Verb(
         "read everything that a configuration trains and tests on, and list what is damaged",

@@ -40,10 +40,11 @@ ROOMS = {  # a room may import itself and the rooms named
     "portable": set(),
     "runs": {"leaderboard", "costs", "metrics", "files", "version", "progress"},
     "analysis": {"runs", "datamodules", "retrieval", "leaderboard", "plugging", "blocks", "mistakes", "progress"},
+    "compression": {"analysis", "backbones", "costs", "plugging", "blocks", "mistakes"},
     "training": {"analysis", "runs", "plugging", "metrics", "files", "mistakes"},
     "objectives": {"backbones", "plugging", "blocks"},
     "tasks": {
-        *("analysis", "objectives", "training", "runs", "heads", "backbones", "poolings", "plugging"),
+        *("compression", "analysis", "objectives", "training", "runs", "heads", "backbones", "poolings", "plugging"),
         *("blocks", "costs", "retrieval", "datamodules", "media", "leaderboard", "metrics", "files", "mistakes"),
         "progress",
     },

@@ -17,6 +17,7 @@ from torchmetrics import Metric as Accumulated
 
 from blockyard.analysis.probe import Probe
 from blockyard.backbones import Backbone
+from blockyard.compression.sizes import Pruned, rebuild
 from blockyard.metrics import Metric, metric_named, primary_of
 from blockyard.objectives import Default, Objective
 from blockyard.plugging import BlockFactory, Plug, PlugError, apply_plugs
@@ -71,11 +72,13 @@ class Task(Recipe, FiniteLosses):
             blocks, ``[layer*, "*.block"]`` these too.
         objective: What a training step minimises in place of the task's own loss. Of a pretext, which learns no
             labels, a validation shows how well that is learned, and nothing can be predicted.
+        pruned: What ``blockyard prune`` has left of the network; a training by it starts from nothing.
 
     Raises:
         ValueError: If ``block``, ``at`` and ``plugs`` do not fit together, a plug is refused, a name fits no
             parameter, nothing is left to train, the network's layers are not known, ``channels_last`` is given for a
-            network without convolutions of rank 2 or 3, or the objective makes no sense here.
+            network without convolutions of rank 2 or 3, the objective makes no sense here, or ``pruned`` is not of
+            this network.
     """
 
     primary_metric: ClassVar[str]
@@ -118,6 +121,7 @@ class Task(Recipe, FiniteLosses):
         channels_last: bool | None = None,
         freeze: list[str] | None = None,
         objective: Objective | None = None,
+        pruned: Pruned | None = None,
     ) -> None:
         super().__init__()
         self.plugs = _plugs(block, at, plugs)
@@ -127,6 +131,8 @@ class Task(Recipe, FiniteLosses):
         for module in network.modules():
             if isinstance(module, Backbone):
                 module.load_blocks()
+        if pruned is not None:
+            rebuild(network, pruned.sizes, torch.zeros(1, *input_shape))
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
         self.lr_interval = lr_interval
