@@ -72,9 +72,7 @@ class _Layer(torch.autograd.Function):
         return None, None, _by_signs(rule, ctx.linear, x, weight, bias, relevance), None, None
 
 
-def _by_signs(
-    rule: Rule, linear: Linear, x: Tensor, weight: Tensor, bias: Tensor | None, relevance: Tensor
-) -> Tensor:
+def _by_signs(rule: Rule, linear: Linear, x: Tensor, weight: Tensor, bias: Tensor | None, relevance: Tensor) -> Tensor:
     """Positive and negative contributions apart; where there is one kind alone, it takes all that there is."""
     assert rule.alpha is not None
     halves = [(x.clamp(min=0), x.clamp(max=0)), (weight.clamp(min=0), weight.clamp(max=0))]

@@ -30,8 +30,7 @@ from blockyard.progress import at_work
 from blockyard.tasks.classification.base import Classification
 
 CRITERIA: dict[str, type[Criterion]] = {
-    kind.__name__: kind
-    for kind in (L1, L2, FPGM, BatchNormScale, Taylor, Activation, Relevance, Random, Blend)
+    kind.__name__: kind for kind in (L1, L2, FPGM, BatchNormScale, Taylor, Activation, Relevance, Random, Blend)
 }
 
 
@@ -81,6 +80,8 @@ class _Run:
     """
 
     def __init__(self, options: Namespace, composed: Composed) -> None:
+        if composed.asks("model.prefix"):
+            raise ValueError("prune: leave --model.prefix away: the whole network is pruned")
         self.options, self.composed = options, composed
         self.config: dict[str, Any] = copy.deepcopy(composed.saved or {})
         state = torch.load(options.ckpt_path, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
@@ -90,8 +91,6 @@ class _Run:
         task: Any = self.cli.model
         if not isinstance(task, Classification) or task.objective.primary_metric:
             raise ValueError(f"prune: it takes a classifier, and this is {type(task).__name__}")
-        if task.prefix is not None:
-            raise ValueError("prune: leave --model.prefix away: the whole network is pruned")
         self.shape = tuple(self.cli.datamodule.input_shape)
         self.criterion = self._criterion()
         self.whole = cost(task.network, options.measure, self.shape)
@@ -152,7 +151,7 @@ class _Run:
             options.samples if self.criterion.needs_samples else None,
             options.epochs or None,
             options.lr_factor if options.epochs else None,
-            self.before and self.before.told(),
+            self.before.told() if self.before else None,
         )
         return {key: value for key, value in asdict(found).items() if value is not None}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from blockyard.commands.options import CHECKPOINT
 from blockyard.commands.parser import OTHERS, SECTIONS, Parser
@@ -25,7 +26,7 @@ def prune() -> Parser:
         example=f"blockyard prune --ckpt_path {CHECKPOINT} --criterion L1 --keep 0.5",
         sections=SECTIONS,
     )
-    number = {"metavar": "N", "type": int}
+    number: dict[str, Any] = {"metavar": "N", "type": int}
     parser.add_argument(
         "--ckpt_path", metavar="X", type=lambda text: checkpoint_at(Path(text)), required=True, help="the checkpoint"
     )

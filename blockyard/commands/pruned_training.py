@@ -34,7 +34,10 @@ class Cost:
     def added_to(self, before: dict[str, Any]) -> dict[str, Any]:
         """What a checkpoint says of its training's cost, with this one."""
         mine = {"training_seconds": self.seconds, "epochs": self.epochs, "steps": self.steps}
-        return {**before, **{name: before[name] + value for name, value in mine.items() if before.get(name) is not None}}
+        return {
+            **before,
+            **{name: before[name] + value for name, value in mine.items() if before.get(name) is not None},
+        }
 
 
 def train(cli: SuiteCLI, epochs: int, factor: float) -> Cost:

@@ -18,7 +18,7 @@ from blockyard.plugging import undisturbed
 
 ALIKE = 0.8
 """Criteria whose ranks of a group's channels correlate at least so much are in one cluster."""
-LEFT = 0.5
+LEFT = 0.75
 """The share of each group's channels that a trial leaves."""
 Clusters = list[list[int]]
 """Numbers of criteria, each in one."""
@@ -38,11 +38,11 @@ class Choice:
 
 
 class Blend(Criterion):
-    """A weighted sum of criteria, one of each cluster of those that say the same of a group.
+    """A weighted mean of criteria, one of each cluster of those that say the same of a group.
 
-    Which one, and what it weighs, evolution finds: of a generation the better half stays, the others are made from it by
-    crossing and by chance. A choice is as good as the loss of held-out samples is low when half of each group's channels
-    are zero by it. The first generation holds every criterion by itself.
+    Which one, and what it weighs, evolution finds: of a generation the better half stays, the others are made from it
+    by crossing and by chance. A choice is as good as the loss of held-out samples is low when a quarter of each group's
+    channels is zero by it. The first generation holds every criterion by itself.
 
     Args:
         criteria: What to blend; None is all that look at weights or samples.
@@ -141,10 +141,10 @@ def clusters(table: Tensor, alike: float = ALIKE) -> Clusters:
 
 
 def blend(table: Tensor, choice: Choice) -> Tensor:
-    """Scores ``(size,)``: the weighted sum of rows of a table ``(criteria, size)``."""
+    """Scores ``(size,)``: the weighted mean of rows of a table ``(criteria, size)``, so that groups compare."""
     weights = torch.zeros(len(table), dtype=table.dtype)
     weights[choice.members] = torch.tensor(choice.weights, dtype=table.dtype)
-    return weights @ table
+    return weights @ table / weights.sum().clamp_min(1e-12)
 
 
 def _in_means(scores: Tensor) -> Tensor:

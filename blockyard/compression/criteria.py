@@ -91,10 +91,9 @@ class L2(_OfFilters):
 
 
 class FPGM(_OfFilters):
-    """Sum of the distances to all other channels' weights: one near their geometric median can be replaced by others.
-    """
+    """Sum of the distances to all other channels' weights: what is near their geometric median, others can replace."""
 
-    paper = "He et al., Filter Pruning via Geometric Median for Deep Convolutional Neural Networks Acceleration, CVPR 2019"
+    paper = "He et al., Filter Pruning via Geometric Median for Deep CNNs Acceleration, CVPR 2019"
 
     def of(self, weights: Tensor) -> Tensor:
         """Scores ``(size,)`` of weights ``(size, n)``."""
@@ -144,7 +143,7 @@ def filters(network: nn.Module, group: Group) -> Tensor:
     """The weights that make each channel of a group, ``(size, n)``, of all convolutions and linear layers that do."""
     rows = []
     for part, module in group.writers(network):
-        weight: Tensor = module.weight.detach()  # type: ignore[assignment,operator]
+        weight: Tensor = module.weight.detach()  # type: ignore[operator]
         weight = weight.transpose(0, 1) if getattr(module, "transposed", False) else weight
         order = part.channel.argsort(stable=True)
         rows.append(weight[part.index[order].to(weight.device)].reshape(group.size, -1))

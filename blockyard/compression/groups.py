@@ -125,7 +125,7 @@ class Coupling:
 
     def groups(self) -> list[Group]:
         """All groups but those of the network's output, in the order in which the network makes them."""
-        kept = [module for module in _last(self.network)]
+        kept = _last(self.network)
         found = []
         for group in self._patiently(self.graph.get_all_groups(ignored_layers=kept)):
             root, cut = group[0].dep.target.module, group[0].dep.handler
@@ -185,7 +185,9 @@ def _even(part: Part, size: int, module: nn.Module) -> bool:
     """Whether each channel of a group has as many in a layer, all of them others."""
     counts = torch.bincount(part.channel, minlength=size)
     width = sizes_of(module)[""][1 if part.side == "in" else 0]
-    return bool((counts == counts[0]).all() and part.index.max() < width and len(part.index.unique()) == len(part.index))
+    return bool(
+        (counts == counts[0]).all() and part.index.max() < width and len(part.index.unique()) == len(part.index)
+    )
 
 
 def _refusal(module: nn.Module, path: str) -> str:
@@ -202,7 +204,7 @@ def _last(network: nn.Module) -> list[nn.Module]:
     paths = {name for backbone in backbones for name in backbone.classifiers}
     modules = dict(network.named_modules())
     found = [module for path, one in modules.items() if path in paths for module in one.modules()]
-    linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
+    linear: list[nn.Module] = [module for module in network.modules() if isinstance(module, nn.Linear)]
     return found or linear[-1:]
 
 

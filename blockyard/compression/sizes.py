@@ -210,5 +210,3 @@ def _shape(module: nn.Module, size: list[int], alone: bool) -> list[int]:
 
 def _first(x: Tensor, shape: list[int]) -> Tensor:
     return x[tuple(map(slice, shape[: x.dim()]))]
-
-

@@ -106,9 +106,7 @@ def prune(network: nn.Module, groups: Sequence[Group], channels: Channels, examp
 
 
 def measured(network: nn.Module, groups: Sequence[Group], channels: Channels, example: Tensor) -> nn.Module:
-    """A network of the sizes that :func:`prune` would leave, with other weights: for counting and timing, as it takes
-    no trace.
-    """
+    """A network of the sizes that :func:`prune` would leave, with other weights: for counting and timing, untraced."""
     part = copy.deepcopy(network)
     resize(part, left(sizes_of(network), groups, channels))
     settle_blocks(part, example, stage_shapes(network, example))

@@ -71,7 +71,7 @@ def differences(experiments: Sequence[Mapping[str, Any]]) -> list[str]:
     Returns:
         For each experiment the settings that it has and in which it differs from another: ``max_epochs=5, clips=3``.
     """
-    flat = [_settings(experiment) for experiment in _with_parents_named(experiments)]
+    flat = [_settings(experiment) for experiment in map(_with_sizes_named, _with_parents_named(experiments))]
     paths = dict.fromkeys(path for settings in flat for path in sorted(settings, key=str))
     varying = [path for path in paths if len({settings.get(path) for settings in flat}) > 1]
     names = _short(varying)
@@ -79,6 +79,16 @@ def differences(experiments: Sequence[Mapping[str, Any]]) -> list[str]:
         ", ".join(f"{names[path]}={_cut(settings[path], 40)}" for path in varying if path in settings)
         for settings in flat
     ]
+
+
+def _with_sizes_named(experiment: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same with four digits for the sizes of the many layers of a pruned network."""
+    model = experiment.get("model", {})
+    pruned = model.get("init_args", {}).get("pruned")
+    if not pruned:
+        return experiment
+    named = {**pruned, "sizes": _digest(_value(pruned["sizes"]))}
+    return {**experiment, "model": {**model, "init_args": {**model["init_args"], "pruned": named}}}
 
 
 def _with_parents_named(experiments: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
