@@ -10,7 +10,7 @@ where they depart from it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -151,9 +151,7 @@ def _keeping(network: nn.Module, paths: Iterable[str], kept: dict[str, tuple[Ten
 
         return take
 
-    handles = [network.get_submodule(path).register_forward_hook(keep(path)) for path in paths]
-    try:
+    with ExitStack() as hooks:
+        for path in paths:
+            hooks.callback(network.get_submodule(path).register_forward_hook(keep(path)).remove)
         yield
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -118,9 +118,9 @@ class _Step:
 def _convolution(
     rule: Rule, function: Function, input: Tensor, weight: Tensor, bias: Any = None, *args: Any, **options: Any
 ) -> Any:
-    names = ("stride", "padding", "output_padding", "groups", "dilation")
-    if "transpose" not in function.__name__:
-        names = ("stride", "padding", "dilation", "groups")
+    names = ["stride", "padding", "dilation", "groups"]
+    if "transpose" in function.__name__:
+        names[2:] = ["output_padding", "groups", "dilation"]
     settled = {**dict(zip(names, args, strict=False)), **options}
     return _Layer.apply(rule, _Step(function, settled, last=False), input, weight, bias)
 
