@@ -30,7 +30,8 @@ def prune() -> Parser:
     parser.add_argument(
         "--ckpt_path", metavar="X", type=lambda text: checkpoint_at(Path(text)), required=True, help="the checkpoint"
     )
-    parser.add_argument("--criterion", choices=CRITERIA, default="L1", help="what a channel is worth (default: L1)")
+    names = f"what a channel is worth: {', '.join(CRITERIA)} (default: %(default)s)"
+    parser.add_argument("--criterion", metavar="NAME", choices=CRITERIA, default="L1", help=names)
     parser.add_argument(
         "--keep", metavar="SHARE", type=float, default=0.5, help="of the network's cost (default: %(default)s)"
     )
