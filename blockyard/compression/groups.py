@@ -6,6 +6,7 @@ Fang et al., DepGraph: Towards Any Structural Pruning, CVPR 2023.
 from __future__ import annotations
 
 import logging
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from blockyard.compression.sizes import depthwise, sizes_of
 
 PATIENCE = 3_000
 """Nodes that the library may visit for one group; DenseNet-121 takes 1,296."""
+SECONDS = 10.0
+"""Of this process, that it may take for it; where it comes to an end at all, a fraction of one."""
 Side = Literal["out", "in", "both"]
 
 
@@ -82,16 +85,21 @@ class Group:
 class _Visited(list[Any]):
     """Dependencies that count how often they are looked at, as the library may follow a circle for ever."""
 
-    looks = 0
+    looks, since = 0, 0.0
+
+    @classmethod
+    def begin(cls) -> None:
+        """Begin with a group."""
+        cls.looks, cls.since = 0, time.process_time()
 
     def __iter__(self) -> Iterator[Any]:
         """One more look.
 
         Raises:
-            ValueError: If there are too many.
+            ValueError: If there are too many, or they take too long: positions may become more with every round.
         """
         _Visited.looks += 1
-        if _Visited.looks > PATIENCE:
+        if _Visited.looks > PATIENCE or time.process_time() - _Visited.since > SECONDS:
             raise ValueError("its graph has too many ways")
         return super().__iter__()
 
@@ -137,7 +145,7 @@ class Coupling:
 
     def _patiently(self, groups: Iterator[Any]) -> Iterator[Any]:
         while True:
-            _Visited.looks = 0
+            _Visited.begin()
             try:
                 yield next(groups)
             except StopIteration:
@@ -147,7 +155,7 @@ class Coupling:
 
     def cut(self, group: Group, channels: Sequence[int]) -> None:
         """Take channels out of all layers of a group."""
-        _Visited.looks = 0
+        _Visited.begin()
         root, function = self._roots[group.name]
         self.graph.get_pruning_group(root, function, sorted(channels)).prune()
 

@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from blockyard.backbones import Backbone
-from blockyard.blocks.base import Pluggable
+from blockyard.blocks.base import Block
 from blockyard.mistakes import nearest
 from blockyard.plugging import undisturbed
 from blockyard.plugging.places import stock_network
@@ -170,13 +170,13 @@ def _size(module: nn.Module) -> list[int]:
         return [module.num_features]
     if isinstance(module, nn.PReLU):
         return [module.num_parameters]
-    return [module.channels] if isinstance(module, Pluggable) else []
+    return [module.channels] if isinstance(module, Block) else []
 
 
 def _cut(module: nn.Module, size: list[int]) -> None:
     alone = depthwise(module)
     set_sizes(module, size)
-    if isinstance(module, Pluggable):
+    if isinstance(module, Block):
         return
     for name, weight in list(module.named_parameters(recurse=False)):
         cut = _first(weight.detach(), _shape(module, size, alone)).clone()

@@ -28,7 +28,7 @@ def cost(network: nn.Module, measure: Measure, shape: tuple[int, ...]) -> float:
     """
     if measure == "parameters":
         return count_parameters(network)
-    return count_macs(network, shape) if measure == "macs" else 1 / measure_throughput(network, shape)
+    return count_macs(network, shape) if measure == "macs" else 1 / measure_throughput(network, shape, repeats=50)
 
 
 def order(criterion: Criterion, scores: Scores, groups: Sequence[Group], scope: Scope) -> list[tuple[str, int]]:
