@@ -188,10 +188,9 @@ class _Run:
         return Samples(pairs, _of_tags if tags else nn.functional.cross_entropy)
 
     def _say_closed(self, groups: list[Group]) -> None:
-        closed = [group for group in groups if group.closed]
-        if closed and self.whole:
-            whole = f"{counted(len(closed), 'group')} of {len(groups)}"
-            print(f"{whole} stay as they are, the first since {closed[0].closed}")
+        if closed := [group for group in groups if group.closed]:
+            told = f"{counted(len(closed), 'group')} of {len(groups)}"
+            print(f"{told} stay as they are, the first since {closed[0].closed}")
 
 
 def _open(groups: list[Group]) -> list[Group]:

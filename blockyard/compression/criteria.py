@@ -117,7 +117,7 @@ class BatchNormScale(Criterion):
             norms = [(part, norm.weight) for part, norm in group.norms(network) if norm.weight is not None]
             if not norms:
                 raise ValueError(f"BatchNormScale: no batch norm scales the channels of {group.name}")
-            found.append(sum((group.sums(part, w.detach().abs()) for part, w in norms), torch.zeros(group.size)))
+            found.append(sum((group.sums(part, w.detach().abs()).cpu() for part, w in norms), torch.zeros(group.size)))
         return found
 
 

@@ -7,7 +7,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from blockyard.objectives.base import Learner
 from blockyard.objectives.versions import WhichVersion
 
 TURNS = 4
@@ -33,23 +32,9 @@ class Rotation(WhichVersion):
     )
     primary_metric: ClassVar[str | None] = "rotation_accuracy"
     count: ClassVar[int] = TURNS
-
-    def attach(self, task: Learner, input_shape: tuple[int, ...]) -> None:
-        """Make the classifier.
-
-        Args:
-            task: Holds the network.
-            input_shape: ``(C, H, W)`` of pictures or ``(C, T, H, W)`` of clips.
-
-        Raises:
-            ValueError: If the samples have no height and width.
-        """
-        if len(input_shape) not in (3, 4):
-            raise ValueError(
-                f"objective: Rotation turns pictures and frames of clips; the samples are {input_shape}, and "
-                "TimeReversal is for series and sounds"
-            )
-        super().attach(task, input_shape)
+    axes: ClassVar[tuple[int, int]] = (3, 4)
+    shows: ClassVar[str] = "turns pictures and frames of clips"
+    instead: ClassVar[str] = "TimeReversal"
 
     def versions(self, x: Tensor) -> Tensor:
         """As :func:`turns`, of ``(B, C, *T, H, W)``."""

@@ -7,7 +7,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from blockyard.objectives.base import Learner
 from blockyard.objectives.versions import WhichVersion
 
 
@@ -27,23 +26,9 @@ class TimeReversal(WhichVersion):
     paper: ClassVar[str] = "Wei et al., Learning and Using the Arrow of Time, CVPR 2018"
     primary_metric: ClassVar[str | None] = "direction_accuracy"
     count: ClassVar[int] = 2
-
-    def attach(self, task: Learner, input_shape: tuple[int, ...]) -> None:
-        """Make the classifier.
-
-        Args:
-            task: Holds the network.
-            input_shape: ``(C, N)`` of series and sounds or ``(C, T, H, W)`` of clips.
-
-        Raises:
-            ValueError: If the samples have no time.
-        """
-        if len(input_shape) not in (2, 4):
-            raise ValueError(
-                f"objective: TimeReversal plays sounds, series and clips backwards; the samples are {input_shape}, for "
-                "which there is Rotation"
-            )
-        super().attach(task, input_shape)
+    axes: ClassVar[tuple[int, int]] = (2, 4)
+    shows: ClassVar[str] = "plays sounds, series and clips backwards"
+    instead: ClassVar[str] = "Rotation"
 
     def versions(self, x: Tensor) -> Tensor:
         """``(B, C, T, *S)`` forwards, then all backwards: 2 B of them."""

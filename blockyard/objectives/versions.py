@@ -24,6 +24,12 @@ class WhichVersion(Objective):
     slot: ClassVar[str] = "objective"
     count: ClassVar[int]
     """How many versions n there are."""
+    axes: ClassVar[tuple[int, int]]
+    """Axes ``(C, *T)`` that samples may have."""
+    shows: ClassVar[str]
+    """What it does to which samples, in words."""
+    instead: ClassVar[str]
+    """What other samples have."""
     classifier: nn.Linear
 
     def __init__(self) -> None:
@@ -39,7 +45,15 @@ class WhichVersion(Objective):
         Args:
             task: Holds the network.
             input_shape: ``(C, *T)`` of a sample.
+
+        Raises:
+            ValueError: If such samples have no such versions.
         """
+        if len(input_shape) not in self.axes:
+            name = type(self).__name__
+            raise ValueError(
+                f"objective: {name} {self.shows}; the samples are {input_shape}, for which there is {self.instead}"
+            )
         vectors = self.vectors_of(task, self.versions(torch.zeros(1, *input_shape)))
         self.classifier = nn.Linear(vectors.shape[1], self.count, dtype=vectors.dtype)
 
