@@ -118,6 +118,9 @@ def plan(study: Study, name: str, look_only: bool = False, line: Sequence[str] =
         for cell, label in zip(planned, labels, strict=True):
             step()
             before = None if cell.after is None else runs[cell.after]
+            if isinstance(before, Impossible):  # neither is what would begin with it
+                runs.append(Impossible(label, before.why))
+                continue
             try:
                 resolved = _staged(resolving, cell, before)
                 directory = run_directory(resolved)
@@ -127,16 +130,15 @@ def plan(study: Study, name: str, look_only: bool = False, line: Sequence[str] =
                 runs.append(Impossible(label, str(mistake)))
                 continue
             file = RUNS / "studies" / name / f"{directory.name}.yaml"
-            after = before.name if isinstance(before, Run) else None
-            runs.append(Run(resolved, directory, identity(resolved), file, label, cell.row, after))
+            runs.append(
+                Run(resolved, directory, identity(resolved), file, label, cell.row, before.name if before else None)
+            )
     _refuse_whole(runs)
     return runs
 
 
-def _staged(resolving: _Resolving, cell: Cell, before: Run | Impossible | None) -> dict[str, Any]:
+def _staged(resolving: _Resolving, cell: Cell, before: Run | None) -> dict[str, Any]:
     """A configuration with everything that it leaves to defaults, what it begins with, and how it is judged."""
-    if isinstance(before, Impossible):
-        raise ValueError(f"{before.why} ({before.label}, which it begins with)")
     config = cell.config
     if before:
         config = laid_over(config, {"model.backbone.weights": str(before.directory / "checkpoints" / "last.ckpt")})

@@ -161,6 +161,16 @@ def test_what_begins_with_a_failure_says_so(here, capsys, monkeypatch):
     assert f"it begins with the weights of run {pretext.identity.run}, which has no record" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("line", [[], ["--trainer.max_epochs", "2"]])
+def test_a_mistake_in_what_rows_begin_with_is_told_once(here, capsys, line):
+    asked = write_study(variants=None, pretraining=[None, {"model.objective": "Rotatoin"}])
+    assert main(["study", asked, "--dry-run", *line]) == 1
+    said = capsys.readouterr()
+    assert said.err.count("no objective Rotatoin; did you mean Rotation?") == 1
+    assert "and 2 more" in said.err
+    assert said.out.count(": new") == 2
+
+
 def test_a_process_waits_for_what_its_run_begins_with(here):
     _, pretext, child = (run for run in planned(probes=None, variants=None))
     assert not local._may_start(child, {pretext.name, child.name}, {})
