@@ -94,7 +94,7 @@ guided = partial(by, partial(Guidance, partial(PreResNet, depth=8)))
 masked, apart = partial(by, SparK), partial(by, LocalReconstruction)
 
 
-class Perturbation(Objective):
+class Jitter(Objective):
     """Spall, Multivariate stochastic approximation using a simultaneous perturbation gradient approximation, 1992.
 
     No gradient passes through the network: all weights move a little along random signs and back, and the slope of the
@@ -128,7 +128,7 @@ def perturbed(folder: Path):
     """An objective with steps of its own, which draw random numbers, and a schedule for every step."""
     task = ImageClassification(
         partial(PreResNet, depth=8), 10, (1, 8, 8), optimizer=partial(SGD, lr=1e-4, momentum=0.9),
-        objective=Perturbation(), lr_scheduler="cosine",
+        objective=Jitter(), lr_scheduler="cosine",
     )  # fmt: skip
     return task, Digits("8x8", batch_size=8), []
 

@@ -166,7 +166,7 @@ def test_a_mistake_in_what_rows_begin_with_is_told_once(here, capsys, line):
     asked = write_study(variants=None, pretraining=[None, {"model.objective": "Rotatoin"}])
     assert main(["study", asked, "--dry-run", *line]) == 1
     said = capsys.readouterr()
-    assert said.err.count("no objective Rotatoin; did you mean Rotation?") == 1
+    assert said.err.count("no objective Rotatoin; did you mean Rotation") == 1
     assert "and 2 more" in said.err
     assert said.out.count(": new") == 2
 
