@@ -27,6 +27,12 @@ class ArgumentParser(argparse.ArgumentParser):
         """
         raise ValueError(f"{self.prog.removeprefix('blockyard ')}: {message}")
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Hint at the nearest choice, where argparse lists them all."""
+        if action.choices is not None and value not in action.choices:
+            hint = nearest(str(value), map(str, action.choices))
+            raise argparse.ArgumentError(action, f"invalid choice: {value!r}; {hint}")
+
 
 class DataError(ValueError):
     """A data set is missing, damaged or not what it should be; the message is one line."""

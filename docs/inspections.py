@@ -32,7 +32,7 @@ def draw(checkpoint: str, name: str) -> None:
     """Draw a checkpoint as the command does, in few colours."""
     with tempfile.TemporaryDirectory() as place:
         picked = ["--ckpt_path", checkpoint, "--samples", *SAMPLES, "--query", *QUERIES, "--output", place]
-        for what in ("graphs", "affine") if name == "snl" else ("graphs",):
+        for what in ("graphs", "affine", "relevance") if name == "snl" else ("graphs",):
             blockyard(["inspect", "--what", what, *picked])
         for path in Path(place).glob("*.png"):
             with Image.open(path) as drawn:

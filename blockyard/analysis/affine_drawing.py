@@ -55,7 +55,7 @@ def draw(parts: Sequence[Part], queries: Sequence[Query], classes: Sequence[str]
             logit, by, constant = part.sums[label]
             panel.imshow(row, cmap=COLOURS, vmin=-most, vmax=most)
             panel.set_axis_off()
-            panel.set_title(f"{_name(label, classes)}: {logit:.2f} = {by:.2f} {constant:+.2f}", size=7)
+            panel.set_title(f"{class_name(label, classes)}: {logit:.2f} = {by:.2f} {constant:+.2f}", size=7)
         _draw_columns(axes[-1], part, queries, classes)
     return png(figure)
 
@@ -63,10 +63,11 @@ def draw(parts: Sequence[Part], queries: Sequence[Query], classes: Sequence[str]
 def _draw_columns(axes: Axes, part: Part, queries: Sequence[Query], classes: Sequence[str]) -> None:
     most = float(np.abs(part.columns).max()) or 1.0
     axes.imshow(part.columns, cmap=COLOURS, vmin=-most, vmax=most, aspect="auto")
-    axes.set_xticks(range(len(part.sums)), [_name(label, classes) for label in part.sums], size=6, rotation=90)
+    axes.set_xticks(range(len(part.sums)), [class_name(label, classes) for label in part.sums], size=6, rotation=90)
     axes.set_yticks(range(len(queries)), [f"({y}, {x})" for y, x in queries], size=6)
     axes.set_title(f"one unit more: up to {most:.2g}", size=7)
 
 
-def _name(label: int, classes: Sequence[str]) -> str:
+def class_name(label: int, classes: Sequence[str]) -> str:
+    """What a class is called, or its number where it has no name."""
     return classes[label] if label < len(classes) else str(label)

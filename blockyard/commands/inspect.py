@@ -15,7 +15,7 @@ from blockyard.analysis.graph_spectrum import eigenvalues, refusal
 from blockyard.analysis.graph_spectrum import response as response_of
 from blockyard.blocks import GraphBlock, list_blocks
 from blockyard.blocks.nonlocals.filters import GraphFilterBlock
-from blockyard.commands import inspect_affine, inspect_kernel, inspect_landscape, inspect_parallel
+from blockyard.commands import inspect_affine, inspect_kernel, inspect_landscape, inspect_parallel, inspect_relevance
 from blockyard.commands.shown import Shown, from_files, from_samples
 from blockyard.composing.composition import compose
 from blockyard.composing.preparing import prepare
@@ -25,6 +25,15 @@ from blockyard.progress import at_work
 
 QUARTERS = (0.25, 0.75)
 """Where the queries are if none is given: this far down and to the right."""
+
+OF_PICTURES = ("graphs", "affine", "ntk", "parallel", "relevance")
+READ_BY = {
+    **dict.fromkeys(("images", "samples"), OF_PICTURES),
+    "query": ("graphs", "affine"),
+    "rule": ("relevance",),
+    **dict.fromkeys(("batches", "steps"), ("landscape",)),
+}
+"""Which questions an option is for."""
 
 
 def main(options: Namespace, rest: list[str]) -> int:
@@ -41,13 +50,13 @@ def main(options: Namespace, rest: list[str]) -> int:
         ValueError: If the arguments are wrong, no block of the network has a graph, or a picture can't be used.
     """
     of_loss = options.what == "landscape"
-    _refuse_others(options, of_loss)
+    _refuse_others(options)
     prepare()
     composed = compose(["--ckpt_path", str(options.ckpt_path), *rest], keep_trainer=False)
     composed.config["trainer"] = {**composed.config.get("trainer", {}), "logger": False}
     cli = SuiteCLI(None, composed, needs_data=of_loss)
     blocks = _blocks(cli) if options.what == "graphs" else {}
-    if options.what in {"affine", "ntk", "parallel"}:
+    if options.what in {"affine", "ntk", "parallel", "relevance"}:
         inspect_affine.insist_on_logits(cli, options.what)
     cli.load_weights(options.ckpt_path)
     if of_loss:
@@ -56,6 +65,9 @@ def main(options: Namespace, rest: list[str]) -> int:
     pictures = [*from_files(cli.datamodule, options.images), *from_samples(cli.datamodule, options.samples)]
     if options.what == "parallel":
         inspect_parallel.answer(cli, pictures, options.output)
+        return 0
+    if options.what == "relevance":
+        inspect_relevance.answer(cli, pictures, options.rule or "z_plus", options.output)
         return 0
     queries = _queries(options.query, pictures)
     if options.what == "affine":
@@ -74,18 +86,16 @@ def main(options: Namespace, rest: list[str]) -> int:
     return 0
 
 
-def _refuse_others(options: Namespace, of_loss: bool) -> None:
+def _refuse_others(options: Namespace) -> None:
     """Refuse options that are of another question.
 
     Raises:
         ValueError: If there is one, or nothing to look at.
     """
-    of_pictures, of_batches = ("images", "samples", "query"), ("batches", "steps")
-    for name in of_pictures if of_loss else of_batches:
-        if getattr(options, name):
-            what = "of training batches" if of_loss else f"--what {options.what}, of pictures"
-            raise ValueError(f"inspect: --{name} is not for {'--what landscape, ' if of_loss else ''}{what}")
-    if not of_loss and not options.images and not options.samples:
+    for name, kinds in READ_BY.items():
+        if getattr(options, name) and options.what not in kinds:
+            raise ValueError(f"inspect: --{name} is not for --what {options.what}; it is for {', '.join(kinds)}")
+    if options.what in READ_BY["images"] and not options.images and not options.samples:
         raise ValueError("inspect: nothing to look at; give --images FILE … or --samples N …, of the test split")
 
 

@@ -15,6 +15,8 @@ UNSAID = ("config", "seed_everything", "trust_config")
 
 CHECKPOINT = "runs/…/checkpoints/best.ckpt"
 """In examples."""
+RULES = ("z_plus", "alpha_beta", "epsilon")
+"""How relevance is shared."""
 fit = configured(
     "fit",
     "Train a network. Everything that the run writes goes into a folder of its own below runs/.",
@@ -173,7 +175,8 @@ def inspect() -> Parser:
         " samples, inner products of their gradients, and its spectrum; writes ntk.png and ntk.json. --what landscape:"
         " how the loss and its gradient change along steps against the gradient, of training batches; writes"
         " landscape.png and landscape.json. --what parallel: what is lost when the units of a stage all read the same"
-        " map; writes parallel.json.",
+        " map; writes parallel.json. --what relevance: what each pixel has contributed to a class's logit, handed down"
+        " layer by layer; writes relevance.png and relevance.json.",
         OTHERS.format("test"),
         example=f"blockyard inspect --ckpt_path {CHECKPOINT} --images a.png --query 6,14",
         sections=SECTIONS,
@@ -181,7 +184,7 @@ def inspect() -> Parser:
     parser.add_argument("--ckpt_path", metavar="X", type=_checkpoint, required=True, help="the checkpoint")
     parser.add_argument(
         "--what",
-        choices=("graphs", "affine", "ntk", "landscape", "parallel"),
+        choices=("graphs", "affine", "ntk", "landscape", "parallel", "relevance"),
         default="graphs",
         help="what is asked (default: %(default)s)",
     )
@@ -190,6 +193,7 @@ def inspect() -> Parser:
     parser.add_argument(
         "--query", metavar="Y,X", nargs="+", type=_pixel, help="positions in pixels of the network's input (default: 4)"
     )
+    parser.add_argument("--rule", choices=RULES, help="of relevance: how it is shared (default: z_plus)")
     parser.add_argument("--batches", metavar="N", type=int, help="of landscape: the first N of a training (default: 4)")
     parser.add_argument(
         "--steps", metavar="ETA", nargs="+", type=float, help="of landscape: factors of the gradient (default: 0.01 …)"

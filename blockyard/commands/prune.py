@@ -21,6 +21,7 @@ from blockyard.compression.criteria import FPGM, L1, L2, BatchNormScale, Criteri
 from blockyard.compression.groups import Group
 from blockyard.compression.seeing import Activation, Relevance, Taylor
 from blockyard.compression.sizes import Pruned, Sizes, sizes_of, smaller
+from blockyard.compression.statistics import recalibrate
 from blockyard.compression.surgery import prunable
 from blockyard.compression.surgery import prune as cut
 from blockyard.compression.target import cost, fewest, order
@@ -63,7 +64,7 @@ def main(options: Namespace, rest: list[str]) -> int:
 def _refuse(options: Namespace) -> None:
     if not 0 < options.keep < 1:
         raise ValueError(f"prune: --keep {options.keep:g} must be between 0 and 1")
-    for name, least in (("steps", 1), ("samples", 1), ("epochs", 0)):
+    for name, least in (("steps", 1), ("samples", 1), ("recalibrate", 0), ("epochs", 0)):
         if getattr(options, name) < least:
             raise ValueError(f"prune: --{name} {getattr(options, name)} must be at least {least}")
     if options.lr_factor <= 0:
@@ -104,13 +105,15 @@ class _Run:
         with at_work("finding channels that go together"):
             groups = prunable(network, example)
         self._say_closed(groups)
-        samples = self._samples() if self.criterion.needs_samples else Samples()
+        samples = self._samples(self.options.samples) if self.criterion.needs_samples else Samples()
         with at_work(f"scoring by {type(self.criterion).__name__}"):
             scores = self.criterion.scores(network, _open(groups), samples)
         ordered = order(self.criterion, scores, _open(groups), self.options.scope)
         with at_work(f"cutting down {self.options.measure}"):
             gone = fewest(network, groups, ordered, example, self.options.measure, keep * self.whole)
             part = cut(network, groups, gone, example)
+        if self.options.recalibrate:
+            recalibrate(part, [x for x, _ in self._samples(self.options.recalibrate).batches])
         self._take(part, smaller(sizes_of(network), sizes_of(part)), example)
         if self.options.epochs:
             self.trained += train(self.cli, self.options.epochs, self.options.lr_factor)
@@ -149,6 +152,7 @@ class _Run:
             options.scope,
             options.steps,
             options.samples if self.criterion.needs_samples else None,
+            options.recalibrate or None,
             options.epochs or None,
             options.lr_factor if options.epochs else None,
             self.before.told() if self.before else None,
@@ -173,7 +177,7 @@ class _Run:
         made: dict[type[Criterion], Any] = {Random: partial(Random, seed), Blend: partial(Blend, seed=seed)}
         return made.get(kind, kind)()
 
-    def _samples(self) -> Samples:
+    def _samples(self, count: int) -> Samples:
         """Some training samples, as validation reads its own; which, the seed decides."""
         data, task = self.cli.datamodule, self.cli.model
         loader: Any = data.plain_dataloader("train")

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from blockyard.commands.options import CHECKPOINT
+from blockyard.commands.options import CHECKPOINT, RULES
 from blockyard.commands.parser import OTHERS, SECTIONS, Parser
 from blockyard.composing.run_directories import checkpoint_at
 
 CRITERIA = ("L1", "L2", "FPGM", "BatchNormScale", "Taylor", "Activation", "Relevance", "Random", "Blend")
 """Names of the classes of :mod:`blockyard.compression`."""
-RULES = ("z_plus", "alpha_beta", "epsilon")
 
 
 def prune() -> Parser:
@@ -50,6 +49,12 @@ def prune() -> Parser:
     parser.add_argument("--steps", **number, default=1, help="prune little by little, scoring anew (default: 1)")
     parser.add_argument(
         "--samples", **number, default=64, help="training samples that a criterion sees (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--recalibrate",
+        **number,
+        default=0,
+        help="training samples from which batch norms take their statistics anew (default: %(default)s)",
     )
     parser.add_argument("--epochs", **number, default=0, help="trained after each step (default: %(default)s)")
     parser.add_argument(

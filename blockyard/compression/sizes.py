@@ -36,6 +36,7 @@ class Pruned:
         scope: Whether channels were compared within layers or across.
         steps: In how many steps.
         samples: How many training samples the criterion saw.
+        recalibrated: From how many training samples batch norms took their statistics anew after each step.
         epochs: How many epochs were trained after each step.
         lr_factor: Of the learning rate of these.
         after: What it had been pruned by before.
@@ -48,6 +49,7 @@ class Pruned:
     scope: str | None = None
     steps: int | None = None
     samples: int | None = None
+    recalibrated: int | None = None
     epochs: int | None = None
     lr_factor: float | None = None
     after: str | None = None
@@ -55,6 +57,7 @@ class Pruned:
     def told(self) -> str:
         """By what it was pruned, and how far, in a few words."""
         words = f"{self.criterion or 'nothing'} to {100 * (self.keep or 1):.3g} % of {self.measure or 'nothing'}"
+        words += ", statistics anew" if self.recalibrated else ""
         return f"{self.after}, {words}" if self.after else words
 
 

@@ -11,9 +11,12 @@ import pytest
 from PIL import Image
 from torch import nn
 
+from blockyard.analysis.relevance import relevance
 from blockyard.cli import main
 from blockyard.commands.inspect_affine import insist_on_logits
 from blockyard.commands.shown import from_files, from_samples
+from blockyard.composing.composition import compose
+from blockyard.composing.suite import SuiteCLI
 from blockyard.datamodules import Digits
 
 CHECKPOINT = str(Path(__file__).parents[1] / "checkpoints" / "digits-snl.ckpt")
@@ -114,6 +117,22 @@ def test_draws_what_pixels_weigh_and_writes_the_sums(capsys):
     assert len(logits) == 10
 
 
+def test_draws_and_writes_what_pixels_have_contributed(capsys):
+    asked = ["inspect", "--what", "relevance", "--ckpt_path", CHECKPOINT, "--samples", "3", "100"]
+    assert main([*asked, "--rule", "epsilon"]) == 0
+    assert "epsilon: pixels have 0% of the largest logit" in capsys.readouterr().out
+    assert size("inspect/relevance.png")[1] == 2 * 264
+    told = json.loads(Path("inspect/relevance.json").read_text())
+    cli = SuiteCLI(None, compose(["--ckpt_path", CHECKPOINT, "--trainer.logger", "false"], keep_trainer=False))
+    cli.load_weights(CHECKPOINT)
+    (shown,) = from_samples(cli.datamodule, [3])
+    found = relevance(cli.model.network, shown.input, rule="epsilon", at=["layer1"])
+    first = told["pictures"][0]["classes"][0]
+    assert first["logit"] == pytest.approx(float(found.output.max()))
+    assert first["pixels"] == pytest.approx(float(found.input.sum()), rel=1e-3)
+    assert first["stage1"] == pytest.approx(float(found.maps["layer1"].sum()), rel=1e-3)
+
+
 def test_the_landscape_of_training_batches(capsys):
     arguments = ["inspect", "--what", "landscape", "--ckpt_path", CHECKPOINT, "--data.num_workers", "0"]
     assert main([*arguments, "--batches", "2", "--steps", "0.1", "1"]) == 0
@@ -129,8 +148,13 @@ def test_the_landscape_of_training_batches(capsys):
 
 def test_options_of_other_questions_are_refused(capsys):
     landscape = ("--what", "landscape", "--ckpt_path", CHECKPOINT)
-    assert "--samples is not for --what landscape, of training batches" in said(capsys, *landscape, "--samples", "1")
-    assert "--batches is not for --what graphs, of pictures" in said(capsys, *landscape[2:], "--batches", "1")
+    assert "--samples is not for --what landscape; it is for graphs, affine, ntk" in said(
+        capsys, *landscape, "--samples", "1"
+    )
+    assert "--batches is not for --what graphs; it is for landscape" in said(capsys, *landscape[2:], "--batches", "1")
+    assert "--rule is not for --what graphs; it is for relevance" in said(capsys, *landscape[2:], "--rule", "epsilon")
+    assert "--query is not for --what ntk" in said(capsys, "--what", "ntk", *landscape[2:], "--query", "1,1")
+    assert "invalid choice: 'afine'; did you mean affine?" in said(capsys, "--what", "afine", *landscape[2:])
     assert "steps must be positive numbers, got -1.0" in said(capsys, *landscape, "--steps", "-1")
     assert "--batches -2 must be positive" in said(capsys, *landscape, "--batches", "-2")
 

@@ -60,13 +60,13 @@ def test_what_it_writes_is_a_checkpoint_of_a_run_of_its_own(folder, monkeypatch,
 
 def test_steps_with_training_between_and_a_second_pruning(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
-    options = "--keep 0.6 --measure macs --scope layer --steps 2 --epochs 1 --output slow"
+    options = "--keep 0.6 --measure macs --scope layer --steps 2 --epochs 1 --recalibrate 8 --output slow"
     few = "--trainer.enable_progress_bar false"
     monkeypatch.setattr("blockyard.commands.prune.train", shortly)
     assert run(f"prune --ckpt_path {WHOLE} {options} {few}") == 0
     assert run("prune --ckpt_path slow/checkpoints/best.ckpt --criterion L2 --keep 0.6 --output slower") == 0
     said = yaml.safe_load(Path("slower/config.yaml").read_text())["model"]["init_args"]["pruned"]
-    assert (said["criterion"], said["after"]) == ("L2", "L1 to 60 % of macs")
+    assert (said["criterion"], said["after"]) == ("L2", "L1 to 60 % of macs, statistics anew")
     assert parameters("slower/checkpoints/best.ckpt") < 0.6 * parameters("slow/checkpoints/best.ckpt")
     costs = [torch.load(f"{name}/checkpoints/best.ckpt")["training_cost"]["steps"] for name in ("whole", "slow")]
     assert costs == [2, 8]
@@ -91,7 +91,8 @@ def shortly(cli, epochs, factor):
         ("--keep 1.5", "--keep 1.5 must be between 0 and 1"),
         ("--steps 0", "--steps 0 must be at least 1"),
         ("--keep 0.001", "can't be reached"),
-        ("--criterion L7", "invalid choice"),
+        ("--criterion Tailor", "invalid choice: 'Tailor'; did you mean Taylor?"),
+        ("--recalibrate -1", "--recalibrate -1 must be at least 0"),
         ("--model.prefix [0.5,1]", "leave --model.prefix away"),
     ],
 )
