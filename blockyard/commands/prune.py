@@ -52,7 +52,7 @@ def main(options: Namespace, rest: list[str]) -> int:
     prepare()
     composed = compose(["--ckpt_path", str(options.ckpt_path), *rest], keep_trainer=False)
     composed.config["trainer"] = {"devices": 1, **composed.config.get("trainer", {}), "logger": False}
-    run = _Run(options, composed)
+    run = Run(options, composed)
     for step in range(1, options.steps + 1):
         run.step(options.keep ** (step / options.steps))
     run.say()
@@ -71,7 +71,7 @@ def _refuse(options: Namespace) -> None:
         raise ValueError(f"prune: --lr_factor {options.lr_factor:g} must be positive")
 
 
-class _Run:
+class Run:
     """A network on its way down.
 
     Attributes:
@@ -93,7 +93,7 @@ class _Run:
         if not isinstance(task, Classification) or task.objective.primary_metric:
             raise ValueError(f"prune: it takes a classifier, and this is {type(task).__name__}")
         self.shape = tuple(self.cli.datamodule.input_shape)
-        self.criterion = self._criterion()
+        self.criterion = self.made_criterion()
         self.whole = cost(task.network, options.measure, self.shape)
         said = self.config["model"]["init_args"].get("pruned")
         self.before = Pruned(**said) if said else None
@@ -105,7 +105,7 @@ class _Run:
         with at_work("finding channels that go together"):
             groups = prunable(network, example)
         self._say_closed(groups)
-        samples = self._samples(self.options.samples) if self.criterion.needs_samples else Samples()
+        samples = self.samples(self.options.samples) if self.criterion.needs_samples else Samples()
         with at_work(f"scoring by {type(self.criterion).__name__}"):
             scores = self.criterion.scores(network, _open(groups), samples)
         ordered = order(self.criterion, scores, _open(groups), self.options.scope)
@@ -113,7 +113,7 @@ class _Run:
             gone = fewest(network, groups, ordered, example, self.options.measure, keep * self.whole)
             part = cut(network, groups, gone, example)
         if self.options.recalibrate:
-            recalibrate(part, [x for x, _ in self._samples(self.options.recalibrate).batches])
+            recalibrate(part, [x for x, _ in self.samples(self.options.recalibrate).batches])
         self._take(part, smaller(sizes_of(network), sizes_of(part)), example)
         if self.options.epochs:
             self.trained += train(self.cli, self.options.epochs, self.options.lr_factor)
@@ -170,14 +170,15 @@ class _Run:
         cli.model.eval().to(cli.trainer.strategy.root_device)
         return cli
 
-    def _criterion(self) -> Criterion:
+    def made_criterion(self) -> Criterion:
+        """What the options say that channels are scored by."""
         kind, seed = CRITERIA[self.options.criterion], self.config.get(SEED) or 0
         if kind is Relevance:
             return Relevance(self.options.rule)
         made: dict[type[Criterion], Any] = {Random: partial(Random, seed), Blend: partial(Blend, seed=seed)}
         return made.get(kind, kind)()
 
-    def _samples(self, count: int) -> Samples:
+    def samples(self, count: int) -> Samples:
         """Some training samples, as validation reads its own; which, the seed decides."""
         data, task = self.cli.datamodule, self.cli.model
         loader: Any = data.plain_dataloader("train")
