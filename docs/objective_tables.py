@@ -32,8 +32,8 @@ def side_by_side() -> str:
         own = _by_seed(rows["labels"])
         for name in sorted(rows, key=lambda name: (name != "labels", name)):
             scores, spent = _by_seed(rows[name]), _spent(costs.get((study, name)))
-            apart = "" if name == "labels" else _percent(paired_difference(scores, own), signed=True)
-            cells = f"{_percent(estimate([*scores.values()]))} | {apart} | {spent} | {rows[name][0].parameters:,}"
+            apart = "" if name == "labels" else percent(paired_difference(scores, own), signed=True)
+            cells = f"{percent(estimate([*scores.values()]))} | {apart} | {spent} | {rows[name][0].parameters:,}"
             lines.append(f"| {study} | {name} | {cells} |")
     return "\n".join(lines)
 
@@ -69,8 +69,8 @@ def labels_left() -> str:
                 cells = []
                 for way in (True, False):
                     scores, scratch = (_by_seed(rows[labels, by, way]) for by in (parent, ""))
-                    apart = _percent(paired_difference(scores, scratch), signed=True) if parent else ""
-                    cells += [_percent(estimate([*scores.values()])), apart]
+                    apart = percent(paired_difference(scores, scratch), signed=True) if parent else ""
+                    cells += [percent(estimate([*scores.values()])), apart]
                 count = "all" if labels == 10**9 else f"{labels}"
                 spent = _spent(costs.get((study, parent)))
                 lines.append(f"| {study} | {count} | {parent or 'scratch'} | {' | '.join(cells)} | {spent} |")
@@ -98,7 +98,8 @@ def _by_seed(records: Iterable[Record]) -> Scores:
     return {record.seed: record.metrics[record.primary] for record in records}
 
 
-def _percent(found: Estimate | None, signed: bool = False) -> str:
+def percent(found: Estimate | None, signed: bool = False) -> str:
+    """A mean and half its interval, in percent."""
     if found is None:
         return ""
     spread = "" if found.half_width is None else f" ± {100 * found.half_width:.1f}"

@@ -9,6 +9,7 @@ from pathlib import Path
 import measured
 import objective_tables
 import picture_tables
+import pruning_tables
 from lightning.pytorch import Trainer
 from matplotlib.figure import Figure
 
@@ -29,10 +30,8 @@ RECORDS = ROOT / "leaderboard" / "records"
 TABLES = ROOT / "docs" / "leaderboards.md"
 PAGES = (
     README,
-    *(
-        ROOT / "docs" / f"{name}.md"
-        for name in ("costs", "objectives", "picture-files", "plugging", "resume", "scaling", "segmentation", "suggest")
-    ),
+    *(ROOT / "docs" / f"{name}.md" for name in ("costs", "objectives", "picture-files", "plugging", "pruning")),
+    *(ROOT / "docs" / f"{name}.md" for name in ("resume", "scaling", "segmentation", "suggest")),
 )
 """Those with sections that are made."""
 BLOCKS = ROOT / "docs" / "blocks.md"
@@ -273,6 +272,7 @@ def updated(text: str) -> str:
         "tiles": measured.tiles,
         "objectives": objective_tables.side_by_side,
         "pretraining": objective_tables.labels_left,
+        "criteria": pruning_tables.criteria,
     }
     for name, make in sections.items():
         section = f"<!-- {name}: written by make docs -->\n{make().strip()}\n<!-- end of {name} -->"
@@ -286,3 +286,4 @@ if __name__ == "__main__":
     TABLES.write_text(leaderboards())
     BLOCKS.write_text(blocks())
     draw(PICTURE)
+    pruning_tables.draw(ROOT / "docs" / "pruning.png")
