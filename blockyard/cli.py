@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from blockyard.commands import options, package_options, prune_options
+from blockyard.commands import options, package_options, prune_options, search_options
 from blockyard.commands.parser import Parser, listed, terminal_width, typed
 from blockyard.composing.importing import imported
 from blockyard.composing.processes import say_once
@@ -73,6 +73,12 @@ VERBS = {
         "take channels out of a trained classifier, and write a checkpoint of the smaller network",
         "commands.prune:main",
         prune_options.prune,
+    ),
+    "search": Verb(
+        "find small networks within a trained classifier that are still good, and write their checkpoints",
+        "commands.search:main",
+        search_options.search,
+        THE_SAME_LINE,
     ),
     "check-data": Verb(
         "read everything that a configuration trains and tests on, and list what is damaged",

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import copy
 from argparse import Namespace
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from blockyard.commands.compressed_task import (
+    built,
+    composed_of,
+    few_samples,
+    insist_on_same,
+    refuse_others,
+    weights_of,
+    with_network,
+)
 from blockyard.commands.pruned_checkpoint import write_checkpoint
 from blockyard.commands.pruned_training import Cost, train
-from blockyard.composing.composition import Composed, compose
-from blockyard.composing.preparing import prepare
+from blockyard.composing.composition import Composed
 from blockyard.composing.suite import SuiteCLI
 from blockyard.compression.blend import Blend
 from blockyard.compression.criteria import FPGM, L1, L2, BatchNormScale, Criterion, Random, Samples
@@ -28,7 +36,6 @@ from blockyard.compression.target import cost, fewest, order
 from blockyard.leaderboard.identity import SEED
 from blockyard.metrics import counted
 from blockyard.progress import at_work
-from blockyard.tasks.classification.base import Classification
 
 CRITERIA: dict[str, type[Criterion]] = {
     kind.__name__: kind for kind in (L1, L2, FPGM, BatchNormScale, Taylor, Activation, Relevance, Random, Blend)
@@ -49,9 +56,7 @@ def main(options: Namespace, rest: list[str]) -> int:
         ValueError: If the arguments are wrong, or the network can't be pruned so; one line.
     """
     _refuse(options)
-    prepare()
-    composed = compose(["--ckpt_path", str(options.ckpt_path), *rest], keep_trainer=False)
-    composed.config["trainer"] = {"devices": 1, **composed.config.get("trainer", {}), "logger": False}
+    composed = composed_of(options, rest, "prune")
     run = Run(options, composed)
     for step in range(1, options.steps + 1):
         run.step(options.keep ** (step / options.steps))
@@ -64,7 +69,7 @@ def main(options: Namespace, rest: list[str]) -> int:
 def _refuse(options: Namespace) -> None:
     if not 0 < options.keep < 1:
         raise ValueError(f"prune: --keep {options.keep:g} must be between 0 and 1")
-    for name, least in (("steps", 1), ("samples", 1), ("recalibrate", 0), ("epochs", 0)):
+    for name, least in (("steps", 1), ("samples", 1), ("calibration", 0), ("epochs", 0)):
         if getattr(options, name) < least:
             raise ValueError(f"prune: --{name} {getattr(options, name)} must be at least {least}")
     if options.lr_factor <= 0:
@@ -81,17 +86,13 @@ class Run:
     """
 
     def __init__(self, options: Namespace, composed: Composed) -> None:
-        if composed.asks("model.prefix"):
-            raise ValueError("prune: leave --model.prefix away: the whole network is pruned")
         self.options, self.composed = options, composed
         self.config: dict[str, Any] = copy.deepcopy(composed.saved or {})
-        state = torch.load(options.ckpt_path, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
-        self.state: dict[str, Tensor] = state
+        self.state = weights_of(options)
         self.trained = Cost()
         self.cli = self._built()
         task: Any = self.cli.model
-        if not isinstance(task, Classification) or task.objective.primary_metric:
-            raise ValueError(f"prune: it takes a classifier, and this is {type(task).__name__}")
+        refuse_others(task, "prune")
         self.shape = tuple(self.cli.datamodule.input_shape)
         self.criterion = self.made_criterion()
         self.whole = cost(task.network, options.measure, self.shape)
@@ -112,12 +113,12 @@ class Run:
         with at_work(f"cutting down {self.options.measure}"):
             gone = fewest(network, groups, ordered, example, self.options.measure, keep * self.whole)
             part = cut(network, groups, gone, example)
-        if self.options.recalibrate:
-            recalibrate(part, [x for x, _ in self.samples(self.options.recalibrate).batches])
+        if self.options.calibration:
+            recalibrate(part, [x for x, _ in self.samples(self.options.calibration).batches])
         self._take(part, smaller(sizes_of(network), sizes_of(part)), example)
         if self.options.epochs:
             self.trained += train(self.cli, self.options.epochs, self.options.lr_factor)
-            self.state = _copied(self.cli.model.state_dict())
+            self.state = with_network(self.cli.model, self.cli.model.network)
 
     def say(self) -> None:
         """Say what it cost and what it costs."""
@@ -129,16 +130,10 @@ class Run:
 
     def _take(self, part: nn.Module, sizes: Sizes, example: Tensor) -> None:
         """Build the task anew with a smaller network, and see that it does what that does."""
-        task = self.cli.model
-        network = {f"network.{name}": value for name, value in part.state_dict().items()}
-        self.state = _copied({**task.state_dict(), **network})
+        self.state = with_network(self.cli.model, part)
         self.config["model"]["init_args"]["pruned"] = self._pruned(sizes)
         self.cli = self._built()
-        inputs = torch.rand(example.shape, generator=torch.Generator().manual_seed(1)).to(example)
-        rebuilt = self.cli.model.network.eval()
-        with torch.no_grad():
-            if not torch.allclose(rebuilt(inputs), part.eval()(inputs), rtol=1e-4, atol=1e-5):
-                raise ValueError("prune: the network that its configuration builds is another than what was left")
+        insist_on_same(self.cli.model.network, part, example, "prune")
 
     def _pruned(self, sizes: Sizes) -> dict[str, Any]:
         options, rule = self.options, self.options.rule
@@ -152,7 +147,7 @@ class Run:
             options.scope,
             options.steps,
             options.samples if self.criterion.needs_samples else None,
-            options.recalibrate or None,
+            options.calibration or None,
             options.epochs or None,
             options.lr_factor if options.epochs else None,
             self.before.told() if self.before else None,
@@ -161,14 +156,7 @@ class Run:
 
     def _built(self) -> SuiteCLI:
         """The task that the configuration describes, with the weights there are now."""
-        saved = self.config
-        config = copy.deepcopy(self.composed.config)
-        config["model"] = copy.deepcopy(saved["model"])
-        needs_data = bool(self.options.epochs)
-        cli = SuiteCLI(None, replace(self.composed, config=config, saved=saved), needs_data=needs_data)
-        cli.model.load_state_dict(self.state, strict=cli.model.strict_loading)
-        cli.model.eval().to(cli.trainer.strategy.root_device)
-        return cli
+        return built(self.composed, self.config, self.state, needs_data=bool(self.options.epochs))
 
     def made_criterion(self) -> Criterion:
         """What the options say that channels are scored by."""
@@ -180,15 +168,7 @@ class Run:
 
     def samples(self, count: int) -> Samples:
         """Some training samples, as validation reads its own; which, the seed decides."""
-        data, task = self.cli.datamodule, self.cli.model
-        loader: Any = data.plain_dataloader("train")
-        rows = loader.sampler.rows
-        rows = torch.arange(len(loader.dataset.split)) if rows is None else torch.as_tensor(rows)
-        generator = torch.Generator().manual_seed(self.config.get(SEED) or 0)
-        few = rows[torch.randperm(len(rows), generator=generator)[: self.options.samples]].sort().values
-        loader.sampler.rows, loader.sampler.samples = few.numpy(), len(few)
-        batches = [data.on_before_batch_transfer(batch, 0) for batch in loader]
-        pairs = [(batch["input"].to(task.device), batch["target"].to(task.device)) for batch in batches]
+        pairs = few_samples(self.cli, "train", count, self.config.get(SEED) or 0)
         tags = pairs[0][1].dim() == 2
         return Samples(pairs, _of_tags if tags else nn.functional.cross_entropy)
 
@@ -204,7 +184,3 @@ def _open(groups: list[Group]) -> list[Group]:
 
 def _of_tags(logits: Tensor, target: Tensor) -> Tensor:
     return nn.functional.binary_cross_entropy_with_logits(logits, target.float())
-
-
-def _copied(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.detach().cpu().clone() for name, value in state.items()}

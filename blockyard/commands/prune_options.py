@@ -51,7 +51,7 @@ def prune() -> Parser:
         "--samples", **number, default=64, help="training samples that a criterion sees (default: %(default)s)"
     )
     parser.add_argument(
-        "--recalibrate",
+        "--calibration",
         **number,
         default=0,
         help="training samples from which batch norms take their statistics anew (default: %(default)s)",

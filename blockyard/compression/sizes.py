@@ -31,12 +31,12 @@ class Pruned:
         sizes: By the path of a layer in the network, how many channels it has: ``[out, in]`` of convolutions and linear
             layers, ``[channels]`` of norms and blocks. The others have those that they are built with.
         criterion: By what it was pruned; None is no training but these sizes, to be trained from the start.
-        keep: Which share was to be kept.
+        keep: Which share was to be kept; None where ``blockyard search`` chose the sizes.
         measure: Of what.
         scope: Whether channels were compared within layers or across.
         steps: In how many steps.
         samples: How many training samples the criterion saw.
-        recalibrated: From how many training samples batch norms took their statistics anew after each step.
+        calibration: From how many training samples batch norms took their statistics anew after each step.
         epochs: How many epochs were trained after each step.
         lr_factor: Of the learning rate of these.
         after: What it had been pruned by before.
@@ -49,15 +49,16 @@ class Pruned:
     scope: str | None = None
     steps: int | None = None
     samples: int | None = None
-    recalibrated: int | None = None
+    calibration: int | None = None
     epochs: int | None = None
     lr_factor: float | None = None
     after: str | None = None
 
     def told(self) -> str:
         """By what it was pruned, and how far, in a few words."""
-        words = f"{self.criterion or 'nothing'} to {100 * (self.keep or 1):.3g} % of {self.measure or 'nothing'}"
-        words += ", statistics anew" if self.recalibrated else ""
+        how_far = f"{100 * self.keep:.3g} % of {self.measure or 'nothing'}" if self.keep else "what a search chose"
+        words = f"{self.criterion or 'nothing'} to {how_far}"
+        words += ", statistics anew" if self.calibration else ""
         return f"{self.after}, {words}" if self.after else words
 
 

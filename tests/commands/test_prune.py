@@ -60,7 +60,7 @@ def test_what_it_writes_is_a_checkpoint_of_a_run_of_its_own(folder, monkeypatch,
 
 def test_steps_with_training_between_and_a_second_pruning(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
-    options = "--keep 0.6 --measure macs --scope layer --steps 2 --epochs 1 --recalibrate 8 --output slow"
+    options = "--keep 0.6 --measure macs --scope layer --steps 2 --epochs 1 --calibration 8 --output slow"
     few = "--trainer.enable_progress_bar false"
     monkeypatch.setattr("blockyard.commands.prune.train", shortly)
     assert run(f"prune --ckpt_path {WHOLE} {options} {few}") == 0
@@ -92,7 +92,7 @@ def shortly(cli, epochs, factor):
         ("--steps 0", "--steps 0 must be at least 1"),
         ("--keep 0.001", "can't be reached"),
         ("--criterion Tailor", "invalid choice: 'Tailor'; did you mean Taylor?"),
-        ("--recalibrate -1", "--recalibrate -1 must be at least 0"),
+        ("--calibration -1", "--calibration -1 must be at least 0"),
         ("--model.prefix [0.5,1]", "leave --model.prefix away"),
     ],
 )

@@ -1,0 +1,173 @@
+"""``blockyard search``: small networks within a trained one that are still good, and checkpoints of those."""
+
+from __future__ import annotations
+
+import copy
+from argparse import Namespace
+from dataclasses import asdict
+from statistics import mean
+from typing import Any
+
+import numpy as np
+
+from blockyard import files
+from blockyard.analysis.front_drawing import draw_fronts
+from blockyard.commands.compressed_task import (
+    built,
+    composed_of,
+    insist_on_same,
+    refuse_others,
+    weights_of,
+    with_network,
+)
+from blockyard.commands.pruned_checkpoint import write_checkpoint
+from blockyard.commands.pruned_training import Cost
+from blockyard.commands.search_candidates import Candidates
+from blockyard.commands.search_file import Judged, comparable, opened, values_of
+from blockyard.commands.search_options import STRATEGIES
+from blockyard.composing.composition import Composed
+from blockyard.compression.searching.front import Values
+from blockyard.compression.searching.history import History
+from blockyard.compression.searching.space import Code
+from blockyard.compression.searching.strategies import NSGA2, Random, Strategy
+from blockyard.compression.sizes import Pruned, sizes_of, smaller
+from blockyard.progress import at_work
+from blockyard.runs.record import sha256_of
+
+
+def main(options: Namespace, rest: list[str]) -> int:
+    """Run the verb.
+
+    Args:
+        options: What :func:`~blockyard.commands.search_options.search` reads.
+        rest: The other command line tokens, as for ``test``.
+
+    Returns:
+        0.
+
+    Raises:
+        ValueError: If the arguments are wrong, or the network can't be searched so; one line.
+    """
+    _refuse(options)
+    search = _Search(options, composed_of(options, rest, "search"))
+    search.run()
+    search.say()
+    search.write()
+    return 0
+
+
+def _refuse(options: Namespace) -> None:
+    for name, least in (("budget", 1), ("samples", 1), ("calibration", 1), ("seed", 0), ("write", 0)):
+        if getattr(options, name) < least:
+            raise ValueError(f"search: --{name} {getattr(options, name)} must be at least {least}")
+    if len(set(options.objectives)) < 2:
+        raise ValueError("search: --objectives takes two or more, such as accuracy macs")
+
+
+class _Search:
+    """One strategy, from its first candidate or from where it was.
+
+    Attributes:
+        found: What has been judged.
+    """
+
+    def __init__(self, options: Namespace, composed: Composed) -> None:
+        self.options, self.composed = options, composed
+        self.config: dict[str, Any] = copy.deepcopy(composed.saved or {})
+        self.cli = built(composed, self.config, weights_of(options), needs_data=False)
+        refuse_others(self.cli.model, "search")
+        self.candidates = Candidates(self.cli, options)
+        settings = {
+            "checkpoint": sha256_of(options.ckpt_path),
+            "space": self.candidates.space.told(),
+            "objectives": list(dict.fromkeys(options.objectives)),
+            "criterion": options.criterion,
+            "samples": options.samples,
+            "calibration": options.calibration,
+            "strategy": options.strategy,
+            "seed": options.seed,
+        }
+        path = options.output / f"{options.strategy}-{options.seed}.json"
+        self.found = opened(path, settings, lambda: self.candidates.judge(self.candidates.network))
+
+    def run(self) -> None:
+        """Spend the budget; a file tells of each network as soon as it is judged."""
+        options, strategy = self.options, _strategy(self.options)
+        history = History(self.candidates.space, self._values, options.budget, len(self.found.objectives))
+        with at_work(f"judging by {options.strategy}", history.budget) as self._step:
+            strategy.run(history, options.seed)
+        self.found.write()
+
+    def _values(self, code: Code) -> Values:
+        if code not in self.found.candidates:
+            network = self.candidates.network_of(self.candidates.space.decode(code))
+            self.found.candidates[code] = self.candidates.judge(network)
+            self.found.write()
+        self._step()
+        return values_of(self.found.candidates[code], self.found.whole, self.found.objectives)
+
+    def say(self) -> None:
+        """Say what is on the front, how it compares with that of others in the folder, and draw them."""
+        found = self.found
+        print(f"{len(found.candidates)} of {self.candidates.space.candidates:,} networks judged; on the front:")
+        for _, judged in [(None, found.whole), *found.best]:
+            print(f"  {_told(judged, found.objectives)}{' (the whole network)' if judged is found.whole else ''}")
+        others = comparable(found)
+        for strategy in STRATEGIES:
+            volumes = [one.volume for one in others if one.settings["strategy"] == strategy]
+            if volumes:
+                spread = f" ± {np.std(volumes, ddof=1):.4f} over {len(volumes)} seeds" if len(volumes) > 1 else ""
+                print(f"hypervolume {mean(volumes):.4f}{spread}, {strategy}")
+        shown = {one.path.stem: (list(one.candidates.values()), [judged for _, judged in one.best]) for one in others}
+        picture = self.options.output / "front.png"
+        files.write(picture, draw_fronts(shown, found.whole, found.objectives))
+        print(f"{found.path}, {picture}")
+
+    def write(self) -> None:
+        """Write checkpoints of networks that lie evenly along the front."""
+        best = self.found.best
+        if self.options.write:
+            for number in sorted({round(one) for one in np.linspace(0, len(best) - 1, self.options.write)}):
+                self._write(number + 1, *best[number])
+
+    def _write(self, number: int, code: Code, judged: Judged) -> None:
+        chosen = self.candidates.space.decode(code)
+        network = self.candidates.network_of(chosen)
+        config, state = self._configured(network), with_network(self.cli.model, network)
+        made = built(self.composed, config, state, needs_data=False)
+        insist_on_same(made.model.network, network, self.candidates.example, "search")
+        folder = self.found.path.with_name(f"{self.found.path.stem}-{number}")
+        place = Namespace(ckpt_path=self.options.ckpt_path, output=folder, overwrite=True)
+        print(f"{_told(judged, self.found.objectives)}: {write_checkpoint(place, config, state, Cost())}")
+
+    def _configured(self, network: Any) -> dict[str, Any]:
+        """The configuration that builds a candidate's network."""
+        config = copy.deepcopy(self.config)
+        said = config["model"]["init_args"].get("pruned") or {}
+        if sizes := smaller(sizes_of(self.candidates.network), sizes_of(network)):
+            pruned = Pruned(
+                {**said.get("sizes", {}), **sizes},
+                self.options.criterion,
+                calibration=self.options.calibration,
+                after=Pruned(**said).told() if said else None,
+            )
+            config["model"]["init_args"]["pruned"] = {
+                key: value for key, value in asdict(pruned).items() if value is not None
+            }
+        return config
+
+
+def _strategy(options: Namespace) -> Strategy:
+    made: dict[str, type[Strategy]] = {"random": Random, "nsga2": NSGA2}
+    return made[options.strategy]()
+
+
+def _told(judged: Judged, objectives: list[str]) -> str:
+    texts = {
+        "accuracy": "accuracy {0:.1%} [{1:.1%}, {2:.1%}]",
+        "parameters": "{0:,.0f} parameters",
+        "macs": "{0:,.0f} MACs",
+        "bytes": "{0:,.0f} bytes",
+        "latency": "{0:.3g} s a sample",
+    }
+    return ", ".join(texts[name].format(judged[name], judged["low"], judged["high"]) for name in objectives)

@@ -1,0 +1,116 @@
+"""``blockyard search`` end to end: it goes on where it was stopped, and what it writes is what it judged."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from blockyard.cli import main
+from blockyard.commands.search_candidates import CRITERIA
+from blockyard.commands.search_options import CRITERIA as NAMES
+from blockyard.hub import from_checkpoint
+
+pytest.importorskip("torch_pruning")
+FIT = (
+    "fit --config image_classification/digits.yaml --model.backbone.depth 8 --trainer.max_epochs 1 --data.variant 8x8"
+    " --trainer.limit_train_batches 8 --trainer.limit_val_batches 1 --trainer.enable_progress_bar false"
+    " --data.num_workers 0 --trainer.default_root_dir whole"
+)
+WHOLE = "whole/checkpoints/best.ckpt"
+FEW = "--samples 64 --calibration 32"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("search")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert main(FIT.split()) == 0
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def here(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+
+
+def run(line: str) -> int:
+    return main(f"{line} --data.num_workers 0".split())
+
+
+def content(path: str) -> dict:
+    return json.loads(Path(path).read_text())
+
+
+def test_a_search_that_was_stopped_is_that_which_was_not(monkeypatch):
+    line = f"search --ckpt_path {WHOLE} {FEW} --strategy random --budget 4"
+    assert run(f"{line} --output whole-search") == 0
+    from blockyard.commands.search_candidates import Candidates
+
+    judge, judged = Candidates.judge, []
+
+    def stopping(self, network):
+        judged.append(network)
+        if len(judged) == 4:  # the whole network, two candidates, and then
+            raise KeyboardInterrupt
+        return judge(self, network)
+
+    monkeypatch.setattr(Candidates, "judge", stopping)
+    assert run(f"{line} --output stopped") == 130
+    assert len(content("stopped/random-0.json")["candidates"]) == 2
+    assert run(f"{line} --output stopped") == 0
+    assert len(judged) == 6
+    assert content("stopped/random-0.json") == content("whole-search/random-0.json")
+
+
+def test_what_it_writes_is_the_network_that_it_judged(capsys):
+    assert run(f"search --ckpt_path {WHOLE} {FEW} --shares 0.5 1 --budget 3 --write 1 --output few") == 0
+    printed = capsys.readouterr().out
+    assert "hypervolume" in printed
+    assert Path("few/front.png").stat().st_size > 1000
+    found = content("few/random-0.json")
+    best = found["candidates"][found["front"][0]]
+    (place,) = Path("few").glob("random-0-*/checkpoints/best.ckpt")
+    said = yaml.safe_load((place.parents[1] / "config.yaml").read_text())["model"]["init_args"]["pruned"]
+    assert (said["criterion"], said["calibration"]) == ("L1", 32)
+    network = from_checkpoint(place).network
+    assert sum(parameter.numel() for parameter in network.parameters()) == best["parameters"]
+    again = f"search --ckpt_path {place} {FEW} --shares 1 --budget 1 --output again"
+    assert run(again) == 0
+    assert content("again/random-0.json")["whole"] | {"code": best["code"]} == best
+    assert run(f"test --ckpt_path {place} --trainer.enable_progress_bar false") == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("--strategy nsga", "there is no nsga; did you mean nsga2?"),
+        ("--objectives accuracy mac", "there is no mac; did you mean macs?"),
+        ("--objectives macs", "--objectives takes two or more"),
+        ("--space channel", "there is no channel; did you mean channels?"),
+        ("--budget 0", "--budget 0 must be at least 1"),
+        ("--shares 2", "--shares 2 must be above 0, at most 1"),
+        ("--bits 9", "9 bits are none of 2, 3"),
+        ("--model.prefix [0.5,1]", "leave --model.prefix away"),
+        ("--output strange", "strange/random-0.json is no file of a search"),
+        ("--output other", "other/random-0.json was searched with checkpoint null, not"),
+    ],
+)
+def test_mistakes_are_one_line(capsys, options, said):
+    for name, text in (
+        ("strange", "[]"),
+        ("other", '{"candidates": [], "settings": {}, "whole": {}, "calibration": []}'),
+    ):
+        Path(name).mkdir(exist_ok=True)
+        Path(name, "random-0.json").write_text(text)
+    assert run(f"search --ckpt_path {WHOLE} {FEW} {options}") == 2
+    error = capsys.readouterr().err.strip()
+    assert said in error
+    assert "\n" not in error
+
+
+def test_the_names_on_the_command_line_are_those_of_the_criteria():
+    assert {kind.__name__ for kind in CRITERIA.values()} == set(NAMES)
