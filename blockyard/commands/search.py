@@ -9,6 +9,7 @@ from statistics import mean
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from blockyard import files
 from blockyard.analysis.front_drawing import draw_fronts
@@ -22,10 +23,11 @@ from blockyard.commands.compressed_task import (
 )
 from blockyard.commands.pruned_checkpoint import write_checkpoint
 from blockyard.commands.pruned_training import Cost
-from blockyard.commands.search_candidates import Candidates
+from blockyard.commands.search_candidates import Candidates, bits_of
 from blockyard.commands.search_file import Judged, comparable, opened, values_of
 from blockyard.commands.search_options import STRATEGIES
 from blockyard.composing.composition import Composed
+from blockyard.compression.quantising import Quantised
 from blockyard.compression.searching.front import Values
 from blockyard.compression.searching.history import History
 from blockyard.compression.searching.space import Code
@@ -88,7 +90,7 @@ class _Search:
             "seed": options.seed,
         }
         path = options.output / f"{options.strategy}-{options.seed}.json"
-        self.found = opened(path, settings, lambda: self.candidates.judge(self.candidates.network))
+        self.found = opened(path, settings, lambda: self.candidates.judge({}))
 
     def run(self) -> None:
         """Spend the budget; a file tells of each network as soon as it is judged."""
@@ -100,8 +102,7 @@ class _Search:
 
     def _values(self, code: Code) -> Values:
         if code not in self.found.candidates:
-            network = self.candidates.network_of(self.candidates.space.decode(code))
-            self.found.candidates[code] = self.candidates.judge(network)
+            self.found.candidates[code] = self.candidates.judge(self.candidates.space.decode(code))
             self.found.write()
         self._step()
         return values_of(self.found.candidates[code], self.found.whole, self.found.objectives)
@@ -133,14 +134,14 @@ class _Search:
     def _write(self, number: int, code: Code, judged: Judged) -> None:
         chosen = self.candidates.space.decode(code)
         network = self.candidates.network_of(chosen)
-        config, state = self._configured(network), with_network(self.cli.model, network)
+        config, state = self._configured(network, bits_of(chosen)), with_network(self.cli.model, network)
         made = built(self.composed, config, state, needs_data=False)
         insist_on_same(made.model.network, network, self.candidates.example, "search")
         folder = self.found.path.with_name(f"{self.found.path.stem}-{number}")
         place = Namespace(ckpt_path=self.options.ckpt_path, output=folder, overwrite=True)
         print(f"{_told(judged, self.found.objectives)}: {write_checkpoint(place, config, state, Cost())}")
 
-    def _configured(self, network: Any) -> dict[str, Any]:
+    def _configured(self, network: nn.Module, bits: dict[str, int]) -> dict[str, Any]:
         """The configuration that builds a candidate's network."""
         config = copy.deepcopy(self.config)
         said = config["model"]["init_args"].get("pruned") or {}
@@ -154,6 +155,9 @@ class _Search:
             config["model"]["init_args"]["pruned"] = {
                 key: value for key, value in asdict(pruned).items() if value is not None
             }
+        if bits:
+            quantised = Quantised(bits, self.options.calibration)
+            config["model"]["init_args"]["quantised"] = asdict(quantised)
         return config
 
 

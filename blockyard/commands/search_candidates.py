@@ -16,14 +16,17 @@ from blockyard.commands.search_file import Judged
 from blockyard.commands.search_options import CRITERIA as NAMES
 from blockyard.composing.suite import SuiteCLI
 from blockyard.compression.criteria import FPGM, L1, L2, Criterion
+from blockyard.compression.quantising import WHOLE, bytes_of, quantisable, quantise
 from blockyard.compression.searching.channels import SubNetworks
-from blockyard.compression.searching.space import Space
+from blockyard.compression.searching.space import Choice, Space
 from blockyard.compression.statistics import recalibrate
 from blockyard.costs import count_macs, count_parameters, measure_throughput
 from blockyard.leaderboard.bootstrap import bootstrap_mean
 from blockyard.progress import at_work
 
 CRITERIA: dict[str, type[Criterion]] = dict(zip(NAMES, (L1, L2, FPGM), strict=True))
+BITS = "bits:"
+"""What the names of choices of bits begin with; the path of a layer follows."""
 TIMED = 50
 """Forwards of one sample whose median is the latency."""
 
@@ -47,6 +50,8 @@ class Candidates:
         self.network: nn.Module = cli.model.network
         self.shape = tuple(cli.datamodule.input_shape)
         self.example = torch.zeros(2, *self.shape, device=cli.model.device)
+        if cli.model.quantised is not None:
+            raise ValueError("search: its weights are quantised already; search the network that they come from")
         if not len(cli.datamodule.split("val")):
             raise ValueError("search: the data have no validation samples to judge by")
         self.samples = few_samples(cli, "val", options.samples, 0)
@@ -54,6 +59,7 @@ class Candidates:
             raise ValueError(f"search: it takes one label a sample, and {type(cli.model).__name__} has several")
         self.seen = [x for x, _ in few_samples(cli, "train", options.calibration, 0)]
         self.parts = self._sub_networks() if "channels" in options.space else None
+        self.layers = quantisable(self.network, self.example) if "bits" in options.space else []
         self.space = self._space()
 
     def _sub_networks(self) -> SubNetworks:
@@ -61,32 +67,45 @@ class Candidates:
             return SubNetworks(self.network, self.example, CRITERIA[self.options.criterion](), self.options.shares)
 
     def _space(self) -> Space:
-        spaces = [self.parts.space] if self.parts else []
-        return Space(tuple(choice for space in spaces for choice in space.choices))
+        choices = list(self.parts.space.choices) if self.parts else []
+        values = tuple(sorted(set(self.options.bits)))
+        return Space((*choices, *(Choice(f"{BITS}{path}", values) for path in self.layers)))
 
     def network_of(self, chosen: Mapping[str, Any]) -> nn.Module:
         """The network of a candidate, in evaluation.
 
         Args:
-            chosen: A value of each choice, by name.
+            chosen: Values of choices, by name; what is not chosen stays as it is.
         """
+        network = self._sub_network(chosen)
+        quantise(network, bits_of(chosen), self.seen)
+        return network
+
+    def _sub_network(self, chosen: Mapping[str, Any]) -> nn.Module:
+        """With its weights as floats."""
         if self.parts is None or not self.parts.gone(chosen):
             return copy.deepcopy(self.network).eval()
         part = self.parts.of(chosen)
         recalibrate(part, self.seen)
         return part
 
-    def judge(self, network: nn.Module) -> Judged:
-        """What a network is worth and costs."""
+    def judge(self, chosen: Mapping[str, Any]) -> Judged:
+        """What the network of a candidate is worth and costs; its latency is that of floats.
+
+        Args:
+            chosen: Values of choices, by name; what is not chosen stays as it is.
+        """
+        network = self._sub_network(chosen)
+        costs: Judged = {"parameters": count_parameters(network), "macs": count_macs(network, self.shape)}
+        costs["bytes"] = bytes_of(network, bits_of(chosen))
+        if "latency" in self.options.objectives:
+            costs["latency"] = 1 / measure_throughput(network, self.shape, repeats=TIMED)
+        quantise(network, bits_of(chosen), self.seen)
         right = self._right(network)
         interval = bootstrap_mean(right)
         accuracy = float(right.mean())
         low, high = (interval.low, interval.high) if interval else (accuracy, accuracy)
-        judged: Judged = {"accuracy": accuracy, "low": low, "high": high}
-        judged |= {"parameters": count_parameters(network), "macs": count_macs(network, self.shape)}
-        if "latency" in self.options.objectives:
-            judged["latency"] = 1 / measure_throughput(network, self.shape, repeats=TIMED)
-        return judged
+        return {"accuracy": accuracy, "low": low, "high": high, **costs}
 
     def _right(self, network: nn.Module) -> np.ndarray:
         """Which samples it is right about, ``(n,)``."""
@@ -97,3 +116,9 @@ class Candidates:
         finally:
             self.task.network = own
         return torch.cat(rows).cpu().numpy()
+
+
+def bits_of(chosen: Mapping[str, Any]) -> dict[str, int]:
+    """The bits of the layers that a candidate quantises."""
+    said = {name.removeprefix(BITS): bits for name, bits in chosen.items() if name.startswith(BITS)}
+    return {path: bits for path, bits in said.items() if bits != WHOLE}

@@ -20,18 +20,23 @@ CRITERIA = ("L1", "L2", "FPGM")
 BITS = (2, 3, 4, 5, 6, 7, 8, 32)
 """Of a weight; 32 leaves a layer as it is."""
 
+WHAT = (
+    "Find networks within a trained classifier that are small and still good: of every choice of channels and bits"
+    " some are judged on validation samples, and those that nothing beats are the front. channels: what share each"
+    " group of channels keeps, statistics of batch norms taken anew (pip install 'blockyard[prune]'). bits: of the"
+    " weights of each layer, quantised after training, its inputs and outputs to 8 bits. random is what the others"
+    " have to beat at an equal budget; nsga2 evolves (pip install 'blockyard[search]'); predicted evolves on"
+    " predictors that a few judged networks train, and judges the best. The same line goes on where it was stopped,"
+    " a larger --budget after its end. docs/search.md says more."
+)
+"""What the verb does."""
+
 
 def search() -> Parser:
     """The parser of ``search``."""
     parser = Parser(
         "search",
-        "Find networks within a trained classifier that are small and still good: of every choice of channels and bits"
-        " some are judged on validation samples, and those that nothing beats are the front. channels: what share each"
-        " group of channels keeps, statistics of batch norms taken anew (pip install 'blockyard[prune]'). bits: of the"
-        " weights of each layer, quantised after training, its inputs and outputs to 8 bits. random is what the others"
-        " have to beat at an equal budget; nsga2 evolves (pip install 'blockyard[search]'); predicted evolves on"
-        " predictors that a few judged networks train, and judges the best. The same line goes on where it was stopped,"
-        " a larger --budget after its end. docs/search.md says more.",
+        WHAT,
         OTHERS.format("test"),
         example=f"blockyard search --ckpt_path {CHECKPOINT} --space channels --strategy nsga2 --budget 64",
         sections=SECTIONS,

@@ -82,13 +82,15 @@ def differences(experiments: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _with_sizes_named(experiment: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The same with four digits for the sizes of the many layers of a pruned network."""
+    """The same with four digits for the sizes of the many layers of a pruned network, and bits of a quantised one."""
     model = experiment.get("model", {})
-    pruned = model.get("init_args", {}).get("pruned")
-    if not pruned:
-        return experiment
-    named = {**pruned, "sizes": _digest(_value(pruned["sizes"]))}
-    return {**experiment, "model": {**model, "init_args": {**model["init_args"], "pruned": named}}}
+    options = model.get("init_args", {})
+    named = {
+        option: {**said, part: _digest(_value(said[part]))}
+        for option, part in (("pruned", "sizes"), ("quantised", "bits"))
+        if (said := options.get(option))
+    }
+    return {**experiment, "model": {**model, "init_args": {**options, **named}}} if named else experiment
 
 
 def _with_parents_named(experiments: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

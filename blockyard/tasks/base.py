@@ -17,7 +17,9 @@ from torchmetrics import Metric as Accumulated
 
 from blockyard.analysis.probe import Probe
 from blockyard.backbones import Backbone
-from blockyard.compression.sizes import Pruned, rebuild
+from blockyard.compression.quantising import Quantised
+from blockyard.compression.rebuilding import compress
+from blockyard.compression.sizes import Pruned
 from blockyard.metrics import Metric, metric_named, primary_of
 from blockyard.objectives import Default, Objective
 from blockyard.plugging import BlockFactory, Plug, PlugError, apply_plugs
@@ -73,12 +75,13 @@ class Task(Recipe, FiniteLosses):
         objective: What a training step minimises in place of the task's own loss. Of a pretext, which learns no
             labels, a validation shows how well that is learned, and nothing can be predicted.
         pruned: What ``blockyard prune`` has left of the network; a training by it starts from nothing.
+        quantised: How many bits ``blockyard search`` has left the weights of its layers; nothing trains that.
 
     Raises:
         ValueError: If ``block``, ``at`` and ``plugs`` do not fit together, a plug is refused, a name fits no
             parameter, nothing is left to train, the network's layers are not known, ``channels_last`` is given for a
-            network without convolutions of rank 2 or 3, the objective makes no sense here, or ``pruned`` is not of
-            this network.
+            network without convolutions of rank 2 or 3, the objective makes no sense here, or ``pruned`` or
+            ``quantised`` is not of this network.
     """
 
     primary_metric: ClassVar[str]
@@ -122,6 +125,7 @@ class Task(Recipe, FiniteLosses):
         freeze: list[str] | None = None,
         objective: Objective | None = None,
         pruned: Pruned | None = None,
+        quantised: Quantised | None = None,
     ) -> None:
         super().__init__()
         self.plugs = _plugs(block, at, plugs)
@@ -131,8 +135,8 @@ class Task(Recipe, FiniteLosses):
         for module in network.modules():
             if isinstance(module, Backbone):
                 module.load_blocks()
-        if pruned is not None:
-            rebuild(network, pruned.sizes, torch.zeros(1, *input_shape))
+        compress(network, pruned, quantised, input_shape)
+        self.quantised = quantised
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
         self.lr_interval = lr_interval
@@ -256,7 +260,13 @@ class Task(Recipe, FiniteLosses):
         super().backward(loss if share == 1 else loss * share, *args, **kwargs)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The optimiser, and the schedule with its warm-up."""
+        """The optimiser, and the schedule with its warm-up.
+
+        Raises:
+            ValueError: If the network is quantised, or the schedule is none of such steps.
+        """
+        if self.quantised is not None:
+            raise ValueError("quantised is of what has been trained: leave --model.quantised at null to train")
         optimizer = self.optimizer(self.parameter_groups.of(self.named_parameters()))
         # Only the optimiser knows the learning rate that a group's multiplier belongs to.
         for group in optimizer.param_groups:

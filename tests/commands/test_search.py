@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from blockyard.cli import main
@@ -52,11 +53,11 @@ def test_a_search_that_was_stopped_is_that_which_was_not(monkeypatch):
 
     judge, judged = Candidates.judge, []
 
-    def stopping(self, network):
-        judged.append(network)
+    def stopping(self, chosen):
+        judged.append(chosen)
         if len(judged) == 4:  # the whole network, two candidates, and then
             raise KeyboardInterrupt
-        return judge(self, network)
+        return judge(self, chosen)
 
     monkeypatch.setattr(Candidates, "judge", stopping)
     assert run(f"{line} --output stopped") == 130
@@ -82,6 +83,28 @@ def test_what_it_writes_is_the_network_that_it_judged(capsys):
     assert run(again) == 0
     assert content("again/random-0.json")["whole"] | {"code": best["code"]} == best
     assert run(f"test --ckpt_path {place} --trainer.enable_progress_bar false") == 0
+
+
+def test_a_quantised_network_is_tested_and_exported_as_any_other(capsys):
+    line = f"search --ckpt_path {WHOLE} {FEW} --space bits --bits 4 --objectives accuracy bytes --budget 1 --write 1"
+    assert run(f"{line} --output bits") == 0
+    place = "bits/random-0-1/checkpoints/best.ckpt"
+    assert place in capsys.readouterr().out
+    said = yaml.safe_load(Path("bits/random-0-1/config.yaml").read_text())["model"]["init_args"]["quantised"]
+    assert (set(said["bits"].values()), said["calibration"]) == ({4}, 32)
+    found = content("bits/random-0.json")
+    (judged,) = found["candidates"]
+    assert judged["parameters"] == found["whole"]["parameters"]
+    assert 1 / 8 < judged["bytes"] / found["whole"]["bytes"] < 1 / 6
+    assert run(f"test --ckpt_path {place} --trainer.enable_progress_bar false") == 0
+    x = torch.rand(3, 1, 8, 8)
+    network = from_checkpoint(place).network
+    exported = torch.export.export(network, (x,)).module()
+    assert torch.allclose(exported(x), network(x), atol=1e-6)
+    assert len(network.fc.weight[0].unique()) <= 15
+    assert run(f"search --ckpt_path {place} {FEW} --output bits") == 2
+    assert run(f"fit --config {Path(place).parents[1]}/config.yaml --trainer.default_root_dir anew") == 2
+    assert "quantised is of what has been trained" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
