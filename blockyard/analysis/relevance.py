@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from blockyard.analysis.relevance_rules import RULES, Rule, rule_of
+from blockyard.blocks.nonlocals.filters import GraphFilterBlock
+from blockyard.blocks.nonlocals.operators import Dense, Operator
 
 SAME = 1e-4
 """By how much outputs under the rules may differ from the network's own, in units of the largest."""
@@ -129,16 +131,30 @@ def _insist_on_same(network: nn.Module, output: Any, expected: Any) -> None:
 
 @contextmanager
 def _evaluating(network: nn.Module) -> Iterator[None]:
+    """In evaluation, without weights that learn, and with the affinities of graph blocks as numbers."""
     modes = {module: module.training for module in network.modules()}
     wanted = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
     network.eval().requires_grad_(False)
+    parts: list[Any] = [part for part in network.modules() if getattr(part, "evaluation", None) == "auto"]
+    for part in parts:
+        part.evaluation = "dense"  # the same, in steps that rules know
+    blocks = [module for module in network.modules() if isinstance(module, GraphFilterBlock)]
+    handles = [block.affinity.register_forward_hook(_as_numbers) for block in blocks]
     try:
         yield
     finally:
+        for handle in handles:
+            handle.remove()
+        for part in parts:
+            part.evaluation = "auto"
         for module, mode in modes.items():
             module.training = mode
         for parameter, want in wanted:
             parameter.requires_grad_(want)
+
+
+def _as_numbers(_: nn.Module, __: Any, operator: Operator) -> Operator:
+    return Dense(operator.dense().detach())
 
 
 @contextmanager

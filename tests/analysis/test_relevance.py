@@ -9,6 +9,7 @@ from torch import nn
 
 from blockyard.analysis.relevance import relevance
 from blockyard.backbones import PreResNet, TimmBackbone
+from blockyard.blocks import Nonlocal, SpectralNonlocal
 
 RULES = ("epsilon", "alpha_beta", "z_plus")
 
@@ -101,3 +102,16 @@ def test_what_can_not_be_asked_is_refused():
     norm = nn.BatchNorm1d(2, track_running_stats=False)
     with pytest.raises(ValueError, match="running statistics"):
         relevance(nn.Sequential(norm, nn.Linear(2, 2)), torch.rand(3, 2))
+
+
+@pytest.mark.parametrize("block", [SpectralNonlocal, Nonlocal])
+def test_an_affinity_passes_relevance_on_as_numbers(block):
+    """Also where the block is one function in training, which no rule would see into."""
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(1, 8, 3, bias=False), block(8), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3, bias=False)
+    ).double()
+    nn.init.ones_(network[1].filters[0].norm.weight)
+    found = relevance(network, torch.randn(2, 1, 34, 34, dtype=torch.float64), epsilon=0.0)
+    torch.testing.assert_close(found.input.flatten(1).sum(1), found.start.sum(1))
+    assert network[1].affinity.evaluation == "auto"
