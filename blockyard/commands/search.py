@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from argparse import Namespace
+from collections.abc import Iterator
 from dataclasses import asdict
 from statistics import mean
 from typing import Any
@@ -30,11 +31,14 @@ from blockyard.composing.composition import Composed
 from blockyard.compression.quantising import Quantised
 from blockyard.compression.searching.front import Values
 from blockyard.compression.searching.history import History
+from blockyard.compression.searching.predicted import Predicted
 from blockyard.compression.searching.space import Code
 from blockyard.compression.searching.strategies import NSGA2, Random, Strategy
 from blockyard.compression.sizes import Pruned, sizes_of, smaller
 from blockyard.progress import at_work
 from blockyard.runs.record import sha256_of
+
+KINDS: dict[str, type[Strategy]] = dict(zip(STRATEGIES, (Random, NSGA2, Predicted), strict=True))
 
 
 def main(options: Namespace, rest: list[str]) -> int:
@@ -94,10 +98,12 @@ class _Search:
 
     def run(self) -> None:
         """Spend the budget; a file tells of each network as soon as it is judged."""
-        options, strategy = self.options, _strategy(self.options)
+        options, strategy = self.options, KINDS[self.options.strategy]()
         history = History(self.candidates.space, self._values, options.budget, len(self.found.objectives))
         with at_work(f"judging by {options.strategy}", history.budget) as self._step:
             strategy.run(history, options.seed)
+        calibration = strategy.calibration if isinstance(strategy, Predicted) else []
+        self.found.calibration = [asdict(one) for one in calibration]
         self.found.write()
 
     def _values(self, code: Code) -> Values:
@@ -113,6 +119,8 @@ class _Search:
         print(f"{len(found.candidates)} of {self.candidates.space.candidates:,} networks judged; on the front:")
         for _, judged in [(None, found.whole), *found.best]:
             print(f"  {_told(judged, found.objectives)}{' (the whole network)' if judged is found.whole else ''}")
+        if found.calibration:
+            print("\n".join(_calibrated(found.objectives, found.calibration)))
         others = comparable(found)
         for strategy in STRATEGIES:
             volumes = [one.volume for one in others if one.settings["strategy"] == strategy]
@@ -161,11 +169,6 @@ class _Search:
         return config
 
 
-def _strategy(options: Namespace) -> Strategy:
-    made: dict[str, type[Strategy]] = {"random": Random, "nsga2": NSGA2}
-    return made[options.strategy]()
-
-
 def _told(judged: Judged, objectives: list[str]) -> str:
     texts = {
         "accuracy": "accuracy {0:.1%} [{1:.1%}, {2:.1%}]",
@@ -175,3 +178,16 @@ def _told(judged: Judged, objectives: list[str]) -> str:
         "latency": "{0:.3g} s a sample",
     }
     return ", ".join(texts[name].format(judged[name], judged["low"], judged["high"]) for name in objectives)
+
+
+def _calibrated(objectives: list[str], calibration: list[dict[str, Any]]) -> Iterator[str]:
+    """How well predictors did in the end on what they did not see, and on what they chose, over all trainings."""
+    for number, name in enumerate(objectives):
+        last = calibration[-1]
+        error, rank = (last[key][number] for key in ("left_out", "left_out_rank"))
+        chosen = mean(one["chosen"][number] for one in calibration)
+        ranks = [one["chosen_rank"][number] for one in calibration if one["chosen_rank"][number] is not None]
+        told = f", rank correlation {mean(ranks):.2f}" if ranks else ""
+        said = f"left out ±{error:.3f}" + ("" if rank is None else f", rank correlation {rank:.2f}")
+        what = "share wrong" if name == "accuracy" else f"share of {name}"
+        yield f"predicted {what}: {said}; chosen ±{chosen:.3f}{told}"
