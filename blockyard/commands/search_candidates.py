@@ -97,10 +97,10 @@ class Candidates:
         """
         network = self._sub_network(chosen)
         costs: Judged = {"parameters": count_parameters(network), "macs": count_macs(network, self.shape)}
-        costs["bytes"] = bytes_of(network, bits_of(chosen))
         if "latency" in self.options.objectives:
             costs["latency"] = 1 / measure_throughput(network, self.shape, repeats=TIMED)
         quantise(network, bits_of(chosen), self.seen)
+        costs["bytes"] = bytes_of(network, bits_of(chosen))
         right = self._right(network)
         interval = bootstrap_mean(right)
         accuracy = float(right.mean())

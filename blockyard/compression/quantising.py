@@ -43,6 +43,10 @@ class Quantised:
     bits: dict[str, int]
     calibration: int | None = None
 
+    def bytes_of(self, network: nn.Module) -> int:
+        """What all that the quantised network holds takes."""
+        return bytes_of(network, self.bits)
+
 
 class Rounding(nn.Module):
     """Rounds a map to the nearest of 256 levels, as torch's fake quantisation does, by plain operations.

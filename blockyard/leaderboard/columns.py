@@ -50,7 +50,8 @@ def columns(table: Table, names: Sequence[str] = ()) -> list[Column]:
     """The columns of a table, those that name a row first.
 
     Without names: the backbone where there are several, intervals over test items and significance where a row has
-    them, a count of what results lack where they lack something, all else always but the rank.
+    them, a count of what results lack where they lack something, bytes where a network is quantised, all else always
+    but the rank.
 
     Args:
         table: The table.
@@ -70,6 +71,7 @@ def _told(column: Column, table: Table) -> bool:
     silent = {
         "backbone": the_backbone(table) is not None,
         "items": not any(row.items for row in table.rows),
+        "bytes": all(row.bytes is None for row in table.rows),
         "p": all(row.p is None for row in table.rows),
     }
     counts = {metric.name for row in table.rows for metric in row.others if metric.is_count}
@@ -207,6 +209,7 @@ def _bytes(value: float | None) -> str:
 COSTS = [
     Column("parameters", "Parameters", lambda row: f"{row.parameters:,}", lambda row: row.parameters),
     Column("macs", "MACs", lambda row: operations(row.macs), lambda row: row.macs),
+    Column("bytes", "Bytes", lambda row: _bytes(row.bytes), lambda row: row.bytes, lower_first=True),
     Column("throughput", "Samples/s", lambda row: _rate(row.throughput), lambda row: row.throughput),
     Column("memory", "Peak memory", lambda row: _bytes(row.peak_memory), lambda row: row.peak_memory),
 ]

@@ -58,6 +58,8 @@ class Record:
         scores_sha256: Digest of that file.
         parameters: Parameters of the network.
         macs: Multiply–accumulates of convolutions, linear layers and matrix products for one sample.
+        bytes: What the numbers of a quantised network take, its weights by their bits. A record of any other network
+            does not have this field.
         throughput: Samples a second in inference.
         throughput_batch: Batch size at which throughput was measured.
         hardware: What throughput was measured on.
@@ -101,6 +103,7 @@ class Record:
     scores_sha256: str | None = None
     parameters: int
     macs: int
+    bytes: int | None = None
     throughput: float
     throughput_batch: int
     hardware: str

@@ -98,6 +98,7 @@ def _fields(metrics: Mapping[Metric, str]) -> list[_Field]:
         *(field for pair in pairs for field in pair),
         _Field("parameters", "parameters", lambda row: row.parameters),
         _Field("macs", "macs", lambda row: row.macs),
+        _Field("bytes", "bytes", lambda row: row.bytes),
         _Field("throughput", "throughput", lambda row: row.throughput),
         _Field("memory", "peak_memory", lambda row: row.peak_memory),
     ]

@@ -32,7 +32,7 @@ def json_schema() -> dict[str, Any]:
         "required": [name for name in FIELDS if name not in (*LATER, *OMITTED)],
         "additionalProperties": False,
         "properties": {name: {"description": words[name], **_values(rule)} for name, rule in FIELDS.items()},
-        "if": {"required": list(OMITTED)},
+        "if": {"required": ["scales"]},
         "else": {"properties": {"metrics": {"type": "object", "patternProperties": FRACTIONS}}},
     }
 

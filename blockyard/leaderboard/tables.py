@@ -49,6 +49,7 @@ class Row:
         macs: Multiply–accumulates for one sample.
         throughput: Samples a second on the table's hardware; None if never measured there.
         peak_memory: Bytes in training on the table's machine; None if never measured there.
+        bytes: What the numbers of a quantised network take; None of any other.
     """
 
     block: str
@@ -65,6 +66,7 @@ class Row:
     macs: int
     throughput: float | None
     peak_memory: float | None
+    bytes: int | None = None
 
     @property
     def is_baseline(self) -> bool:
@@ -163,6 +165,7 @@ def _row(name: str, runs: Sequence[Record], baseline: Sequence[Record], inferenc
         macs=first.macs,
         throughput=_mean(run.throughput for run in runs if inference_setting(run) == inference),
         peak_memory=_mean(run.peak_memory for run in runs if training_setting(run) == training),
+        bytes=first.bytes,
     )
 
 

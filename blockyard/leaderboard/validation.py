@@ -16,7 +16,7 @@ SCHEMAS = (1, 2)
 """Those that are read. The first had no fingerprints of data, and not the fields of :data:`LATER`."""
 LATER = ("planned_steps", "complete", "checkpoint", "batch_norm")
 """Fields that the second version brought."""
-OMITTED = ("scales",)
+OMITTED = ("scales", "bytes")
 """Fields that a record does not have where they are empty."""
 CHECKPOINTS = ("best", "last", "other")
 
@@ -146,6 +146,7 @@ FIELDS: dict[str, Rule] = {
     "scores_sha256": _SHA256,
     "parameters": _AMOUNT,
     "macs": _AMOUNT,
+    "bytes": _OPTIONAL_AMOUNT,
     "throughput": Rule(
         _positive, "a finite number above 0, at most 1e18", {"type": "number", "exclusiveMinimum": 0, "maximum": 1e18}
     ),

@@ -159,7 +159,7 @@ class RunRecord(Callback):
         facts = record.described(config)
         training: dict[str, Any] = {name: self._cost.get(name) for name in TRAINING}
         file, digest = write_scores(scores, self.directory, facts["run"]) if scores else (None, None)
-        primary = measured.judged_by(task)
+        primary, quantised = measured.judged_by(task), getattr(task, "quantised", None)
         return record.Record(
             **facts,
             metrics=metrics,
@@ -170,6 +170,7 @@ class RunRecord(Callback):
             scores=file,
             scores_sha256=digest,
             **network_cost(task.network, task.device, trainer.datamodule.input_shape),
+            bytes=quantised.bytes_of(task.network) if quantised else None,
             **training,
             complete=_is_complete(self._cost, trainer.ckpt_path),
             checkpoint=which(trainer.ckpt_path),

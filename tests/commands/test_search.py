@@ -97,6 +97,8 @@ def test_a_quantised_network_is_tested_and_exported_as_any_other(capsys):
     assert judged["parameters"] == found["whole"]["parameters"]
     assert 1 / 8 < judged["bytes"] / found["whole"]["bytes"] < 1 / 6
     assert run(f"test --ckpt_path {place} --trainer.enable_progress_bar false") == 0
+    records = [json.loads(path.read_text()) for path in Path("runs/records").glob("*.json")]
+    assert [record["bytes"] for record in records if "bytes" in record] == [judged["bytes"]]
     x = torch.rand(3, 1, 8, 8)
     network = from_checkpoint(place).network
     exported = torch.export.export(network, (x,)).module()
