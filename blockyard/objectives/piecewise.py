@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, ClassVar
 
-from torch import Tensor, distributed
+from torch import Generator, Tensor, distributed
 
 from blockyard.objectives.base import Logged, Objective
 
@@ -56,6 +56,12 @@ class Piecewise(Objective):
     def _refuse_compiled(self, task: Any) -> None:
         if getattr(task, "compiler", None):
             raise ValueError(f"objective: {type(self).__name__} runs the network in parts: leave compile at null")
+
+
+def stream(seed: int, step: int) -> Generator:
+    """What the step of that number draws from: the same on every process, and when a run goes on."""
+    # torch looks at 32 bits of a seed alone, so that a multiple of 2**32 would be lost
+    return Generator().manual_seed((seed * 1_000_000_007 + step) % 2**32)
 
 
 @contextmanager

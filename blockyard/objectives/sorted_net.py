@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from blockyard.backbones import Backbone
 from blockyard.backbones.prefixes import WHOLE, Prefix, corner, prefix_of
 from blockyard.objectives.base import Learner, Logged
-from blockyard.objectives.piecewise import Piecewise, Taken
+from blockyard.objectives.piecewise import Piecewise, Taken, stream
 from blockyard.objectives.supervision import Supervision
 from blockyard.plugging import undisturbed
 
@@ -84,8 +84,8 @@ class SortedNet(Piecewise, Supervision):
 
     def draw(self, step: int) -> list[int]:
         """Which of the prefixes the step of that number trains, in order."""
-        generator = torch.Generator().manual_seed(self.seed * 2**32 + step)
-        return sorted(torch.randperm(len(self.prefixes), generator=generator)[: self.drawn].tolist())
+        order = torch.randperm(len(self.prefixes), generator=stream(self.seed, step))
+        return sorted(order[: self.drawn].tolist())
 
     def pieces(self, task: Any, batch: dict[str, Any], taken: Taken) -> tuple[Tensor, Logged]:
         """The sum over the prefixes of a step for ``input`` ``(B, C, *S)`` with its labels."""

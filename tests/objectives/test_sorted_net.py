@@ -123,7 +123,7 @@ class TestDraw:
         assert draws == [grid(drawn=2).draw(step) for step in range(50)]
         assert all(len(set(each)) == 2 for each in draws)
         assert {number for each in draws for number in each} == {0, 1, 2, 3}
-        assert draws != [SortedNet([0.5], [0.34, 1.0], drawn=2, seed=1).draw(step) for step in range(50)]
+        assert draws != [SortedNet([0.5, 1.0], [0.34, 1.0], drawn=2, seed=1).draw(step) for step in range(50)]
 
     def test_prefixes_are_all_pairs_and_the_whole(self):
         assert grid().prefixes == PREFIXES
