@@ -14,6 +14,7 @@ from blockyard.backbones.label_denoiser import LabelDenoiser
 from blockyard.backbones.pdc_net import PDCNet
 from blockyard.backbones.preresnet import PreResNet
 from blockyard.backbones.skeletons.crossvit import CrossViT
+from blockyard.backbones.skeletons.elastic_mobilenet import ElasticMobileNet
 from blockyard.backbones.skeletons.hourglass import HourglassUniFormer
 from blockyard.backbones.skeletons.isotropic import Isotropic
 from blockyard.backbones.skeletons.lsnet import LSNet
@@ -31,6 +32,7 @@ __all__ = [
     "BackboneFeatures",
     "CrossViT",
     "DiffusionUNet",
+    "ElasticMobileNet",
     "Framewise",
     "FrontEnded",
     "HourglassUniFormer",

@@ -79,12 +79,13 @@ class Unit(nn.Module):
         residual: bool = True,
     ) -> None:
         super().__init__()
+        self.in_channels, self.hidden = in_channels, hidden
         self.expand = nn.Sequential()
         if hidden != in_channels:
-            self.expand = _convolution(in_channels, hidden, rank, act)
-        self.depthwise = _convolution(hidden, hidden, rank, act, kernel, stride, hidden)
+            self.expand = convolution(in_channels, hidden, rank, act)
+        self.depthwise = convolution(hidden, hidden, rank, act, kernel, stride, hidden)
         self.gate = Gate(hidden) if gated else nn.Identity()
-        self.project = _convolution(hidden, channels, rank)
+        self.project = convolution(hidden, channels, rank)
         self.residual = residual and stride == 1 and in_channels == channels
 
     def forward(self, x: Tensor) -> Tensor:
@@ -136,7 +137,7 @@ class SkipblockNet(Pyramid):
         super().__init__(num_classes, in_channels)
         entries = dict(zip(_stages(skip_to, skip_hidden, width, spatial_dims), skip_to, strict=True))
         self.rank, stem = spatial_dims, divisible(16 * width)
-        self.stem = _convolution(in_channels, stem, spatial_dims, nn.Hardswish, 3, 2)
+        self.stem = convolution(in_channels, stem, spatial_dims, nn.Hardswish, 3, 2)
         channels, number, stages, read = stem, 1, [], list[int]()
         for i, settings in enumerate(UNITS, 1):
             units, act = list[Unit](), nn.ReLU if i < 4 else nn.Hardswish
@@ -159,7 +160,7 @@ class SkipblockNet(Pyramid):
             }
         )
         last = divisible(960 * width)
-        self.widen: nn.Module = _convolution(channels, last, spatial_dims, nn.Hardswish)
+        self.widen: nn.Module = convolution(channels, last, spatial_dims, nn.Hardswish)
         self.make_head(last, pooling, dropout, Hidden)
         self.load_weights(weights, strict)
 
@@ -185,8 +186,8 @@ class SkipblockNet(Pyramid):
 class Hidden(nn.Sequential):
     """The layer before the classifier, ``(B, C)`` to ``(B, out_features)``."""
 
-    def __init__(self, channels: int, out_features: int = 1280) -> None:
-        super().__init__(nn.Linear(channels, out_features), nn.Hardswish())
+    def __init__(self, channels: int, out_features: int = 1280, bias: bool = True) -> None:
+        super().__init__(nn.Linear(channels, out_features, bias), nn.Hardswish())
         self.out_features = out_features
 
 
@@ -196,7 +197,7 @@ def divisible(channels: float) -> int:
     return nearest + 8 * (nearest < 0.9 * channels)
 
 
-def _convolution(
+def convolution(
     in_channels: int,
     channels: int,
     rank: int,
@@ -205,6 +206,7 @@ def _convolution(
     stride: int = 1,
     groups: int = 1,
 ) -> nn.Sequential:
+    """A convolution that keeps the shape but for its stride, a batch norm, and an activation if there is one."""
     conv = CONVOLUTIONS[rank](in_channels, channels, kernel, stride, kernel // 2, groups=groups, bias=False)
     return nn.Sequential(conv, BATCH_NORMS[rank](channels), *([act()] if act else []))
 
