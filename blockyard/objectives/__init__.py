@@ -6,6 +6,7 @@ from blockyard.objectives.guidance import Guidance
 from blockyard.objectives.intermediate_supervision import IntermediateSupervision
 from blockyard.objectives.local_reconstruction import LocalReconstruction
 from blockyard.objectives.noprop import NoProp
+from blockyard.objectives.progressive_shrinking import ProgressiveShrinking
 from blockyard.objectives.rotation import Rotation
 from blockyard.objectives.sorted_net import SortedNet
 from blockyard.objectives.spark import SparK
@@ -22,6 +23,7 @@ __all__ = [
     "LocalReconstruction",
     "NoProp",
     "Objective",
+    "ProgressiveShrinking",
     "Rotation",
     "SortedNet",
     "SparK",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,10 +14,10 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.nn import functional as F
 from torch.optim import SGD
 
-from blockyard.backbones import LogMel, PreResNet, TimmBackbone
+from blockyard.backbones import ElasticMobileNet, LogMel, PreResNet, TimmBackbone
 from blockyard.blocks import SpectralNonlocal
 from blockyard.datamodules import UCF101, Digits, SpeechCommands
-from blockyard.objectives import Guidance, LocalReconstruction, Objective, Rotation, SparK
+from blockyard.objectives import Guidance, LocalReconstruction, Objective, ProgressiveShrinking, Rotation, SparK
 from blockyard.runs.exact_resume import ExactResume
 from blockyard.samples.modules import Motions
 from blockyard.samples.tiny_audio import write_tiny_audio
@@ -26,6 +27,7 @@ from blockyard.training.ema import EMA
 
 OPTIMIZER = partial(SGD, lr=0.05, momentum=0.9)
 MIXING = Mixing(mixup_alpha=0.4, cutmix_alpha=1.0, probability=0.9)
+EIGHT = partial(PreResNet, depth=8)
 BATCHES = 3
 """Steps of an epoch; there are two."""
 
@@ -81,10 +83,10 @@ def turned(folder: Path):
     return task, Digits("8x8", batch_size=8), []
 
 
-def by(objective: Callable[[], Objective], folder: Path):
+def by(objective: Callable[[], Objective], folder: Path, backbone: Any = EIGHT):
     """Pictures, by an objective."""
     task = ImageClassification(
-        partial(PreResNet, depth=8, dropout=0.5), 10, (1, 8, 8), optimizer=OPTIMIZER, objective=objective()
+        partial(backbone, dropout=0.5), 10, (1, 8, 8), optimizer=OPTIMIZER, objective=objective()
     )
     return task, Digits("8x8", batch_size=8), []
 
@@ -92,6 +94,14 @@ def by(objective: Callable[[], Objective], folder: Path):
 guided = partial(by, partial(Guidance, partial(PreResNet, depth=8)))
 """By a guide that no checkpoint has."""
 masked, apart = partial(by, SparK), partial(by, LocalReconstruction)
+shrunk = partial(
+    by,
+    partial(ProgressiveShrinking, kernels=[3], depths=[1], expansions=[2], begins=[0.3, 0.5, 0.8]),
+    backbone=partial(
+        ElasticMobileNet, widths=[8], depths=2, kernels=5, expansions=4, strides=[1], gated=[True], stem=8
+    ),
+)
+"""Kernels open in the third step, depths in the fourth, channels in the sixth."""
 
 
 class Jitter(Objective):
@@ -168,7 +178,7 @@ def differing(a: dict, b: dict) -> list[str]:
     return [f"{kind} {name}" for kind in kinds for name in a[kind] if not torch.equal(a[kind][name], b[kind][name])]
 
 
-@pytest.mark.parametrize("make", [images, sounds, videos, series, turned, guided, masked, apart, perturbed])
+@pytest.mark.parametrize("make", [images, sounds, videos, series, turned, guided, masked, apart, shrunk, perturbed])
 def test_resume_in_the_middle_of_an_epoch(make, samples, tmp_path):
     whole = train(partial(make, samples), tmp_path / "whole")
     for step in (2, 4):  # of three an epoch

@@ -108,7 +108,7 @@ class TestTwoProcesses:
 
     EQUAL = (
         *("cross entropy", "bias loss", "activated gradient", "activated update", "all, accumulated"),
-        *("weighted", "balanced", "frozen", "drawn alike", "turned", "guided", "in parts", "prefixes"),
+        *("weighted", "balanced", "frozen", "drawn alike", "turned", "guided", "in parts", "prefixes", "shrunk"),
     )
     OTHERWISE = (
         *("bias loss of each process", "activated before the processes agree"),

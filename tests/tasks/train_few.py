@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import SGD
 
-from blockyard.backbones import Backbone, PreResNet, Stage
+from blockyard.backbones import Backbone, ElasticMobileNet, PreResNet, Stage
 from blockyard.datamodules import Digits
-from blockyard.objectives import Guidance, LocalReconstruction, Rotation, SortedNet
+from blockyard.objectives import Guidance, LocalReconstruction, ProgressiveShrinking, Rotation, SortedNet
 from blockyard.tasks import ImageClassification
 from blockyard.training.bias_loss import BiasLoss
 from blockyard.training.ema import EMA
@@ -51,6 +51,21 @@ class Residual(PreResNet):
     def __init__(self, num_classes: int, in_channels: int) -> None:
         super().__init__(num_classes, in_channels, depth=8, dropout=0.0, width=4)
         self.double().eval()  # training begins in whatever mode the modules are
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        return super().features(x.double())
+
+    def train(self, mode: bool = True) -> Self:
+        return super().train(False)
+
+
+class Elastic(ElasticMobileNet):
+    """A network with others within, otherwise as the one above."""
+
+    def __init__(self, num_classes: int, in_channels: int, **options: Any) -> None:
+        small = {"widths": [8], "depths": 2, "kernels": 5, "expansions": 4.0, "strides": [1], "gated": [True]}
+        super().__init__(num_classes, in_channels, **{**small, "last": None, "hidden": None, **options})
+        self.double().eval()
 
     def features(self, x: Tensor) -> list[Tensor]:
         return super().features(x.double())
@@ -109,6 +124,11 @@ TRAININGS: dict[str, tuple[dict[str, Any], list[Callback], int]] = {
     "guided": ({"objective": Guidance(Plain)}, [], 1),
     "in parts": ({"objective": LocalReconstruction("conv")}, [], 1),
     "prefixes": ({"backbone": Residual, "objective": SortedNet()}, [], 1),
+    "shrunk": (
+        {"backbone": Elastic, "objective": ProgressiveShrinking([3], [1], [2], begins=[0.3, 0.3, 0.6])},
+        [],
+        1,
+    ),
     "guided by each process": ({"objective": OwnBatch(Plain)}, [], 1),
 }
 """Options of the task, callbacks, batches a step."""
