@@ -12,8 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from blockyard.backbones import Backbone, ElasticMobileNet, FrontEnded
-from blockyard.backbones.elastic import Choices, Space, space_of
-from blockyard.backbones.sub_networks import Borrower, Sharing, elastic_part, sub_network
+from blockyard.backbones.elastic import Borrower, Choices, Sharing, Space, elastic_part, space_of, sub_network
 from blockyard.blocks.convolutions.convolution import LINEAR
 from blockyard.objectives.base import Learner, Logged
 from blockyard.objectives.piecewise import Piecewise, Taken, stream

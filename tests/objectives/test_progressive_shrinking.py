@@ -14,8 +14,7 @@ from torch.nn import functional as F
 from torch.optim import SGD
 
 from blockyard.backbones import ElasticMobileNet, LogMel, PreResNet
-from blockyard.backbones.elastic import Choices
-from blockyard.backbones.sub_networks import sub_network
+from blockyard.backbones.elastic import Choices, sub_network
 from blockyard.blocks import ECA
 from blockyard.objectives import ProgressiveShrinking
 from blockyard.tasks import AudioClassification, AudioTagging, ImageClassification, PersonReID

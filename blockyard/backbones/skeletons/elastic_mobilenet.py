@@ -51,8 +51,8 @@ class ElasticMobileNet(Backbone):
             swishes.
         last: Channels of the map that is pooled; None takes that of the last stage.
         hidden: Channels of the layer before the classifier; None leaves it away.
-        dropout: Probability of dropout before the classifier.
         pooling: In place of the mean over positions; called with the channels of the last map.
+        dropout: Probability of dropout before the classifier.
         spatial_dims: Rank of S: 1 for sequences, 2 for images, 3 for video.
         weights: Weights from a file: a checkpoint of a training of any task with this network in it, or a state dict
             of it.
@@ -81,8 +81,8 @@ class ElasticMobileNet(Backbone):
         rectified: int = 2,
         last: int | None = 960,
         hidden: int | None = 1280,
-        dropout: float | None = None,
         pooling: Callable[[int], Pooling] | None = None,
+        dropout: float | None = None,
         spatial_dims: int = 2,
         weights: str | Path | None = None,
         strict: bool = True,
@@ -94,11 +94,7 @@ class ElasticMobileNet(Backbone):
         self.depths = each("depths", depths, len(widths))
         self.kernels = each("kernels", kernels, sum(self.depths))
         self.expansions = each("expansions", expansions, sum(self.depths))
-        if any(kernel % 2 == 0 for kernel in self.kernels):
-            raise ValueError(f"ElasticMobileNet: kernels must be odd, got {list(self.kernels)}")
-        each("strides", strides, len(widths))
-        if len(gated) != len(widths):
-            raise ValueError(f"ElasticMobileNet: gated must say of {len(widths)} stages, got {list(gated)}")
+        _check_stages(self.kernels, each("strides", strides, len(widths)), gated)
         first = convolution(in_channels, stem, spatial_dims, nn.Hardswish, 3, stem_stride)
         self.stem = nn.Sequential(first, Unit(stem, stem, stem, spatial_dims))
         settings, channels = iter(zip(self.kernels, self.expansions, strict=True)), stem
@@ -153,6 +149,13 @@ def each(option: str, value: Number | Sequence[Number], count: int) -> tuple[Num
     if len(found) != count or min(found, default=0) <= 0:
         raise ValueError(f"ElasticMobileNet: {option} must be {count} positive numbers, or one, got {value}")
     return found
+
+
+def _check_stages(kernels: Sequence[int], strides: Sequence[int], gated: Sequence[bool]) -> None:
+    if any(kernel % 2 == 0 for kernel in kernels):
+        raise ValueError(f"ElasticMobileNet: kernels must be odd, got {list(kernels)}")
+    if len(gated) != len(strides):
+        raise ValueError(f"ElasticMobileNet: gated must say of {len(strides)} stages, got {list(gated)}")
 
 
 def _check(spatial_dims: int, sizes: Sequence[int]) -> None:

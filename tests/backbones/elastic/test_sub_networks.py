@@ -9,8 +9,7 @@ import torch
 from torch import nn
 
 from blockyard.backbones import ElasticMobileNet, FrontEnded, LogMel, PreResNet
-from blockyard.backbones.elastic import Choices, space_of
-from blockyard.backbones.sub_networks import Borrower, Sharing, sub_network
+from blockyard.backbones.elastic import Borrower, Choices, Sharing, space_of, sub_network
 from blockyard.blocks import ECA
 from blockyard.plugging import plug
 

@@ -12,7 +12,7 @@ from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from blockyard.backbones.base import Backbone
-from blockyard.backbones.elastic import Choices
+from blockyard.backbones.elastic.choices import Choices
 from blockyard.backbones.inputs.front_ended import FrontEnded
 from blockyard.backbones.skeletons.elastic_mobilenet import ElasticMobileNet
 from blockyard.backbones.skeletons.skipblock_net import Gate, Unit
