@@ -46,6 +46,12 @@ def prune() -> Parser:
         default="global",
         help="channels compete across the network, or every group loses an equal share (default: %(default)s)",
     )
+    _say_how(parser, number)
+    return parser
+
+
+def _say_how(parser: Parser, number: dict[str, Any]) -> None:
+    """By how many steps and samples, and what comes after."""
     parser.add_argument("--steps", **number, default=1, help="prune little by little, scoring anew (default: 1)")
     parser.add_argument(
         "--samples", **number, default=64, help="training samples that a criterion sees (default: %(default)s)"
@@ -65,4 +71,3 @@ def prune() -> Parser:
         "--output", metavar="DIR", type=Path, help="folder of the new run (default: one below runs/ of its own)"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a checkpoint that is there already")
-    return parser
