@@ -22,6 +22,7 @@ from blockyard.commands.compressed_task import (
     weights_of,
     with_network,
 )
+from blockyard.commands.elastic_networks import ElasticNetworks
 from blockyard.commands.pruned_checkpoint import write_checkpoint
 from blockyard.commands.pruned_training import Cost
 from blockyard.commands.search_candidates import Candidates, bits_of
@@ -142,18 +143,23 @@ class _Search:
     def _write(self, number: int, code: Code, judged: Judged) -> None:
         chosen = self.candidates.space.decode(code)
         network = self.candidates.network_of(chosen)
-        config, state = self._configured(network, bits_of(chosen)), with_network(self.cli.model, network)
+        config = self._configured(network, chosen)
+        state = with_network(self.cli.model, network)
+        if not config["model"]["init_args"].get("objective"):
+            state = {name: value for name, value in state.items() if not name.startswith("objective.")}
         made = built(self.composed, config, state, needs_data=False)
         insist_on_same(made.model.network, network, self.candidates.example, "search")
         folder = self.found.path.with_name(f"{self.found.path.stem}-{number}")
         place = Namespace(ckpt_path=self.options.ckpt_path, output=folder, overwrite=True)
         print(f"{_told(judged, self.found.objectives)}: {write_checkpoint(place, config, state, Cost())}")
 
-    def _configured(self, network: nn.Module, bits: dict[str, int]) -> dict[str, Any]:
+    def _configured(self, network: nn.Module, chosen: dict[str, Any]) -> dict[str, Any]:
         """The configuration that builds a candidate's network."""
         config = copy.deepcopy(self.config)
         said = config["model"]["init_args"].get("pruned") or {}
-        if sizes := smaller(sizes_of(self.candidates.network), sizes_of(network)):
+        if isinstance(self.candidates.parts, ElasticNetworks):
+            self.candidates.parts.configure(config, chosen)
+        elif sizes := smaller(sizes_of(self.candidates.network), sizes_of(network)):
             pruned = Pruned(
                 {**said.get("sizes", {}), **sizes},
                 self.options.criterion,
@@ -163,7 +169,7 @@ class _Search:
             config["model"]["init_args"]["pruned"] = {
                 key: value for key, value in asdict(pruned).items() if value is not None
             }
-        if bits:
+        if bits := bits_of(chosen, network):
             quantised = Quantised(bits, self.options.calibration)
             config["model"]["init_args"]["quantised"] = asdict(quantised)
         return config

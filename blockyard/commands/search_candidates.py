@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from blockyard.commands.compressed_task import few_samples
+from blockyard.commands.elastic_networks import ElasticNetworks
 from blockyard.commands.search_file import Judged
 from blockyard.commands.search_options import CRITERIA as NAMES
 from blockyard.composing.suite import SuiteCLI
@@ -58,11 +59,17 @@ class Candidates:
         if self.samples[0][1].dim() != 1:
             raise ValueError(f"search: it takes one label a sample, and {type(cli.model).__name__} has several")
         self.seen = [x for x, _ in few_samples(cli, "train", options.calibration, 0)]
-        self.parts = self._sub_networks() if "channels" in options.space else None
+        self.parts = self._parts()
         self.layers = quantisable(self.network, self.example) if "bits" in options.space else []
         self.space = self._space()
 
-    def _sub_networks(self) -> SubNetworks:
+    def _parts(self) -> SubNetworks | ElasticNetworks | None:
+        if {"channels", "elastic"} <= set(self.options.space):
+            raise ValueError("search: --space channels and elastic do not go together: each makes other networks")
+        if "elastic" in self.options.space:
+            return ElasticNetworks(self.task)
+        if "channels" not in self.options.space:
+            return None
         with at_work("finding channels that go together"):
             return SubNetworks(self.network, self.example, CRITERIA[self.options.criterion](), self.options.shares)
 
@@ -78,12 +85,12 @@ class Candidates:
             chosen: Values of choices, by name; what is not chosen stays as it is.
         """
         network = self._sub_network(chosen)
-        quantise(network, bits_of(chosen), self.seen)
+        quantise(network, bits_of(chosen, network), self.seen)
         return network
 
     def _sub_network(self, chosen: Mapping[str, Any]) -> nn.Module:
         """With its weights as floats."""
-        if self.parts is None or not self.parts.gone(chosen):
+        if self.parts is None or self.parts.is_whole(chosen):
             return copy.deepcopy(self.network).eval()
         part = self.parts.of(chosen)
         recalibrate(part, self.seen)
@@ -99,8 +106,8 @@ class Candidates:
         costs: Judged = {"parameters": count_parameters(network), "macs": count_macs(network, self.shape)}
         if "latency" in self.options.objectives:
             costs["latency"] = 1 / measure_throughput(network, self.shape, repeats=TIMED)
-        quantise(network, bits_of(chosen), self.seen)
-        costs["bytes"] = bytes_of(network, bits_of(chosen))
+        quantise(network, bits_of(chosen, network), self.seen)
+        costs["bytes"] = bytes_of(network, bits_of(chosen, network))
         right = self._right(network)
         interval = bootstrap_mean(right)
         accuracy = float(right.mean())
@@ -118,7 +125,8 @@ class Candidates:
         return torch.cat(rows).cpu().numpy()
 
 
-def bits_of(chosen: Mapping[str, Any]) -> dict[str, int]:
-    """The bits of the layers that a candidate quantises."""
+def bits_of(chosen: Mapping[str, Any], network: nn.Module) -> dict[str, int]:
+    """The bits of the layers that a candidate quantises, of those that its network has."""
+    there = {path for path, _ in network.named_modules()}
     said = {name.removeprefix(BITS): bits for name, bits in chosen.items() if name.startswith(BITS)}
-    return {path: bits for path, bits in said.items() if bits != WHOLE}
+    return {path: bits for path, bits in said.items() if bits != WHOLE and path in there}

@@ -109,6 +109,35 @@ def test_a_quantised_network_is_tested_and_exported_as_any_other(capsys):
     assert "quantised is of what has been trained" in capsys.readouterr().err
 
 
+def test_a_network_within_an_elastic_one_is_a_checkpoint_of_its_own(capsys):
+    backbone = "{class_path: ElasticMobileNet, init_args: {widths: [8, 16], depths: 2, kernels: 5, strides: [1, 2],"
+    backbone += " gated: [false, true], stem: 8, stem_stride: 1, last: 16, hidden: null}}"
+    fit = FIT.replace("--model.backbone.depth 8", "--model.objective ProgressiveShrinking").replace("whole", "elastic")
+    fit = [*fit.split(), "--model.backbone", backbone, "--model.objective.begins", "[0, 0, 0]"]
+    assert main([*fit, "--model.objective.depths", "[1]"]) == 0
+    line = f"search --ckpt_path elastic/checkpoints/best.ckpt {FEW} --space elastic bits --bits 4 8 --write 1"
+    assert run(f"{line} --objectives accuracy bytes --budget 3 --output within") == 0
+    found = content("within/random-0.json")
+    names = [choice["name"] for choice in found["settings"]["space"]]
+    assert names[:3] == ["depth:stage1", "depth:stage2", "kernel:layer1.0"]
+    assert {"expansion:layer2.1", "bits:stem.0.0"} <= set(names)
+    (place,) = Path("within").glob("random-0-*/checkpoints/best.ckpt")
+    said = yaml.safe_load((place.parents[1] / "config.yaml").read_text())
+    options = said["model"]["init_args"]
+    best = found["candidates"][found["front"][0]]
+    chosen = {
+        choice["name"]: choice["values"][at]
+        for choice, at in zip(found["settings"]["space"], best["code"], strict=True)
+    }
+    assert options["backbone"]["init_args"]["depths"] == [chosen["depth:stage1"], chosen["depth:stage2"]]
+    assert (options["objective"], said["parent"]["by"]) == (None, "ProgressiveShrinking")
+    capsys.readouterr()
+    assert run(f"test --ckpt_path {place} --trainer.enable_progress_bar false") == 0
+    assert sum(one.numel() for one in from_checkpoint(place).network.parameters()) == best["parameters"]
+    assert run(f"search --ckpt_path {WHOLE} --space elastic --output none") == 2
+    assert "ProgressiveShrinking trained" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

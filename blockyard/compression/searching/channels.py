@@ -65,6 +65,10 @@ class SubNetworks:
         lost = {name: len(self._orders[name]) - kept(len(self._orders[name]), share) for name, share in shares.items()}
         return {name: self._orders[name][:count] for name, count in lost.items() if count}
 
+    def is_whole(self, chosen: Mapping[str, Any]) -> bool:
+        """Whether a candidate leaves the network as it is."""
+        return not self.gone(chosen)
+
     def of(self, chosen: Mapping[str, Any]) -> nn.Module:
         """The network of a candidate, whose batch norms still have the statistics of the whole."""
         return prune(self.network, self.groups, self.gone(chosen), self.example)
