@@ -152,6 +152,8 @@ def short(command: str, real: bool = False) -> str:
         sized = any(word in command for word in ("--data.variant", "two-view-net"))  # whose poolings need 28×28
         small = "" if sized or "digits" not in command else " --data.variant 8x8"
         return f"{command}{small} {SMALL if real else '--trainer.fast_dev_run true'}"
+    if verb == "search":
+        return f"{command} --budget 2"
     if verb in ("off-the-shelf", "describe", "check-data") and "digits" in command:
         return f"{command} --data.variant 8x8" + (" --k 3" if verb == "off-the-shelf" else "")
     return f"{command} --k 3" if verb == "off-the-shelf" else command

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from blockyard import files
+from blockyard.commands.search_options import STRATEGIES
 from blockyard.compression.searching.front import Values, front, hypervolume
 from blockyard.compression.searching.space import Code
 from blockyard.mistakes import printable
@@ -122,7 +123,7 @@ def read(path: Path) -> Found:
 def comparable(found: Found) -> list[Found]:
     """All searches of a folder that differ in strategy and seed alone, this one among them."""
     others = []
-    for path in sorted(found.path.parent.glob("*-*.json")):
+    for path in (path for name in STRATEGIES for path in sorted(found.path.parent.glob(f"{name}-*.json"))):
         one = read(path)
         if all(one.settings.get(name) == value for name, value in found.settings.items() if name not in OWN):
             others.append(one)
