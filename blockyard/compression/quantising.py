@@ -51,6 +51,8 @@ class Quantised:
 class Rounding(nn.Module):
     """Rounds a map to the nearest of 256 levels, as torch's fake quantisation does, by plain operations.
 
+    Gradients pass as if nothing was rounded, where the map is within the levels.
+
     Attributes:
         scale: Between levels, a scalar.
         zero_point: The level of 0, likewise.
@@ -66,8 +68,11 @@ class Rounding(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """A map ``(B, C, *S)``, or rows ``(B, ..., D)``, on the levels."""
-        levels = (x * (1 / self.scale)).round() + self.zero_point
-        return (levels.clamp(0, 255) - self.zero_point) * self.scale
+        steps = x * (1 / self.scale)
+        whole = steps.round()
+        if x.requires_grad:
+            whole = steps + (whole - steps).detach()
+        return ((whole + self.zero_point).clamp(0, 255) - self.zero_point) * self.scale
 
 
 def quantisable(network: nn.Module, example: Tensor) -> list[str]:

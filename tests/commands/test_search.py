@@ -85,7 +85,7 @@ def test_what_it_writes_is_the_network_that_it_judged(capsys):
     assert run(f"test --ckpt_path {place} --trainer.enable_progress_bar false") == 0
 
 
-def test_a_quantised_network_is_tested_and_exported_as_any_other(capsys):
+def test_a_quantised_network_is_tested_as_any_other(capsys):
     line = f"search --ckpt_path {WHOLE} {FEW} --space bits --bits 4 --objectives accuracy bytes --budget 1 --write 1"
     assert run(f"{line} --output bits") == 0
     place = "bits/random-0-1/checkpoints/best.ckpt"
@@ -99,24 +99,20 @@ def test_a_quantised_network_is_tested_and_exported_as_any_other(capsys):
     assert run(f"test --ckpt_path {place} --trainer.enable_progress_bar false") == 0
     records = [json.loads(path.read_text()) for path in Path("runs/records").glob("*.json")]
     assert [record["bytes"] for record in records if "bytes" in record] == [judged["bytes"]]
-    x = torch.rand(3, 1, 8, 8)
-    network = from_checkpoint(place).network
-    exported = torch.export.export(network, (x,)).module()
-    assert torch.allclose(exported(x), network(x), atol=1e-6)
-    assert len(network.fc.weight[0].unique()) <= 15
+    assert len(torch.load(place)["state_dict"]["network.fc.weight"][0].unique()) <= 15
     assert run(f"search --ckpt_path {place} {FEW} --output bits") == 2
-    assert run(f"fit --config {Path(place).parents[1]}/config.yaml --trainer.default_root_dir anew") == 2
-    assert "quantised is of what has been trained" in capsys.readouterr().err
+    assert "quantised already; search the network that they come from" in capsys.readouterr().err
 
 
-def test_a_network_within_an_elastic_one_is_a_checkpoint_of_its_own(capsys):
+def test_a_network_within_an_elastic_one_is_a_checkpoint_of_its_own():
     backbone = "{class_path: ElasticMobileNet, init_args: {widths: [8, 16], depths: 2, kernels: 5, strides: [1, 2],"
     backbone += " gated: [false, true], stem: 8, stem_stride: 1, last: 16, hidden: null}}"
     fit = FIT.replace("--model.backbone.depth 8", "--model.objective ProgressiveShrinking").replace("whole", "elastic")
+    fit = fit.replace("batches 8", "batches 2")
     fit = [*fit.split(), "--model.backbone", backbone, "--model.objective.begins", "[0, 0, 0]"]
     assert main([*fit, "--model.objective.depths", "[1]"]) == 0
     line = f"search --ckpt_path elastic/checkpoints/best.ckpt {FEW} --space elastic bits --bits 4 8 --write 1"
-    assert run(f"{line} --objectives accuracy bytes --budget 3 --output within") == 0
+    assert run(f"{line} --objectives accuracy bytes --budget 2 --output within") == 0
     found = content("within/random-0.json")
     names = [choice["name"] for choice in found["settings"]["space"]]
     assert names[:3] == ["depth:stage1", "depth:stage2", "kernel:layer1.0"]
@@ -131,11 +127,9 @@ def test_a_network_within_an_elastic_one_is_a_checkpoint_of_its_own(capsys):
     }
     assert options["backbone"]["init_args"]["depths"] == [chosen["depth:stage1"], chosen["depth:stage2"]]
     assert (options["objective"], said["parent"]["by"]) == (None, "ProgressiveShrinking")
-    capsys.readouterr()
     assert run(f"test --ckpt_path {place} --trainer.enable_progress_bar false") == 0
-    assert sum(one.numel() for one in from_checkpoint(place).network.parameters()) == best["parameters"]
-    assert run(f"search --ckpt_path {WHOLE} --space elastic --output none") == 2
-    assert "ProgressiveShrinking trained" in capsys.readouterr().err
+    records = [json.loads(path.read_text()) for path in Path("runs/records").glob("*.json")]
+    assert (best["parameters"], best["bytes"]) in [(record["parameters"], record.get("bytes")) for record in records]
 
 
 @pytest.mark.parametrize(
@@ -149,6 +143,8 @@ def test_a_network_within_an_elastic_one_is_a_checkpoint_of_its_own(capsys):
         ("--shares 2", "--shares 2 must be above 0, at most 1"),
         ("--bits 9", "9 bits are none of 2, 3"),
         ("--model.prefix [0.5,1]", "leave --model.prefix away"),
+        ("--space elastic", "--space elastic is of what --model.objective ProgressiveShrinking trained"),
+        ("--space elastic channels", "channels and elastic do not go together"),
         ("--output strange", "strange/random-0.json is no file of a search"),
         ("--output other", "other/random-0.json was searched with checkpoint null, not"),
     ],

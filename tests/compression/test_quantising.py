@@ -13,7 +13,8 @@ from torch.ao.quantization.backend_config import BackendConfig, BackendPatternCo
 from torch.ao.quantization.quantize_fx import convert_to_reference_fx, prepare_fx
 
 from blockyard.backbones import PreResNet
-from blockyard.compression.quantising import Rounding, bytes_of, on_levels, prepare, quantisable, quantise
+from blockyard.compression.quantising import Quantised, Rounding, bytes_of, on_levels, prepare, quantisable, quantise
+from blockyard.tasks import ImageClassification
 
 EXAMPLE = torch.zeros(2, 1, 12, 12)
 
@@ -94,6 +95,12 @@ def test_maps_are_rounded_as_by_fake_quantisation():
     rounding.zero_point.fill_(7)
     x = 3 * torch.randn(10_000, generator=torch.Generator().manual_seed(0))
     assert torch.equal(rounding(x), torch.fake_quantize_per_tensor_affine(x, 0.02, 7, 0, 255))
+    ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
+    found, expected = rounding(ours), torch.fake_quantize_per_tensor_affine(theirs, 0.02, 7, 0, 255)
+    assert torch.equal(found, expected)
+    found.sum().backward()
+    expected.sum().backward()
+    assert torch.allclose(ours.grad, theirs.grad)
 
 
 @torch.no_grad()
@@ -107,6 +114,26 @@ def test_bits_and_weights_rebuild_it(network, inputs):
     prepare(again, {path: number for path, number in bits.items() if number != 32})
     again.load_state_dict(copy.deepcopy(network).state_dict())
     assert torch.equal(again(inputs), network(inputs))
+
+
+def test_it_is_exported_as_it_is():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4, 5)).eval()
+    x = torch.rand(6, 3, 3, 3, generator=torch.Generator().manual_seed(0))
+    quantise(network, {"0": 4, "3": 8}, [x])
+    exported = torch.export.export(network, (x,)).module()
+    assert torch.equal(exported(x), network(x))
+
+
+def test_nothing_trains_it():
+    task = ImageClassification(
+        lambda classes, channels: PreResNet(classes, channels, depth=8),
+        num_classes=3,
+        input_shape=(1, 8, 8),
+        optimizer=torch.optim.SGD,
+        quantised=Quantised({"fc": 4}),
+    )
+    with pytest.raises(ValueError, match="quantised is of what has been trained"):
+        task.configure_optimizers()
 
 
 def test_bytes_by_hand():
