@@ -7,8 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from blockyard.backbones.elastic import Choices
-from blockyard.backbones.sub_networks import elastic_part
+from blockyard.backbones.elastic import Choices, elastic_part
 from blockyard.compression.searching.space import Choice, Space
 from blockyard.leaderboard.identity import PARENT, identity
 from blockyard.objectives import ProgressiveShrinking
