@@ -87,6 +87,7 @@ class _Search:
         settings = {
             "checkpoint": sha256_of(options.ckpt_path),
             "space": self.candidates.space.told(),
+            "classes": self.cli.model.num_classes,
             "objectives": list(dict.fromkeys(options.objectives)),
             "criterion": options.criterion,
             "samples": options.samples,
@@ -189,11 +190,13 @@ def _told(judged: Judged, objectives: list[str]) -> str:
 def _calibrated(objectives: list[str], calibration: list[dict[str, Any]]) -> Iterator[str]:
     """How well predictors did in the end on what they did not see, and on what they chose, over all trainings."""
     for number, name in enumerate(objectives):
-        last = calibration[-1]
-        error, rank = (last[key][number] for key in ("left_out", "left_out_rank"))
-        chosen = mean(one["chosen"][number] for one in calibration)
         ranks = [one["chosen_rank"][number] for one in calibration if one["chosen_rank"][number] is not None]
-        told = f", rank correlation {mean(ranks):.2f}" if ranks else ""
-        said = f"left out ±{error:.3f}" + ("" if rank is None else f", rank correlation {rank:.2f}")
-        what = "share wrong" if name == "accuracy" else f"share of {name}"
-        yield f"predicted {what}: {said}; chosen ±{chosen:.3f}{told}"
+        told = {
+            "left out": (calibration[-1]["left_out"][number], calibration[-1]["left_out_rank"][number]),
+            "chosen": (mean(one["chosen"][number] for one in calibration), mean(ranks) if ranks else None),
+        }
+        texts = []
+        for what, (error, rank) in told.items():
+            size = f"±{error:.3f}" if name == "accuracy" else f"a factor of {10**error:.2f}"
+            texts.append(f"{what} {size}" + ("" if rank is None else f", rank correlation {rank:.2f}"))
+        yield f"predicted {name}: {'; '.join(texts)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,8 +55,9 @@ class Found:
 
     @property
     def volume(self) -> float:
-        """The share of the box from nothing to the whole network's cost, and from no to every sample right."""
-        return hypervolume(self.values, reference(self.objectives))
+        """What the front covers: the share of samples right above chance, over decades of cost below the whole's."""
+        classes = self.settings["classes"]
+        return hypervolume(self.values, tuple(1 - 1 / classes if one == "accuracy" else 0.0 for one in self.objectives))
 
     def write(self) -> None:
         """Write all of it."""
@@ -72,15 +74,13 @@ class Found:
 
 
 def values_of(judged: Mapping[str, float], whole: Mapping[str, float], objectives: Sequence[str]) -> Values:
-    """What is minimised: the share of samples that are wrong, and costs in those of the whole network."""
+    """What is minimised: the share of samples that are wrong, and decades of cost above the whole network's.
+
+    A network of half the cost of another is as far from it wherever that is.
+    """
     return tuple(
-        1 - judged[name] if name == "accuracy" else judged[name] / max(whole[name], 1e-12) for name in objectives
+        1 - judged[name] if name == "accuracy" else math.log10(judged[name] / whole[name]) for name in objectives
     )
-
-
-def reference(objectives: Sequence[str]) -> Values:
-    """No sample right, or the whole network's cost: what is no better counts for nothing."""
-    return (1.0,) * len(objectives)
 
 
 def opened(path: Path, settings: dict[str, Any], whole: Callable[[], Judged]) -> Found:

@@ -11,6 +11,7 @@ import yaml
 
 from blockyard.cli import main
 from blockyard.commands.search_candidates import CRITERIA
+from blockyard.commands.search_file import Found, values_of
 from blockyard.commands.search_options import CRITERIA as NAMES
 from blockyard.hub import from_checkpoint
 
@@ -160,6 +161,16 @@ def test_mistakes_are_one_line(capsys, options, said):
     error = capsys.readouterr().err.strip()
     assert said in error
     assert "\n" not in error
+
+
+def test_values_are_errors_and_decades_of_cost():
+    whole = {"accuracy": 0.9, "macs": 1000.0}
+    judged = [{"accuracy": 0.8, "macs": 10.0}, {"accuracy": 0.1, "macs": 1.0}, {"accuracy": 1.0, "macs": 1000.0}]
+    assert values_of(judged[0], whole, ["accuracy", "macs"]) == pytest.approx((0.2, -2))
+    found = Found(Path("a.json"), {"objectives": ["accuracy", "macs"], "classes": 10}, whole)
+    found.candidates = {(number,): one for number, one in enumerate(judged)}
+    assert found.volume == pytest.approx((0.9 - 0.2) * 2)  # one is no better than chance, one as large as the whole
+    assert [code for code, _ in found.best] == [(2,), (0,), (1,)]
 
 
 def test_the_names_on_the_command_line_are_those_of_the_criteria():
