@@ -22,6 +22,7 @@ from blockyard.blocks.mixers.convolutions import (
     LocalRelationAggregator,
     SeparableConvolution,
 )
+from blockyard.blocks.mixers.experts import ExpertAttention, ExpertMLP
 from blockyard.blocks.mixers.gated import RecursiveGatedConvolution
 from blockyard.blocks.mixers.gated_attention import GatedPositionalAttention
 from blockyard.blocks.mixers.inception import InceptionBranches
@@ -69,6 +70,8 @@ __all__ = [
     "DilatedReparam",
     "DisentangledNonlocal",
     "DoubleAttention",
+    "ExpertAttention",
+    "ExpertMLP",
     "FusedInvertedResidual",
     "GSoP",
     "GatedPositionalAttention",

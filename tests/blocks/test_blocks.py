@@ -26,6 +26,8 @@ from blockyard.blocks import (
     CrissCross,
     DisentangledNonlocal,
     DoubleAttention,
+    ExpertAttention,
+    ExpertMLP,
     GhostModule,
     GhostStage,
     GlobalContext,
@@ -88,7 +90,7 @@ VARIANTS = {cls.__name__: cls for cls in OURS} | {
 SIZE = (4, 6, 5)
 MIXED = ("convolution", "mixer")
 """Slots of what mixes positions in the precision of a convolution."""
-SETS = IdentityMixer | ISTA | ResponseNormMLP | SelfAttention | SubspaceSelfAttention
+SETS = IdentityMixer | ISTA | ResponseNormMLP | SelfAttention | SubspaceSelfAttention | ExpertAttention | ExpertMLP
 """Mixers that treat positions as a set."""
 every_block = pytest.mark.parametrize("make", VARIANTS.values(), ids=VARIANTS.keys())
 every_rank = pytest.mark.parametrize("rank", [1, 2, 3])

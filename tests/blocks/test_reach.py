@@ -33,7 +33,7 @@ MAKE = OWN | {
 LOCAL = {
     *("DCLS", "GhostModule", "HaloAttention", "MixStyle", "PFLayer", "PHC", "PolynomialConvolution", "StarReLU"),
     *("DepthwiseConvolution", "IdentityMixer", "InceptionConvolution", "PoolMixer", "SeparableConvolution"),
-    *("DilatedReparam", "ISTA", "InceptionBranches", "InvertedResidual", "LocalRelationAggregator"),
+    *("DilatedReparam", "ExpertMLP", "ISTA", "InceptionBranches", "InvertedResidual", "LocalRelationAggregator"),
     *("FusedInvertedResidual", "NASNetCell", "RecursiveGatedConvolution", "ReversibleStage", "SlicedAttention"),
     "SampledAttention",  # which looks as far aside as its weights say, with these by less than a map's width
     "PolynomialBranch without norm",  # with it, the statistics of a map tell each of its positions of all others
