@@ -61,7 +61,7 @@ def from_checkpoint(checkpoint: str | Path, options: Sequence[str] = ()) -> Port
         raise ValueError(f"--ckpt_path {checkpoint}: a file is needed")
     built = SuiteCLI(None, composed, needs_data=False)
     built.load_weights(checkpoint)
-    card = _card(built.model, built.datamodule, built.run_config)
+    card = _card(built.model, getattr(built.datamodule, "exported", built.datamodule), built.run_config)
     return Portable(built.model.network, card, _training(built.run_config)).eval()
 
 

@@ -36,10 +36,9 @@ from blockyard.composing.run_directories import RUNS, find_checkpoint, no_checkp
 from blockyard.composing.spoken import spoken
 from blockyard.composing.startup import Startup
 from blockyard.composing.trainer_options import check_seed, fit_to_machine, settle, settle_warm_up, try_out
-from blockyard.datamodules import DataError, DataModule
+from blockyard.datamodules import DataError, DataModule, members_of
 from blockyard.files import insist_on
 from blockyard.leaderboard.identity import FINGERPRINTS, FOUND, SEED
-from blockyard.metrics import Metric
 from blockyard.mistakes import printable
 from blockyard.progress import is_first_process
 from blockyard.runs.checkpoint_io import AtomicCheckpointIO
@@ -119,7 +118,8 @@ class SuiteCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Link what the data know to the model, which gets what its signature asks for."""
-        for name, known in (("num_classes", self._num_classes), ("input_shape", self._input_shape)):
+        asked = {"num_classes": self._num_classes, "input_shape": self._input_shape, "members": members_of}
+        for name, known in asked.items():
             parser.link_arguments("data", f"model.init_args.{name}", known, apply_on="instantiate")
 
     def _num_classes(self, data: DataModule) -> int:
@@ -298,7 +298,7 @@ class SuiteCLI(LightningCLI):
     def _callbacks(self) -> list[Callback]:
         """What hangs on every trainer."""
         checkpoints = self.run_directory / "checkpoints"
-        validated: Metric = self.model.validated_metric
+        validated: Any = self.model.validated_metric
         record = RunRecord(str(RUNS / "records"))
         record.config = self.run_config
         resume: list[Callback] = [ExactResume()] if self.subcommand in ("fit", None) else []

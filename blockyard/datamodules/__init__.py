@@ -34,6 +34,7 @@ from blockyard.datamodules.segmentation.cityscapes import Cityscapes
 from blockyard.datamodules.segmentation.geotiff_folder import GeoTIFFFolder
 from blockyard.datamodules.segmentation.image_mask_folder import ImageMaskFolder
 from blockyard.datamodules.segmentation.pascal_voc import PascalVOC
+from blockyard.datamodules.several import MultiData, members_of
 from blockyard.datamodules.signals.base import SignalDataModule
 from blockyard.datamodules.signals.signal_csv import SignalCSV
 from blockyard.datamodules.signals.signal_folder import SignalFolder
@@ -72,6 +73,7 @@ __all__ = [
     "ImageMaskFolder",
     "ImageNet",
     "Market1501",
+    "MultiData",
     "PascalVOC",
     "PersonCSV",
     "PersonDataModule",
@@ -85,4 +87,5 @@ __all__ = [
     "VideoCSV",
     "VideoDataModule",
     "VideoFolder",
+    "members_of",
 ]

@@ -120,6 +120,8 @@ PROBE = "probe"
 
 ``method`` and what that depends on, and ``weights``: ``trained``, or ``as built``.
 """
+TOGETHER = "together"
+"""Where the configuration of one of several tasks learned at once says so: ``task``, its name, ``sets`` of all, options."""
 BASES = {"model": "Task", "data": "DataModule", "trainer": "Trainer"}
 """Under which name :data:`ADDED` has the options that a whole section of the configuration has gained."""
 
@@ -190,8 +192,11 @@ def canonical(config: Mapping[str, Any]) -> dict[str, Any]:
         if "class_path" not in plain.get(section, {}):
             raise ValueError(f"config: {section}.class_path is missing")
         plain[section].setdefault("init_args", {})
+    sets = plain["data"]["init_args"].get("sets")
+    within = [{"data": one} for one in (sets.values() if isinstance(sets, dict) else ()) if isinstance(one, dict)]
     for path in IGNORED:
-        _drop(plain, path.split("."))
+        for node in (plain, *within):
+            _drop(node, path.split("."))
     trainer = plain.setdefault("trainer", {})
     trainer["callbacks"] = _training_callbacks(trainer.get("callbacks", []))
     arguments = plain["model"]["init_args"]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from blockyard.leaderboard.identity import PARENT, PROBE
+from blockyard.leaderboard.identity import PARENT, PROBE, TOGETHER
 
 NO_BLOCK = "none"
 """The block label of a baseline."""
@@ -48,15 +48,18 @@ def backbone_label(experiment: Mapping[str, Any]) -> str:
     Two networks have two labels: ``LogMel(n_mels=64) + PreResNet(depth=20)`` for an audio task,
     ``TimmFeatures(resnet50, output_stride=8) + FCNHead`` or the name of a stock configuration for segmentation. Heads
     that only train (``auxiliary_heads``) are no part of the tested network: :func:`differences` tells them apart.
-    Where features are judged that stay as they are, the method follows: ``PreResNet(depth=20), frozen: linear``.
+    Where features are judged that stay as they are, the method follows: ``PreResNet(depth=20), frozen: linear``; where
+    others were learned at once, what their sets are called: ``Isotropic(width=64), with scenes``.
     """
     arguments = experiment["model"]["init_args"]
     parts = [_named(arguments[part]) for part in PARTS if part in arguments]
     if "mmseg_config" in arguments:
         weights = {key: arguments[key] for key in ("mmseg_weights",) if key in arguments}
         parts.append(_call(_value(arguments["mmseg_config"]), weights))
-    probe = experiment.get(PROBE)
-    return " + ".join(parts) + (f", frozen: {probe['method']}" if probe else "")
+    probe, together = experiment.get(PROBE), experiment.get(TOGETHER, {})
+    others = ", ".join(name for name in together.get("sets", {}) if name != together.get("task"))
+    frozen, learned = f", frozen: {probe['method']}" if probe else "", f", with {others}" if others else ""
+    return " + ".join(parts) + frozen + learned
 
 
 def class_name(node: Mapping[str, Any]) -> str:

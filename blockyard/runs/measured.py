@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
@@ -27,10 +27,33 @@ def judged_by(task: Any) -> Metric:
     return metric_named(pretext) if pretext else primary_of(task)
 
 
-def in_test(trainer: Trainer, task: Any) -> tuple[dict[str, float], dict[str, NDArray[Any]]]:
+class Tested(NamedTuple):
+    """A result of a test that makes a record.
+
+    Attributes:
+        task: What was learned.
+        config: The configuration of the experiment.
+        shape: Shape ``(C, *S)`` of a sample.
+        prefix: What the names of its metrics begin with where the test has logged them.
+    """
+
+    task: Any
+    config: dict[str, Any]
+    shape: tuple[int, ...]
+    prefix: str = "test/"
+
+
+def results(trainer: Any, task: Any, config: dict[str, Any]) -> list[Tested]:
+    """The results of a test: one, or one of each of the tasks that were learned at once, which the task then says."""
+    parts: list[Tested] = task.tested(config) if hasattr(task, "tested") else []
+    return parts or [Tested(task, config, trainer.datamodule.input_shape)]
+
+
+def in_test(trainer: Trainer, result: Tested) -> tuple[dict[str, float], dict[str, NDArray[Any]]]:
     """Name to value of what a test has logged of what was learned, and the scores ``(n,)`` of samples."""
+    task, prefix = result.task, result.prefix
     logged = trainer.callback_metrics.items()
-    found = {name.removeprefix("test/"): _number(value) for name, value in logged if name.startswith("test/")}
+    found = {name.removeprefix(prefix): _number(value) for name, value in logged if name.startswith(prefix)}
     if pretext := pretext_of(task):
         return {pretext: found[pretext]}, {}
     return found, {name: values.cpu().numpy() for name, values in task.sample_scores.items()}

@@ -113,7 +113,7 @@ class RunRecord(Callback):
         self._cost = checkpoint.get(KEY, {})
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the record, unless a metric's value is impossible: then say all that was measured.
+        """Write the record, or one of each task, unless a metric's value is impossible: then say all that was measured.
 
         Raises:
             RecordError: If another measured value is impossible.
@@ -128,15 +128,20 @@ class RunRecord(Callback):
         if trainer.precision != trained and not options.get("plugins"):  # a plugin may be the precision
             rank_zero_warn(f"no record: tested in {trainer.precision}, trained in {trained}")
             return
-        task: Any = pl_module
-        metrics, scores = measured.in_test(trainer, task)
-        self._refused = measured.problems(task, metrics)  # on every rank, so that all end alike
+        for result in measured.results(trainer, pl_module, self._configuration()):
+            self._write(trainer, result)
+
+    def _write(self, trainer: Trainer, result: measured.Tested) -> None:
+        """Write the record of a result, unless a metric's value is impossible."""
+        metrics, scores = measured.in_test(trainer, result)
+        refused = measured.problems(result.task, metrics)  # on every rank, so that all end alike
+        self._refused += refused
         if not trainer.is_global_zero:
             return
-        if self._refused:
+        if refused:
             print("tested: " + ", ".join(f"{name} {digits(value)}" for name, value in metrics.items()))
             return
-        written = self._record(trainer, task, metrics, scores)
+        written = self._record(trainer, result, metrics, scores)
         if problem := impossible(scores, written.test_samples, written.metric):
             rank_zero_warn(f"scores of samples: {problem}; leaderboard add will refuse this record")
         path = record.write(written, self.directory)
@@ -154,8 +159,10 @@ class RunRecord(Callback):
             again = "then test the same checkpoint again: nothing has to be trained anew"
             raise record.RecordError(f"no record: {'; '.join(self._refused)}; {again}")
 
-    def _record(self, trainer: Any, task: Any, metrics: dict[str, float], scores: dict[str, Any]) -> record.Record:
-        config = self._configuration()
+    def _record(
+        self, trainer: Any, result: measured.Tested, metrics: dict[str, float], scores: dict[str, Any]
+    ) -> record.Record:
+        task, config = result.task, result.config
         facts = record.described(config)
         training: dict[str, Any] = {name: self._cost.get(name) for name in TRAINING}
         file, digest = write_scores(scores, self.directory, facts["run"]) if scores else (None, None)
@@ -169,7 +176,7 @@ class RunRecord(Callback):
             test_samples=measured.test_samples(trainer, scores),
             scores=file,
             scores_sha256=digest,
-            **network_cost(task.network, task.device, trainer.datamodule.input_shape),
+            **network_cost(task.network, task.device, result.shape),
             bytes=quantised.bytes_of(task.network) if quantised else None,
             **training,
             complete=_is_complete(self._cost, trainer.ckpt_path),

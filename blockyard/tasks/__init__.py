@@ -7,6 +7,7 @@ from blockyard.tasks.classification.image import ImageClassification
 from blockyard.tasks.classification.signal import SignalClassification
 from blockyard.tasks.classification.tagging import AudioTagging
 from blockyard.tasks.classification.video import ActionRecognition
+from blockyard.tasks.multi_task import MultiTask
 from blockyard.tasks.person_reid.task import PersonReID
 from blockyard.tasks.segmentation.task import SemanticSegmentation
 from blockyard.training.mixing import Mixing
@@ -18,6 +19,7 @@ __all__ = [
     "Classification",
     "ImageClassification",
     "Mixing",
+    "MultiTask",
     "PersonReID",
     "SemanticSegmentation",
     "SignalClassification",

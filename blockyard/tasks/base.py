@@ -209,10 +209,14 @@ class Task(Recipe, FiniteLosses):
             self.check_finite(loss)
         else:
             loss, logged = self._own_step(batch, batch_idx)
-        size = len(batch["input"])
+        size = self.samples_in(batch)
         self.log("train/loss", loss, prog_bar=True, batch_size=size)
         self.log_dict({f"train/{name}": value.detach() for name, value in logged.items()}, batch_size=size)
         return loss
+
+    def samples_in(self, batch: Any) -> int:
+        """How many samples a training batch has."""
+        return len(batch["input"])
 
     def _own_step(self, batch: Any, batch_idx: int) -> tuple[Tensor, dict[str, Tensor]]:
         """A step that the objective makes itself, and what Lightning leaves to whoever does: the schedule."""
