@@ -6,6 +6,7 @@ old class that the new one happens to accept. Here a new class starts clean.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -272,12 +273,17 @@ def contradiction(saved: dict[str, Any], now: dict[str, Any], evaluation: Collec
     before, after = flatten(saved), flatten(now)
     free = {*PLACES, *evaluation}
     for key in sorted(key for key in before if key.startswith(("model", "data"))):
-        if not free.isdisjoint(_prefixes(key)):
+        if not free.isdisjoint(_prefixes(of_one_set(key))):
             continue
         if before[key] != after.get(key):
             given, then = ("null" if value is None else value for value in (after.get(key), before[key]))
             return f"--{key} {given} contradicts the checkpoint, trained with {then}"
     return None
+
+
+def of_one_set(option: str) -> str:
+    """An option of one of several data sets, such as ``data.sets.digits.root``, as one of a single set's."""
+    return re.sub(r"^data\.sets\.\w+(?=\.)", "data", option)
 
 
 def _prefixes(key: str) -> list[str]:

@@ -7,7 +7,7 @@ from glob import escape
 from pathlib import Path
 from typing import Any, Literal
 
-from blockyard.composing.composition import contradiction, flatten, read_checkpoint
+from blockyard.composing.composition import contradiction, flatten, of_one_set, read_checkpoint
 from blockyard.leaderboard.identity import FINGERPRINTS, IGNORED, PARENT, canonical, identity
 from blockyard.mistakes import printable
 from blockyard.progress import is_first_process
@@ -39,6 +39,7 @@ def on_resume(option: str) -> Verdict:
     """
     if option in ("seed_everything", "trainer.fast_dev_run"):  # a trial begins
         return "refused"
+    option = of_one_set(option)
     if any(f"{option}.".startswith(f"{free.replace('.init_args', '')}.") for free in IGNORED):
         return "the same run"
     return "a new experiment" if option.startswith("trainer.") or option == "data.batch_size" else "refused"

@@ -154,7 +154,7 @@ class MultiData(DataModule):
             ValueError: If the ranks do not divide the batch of a set, or a checkpoint from the middle of an epoch meets
                 another order of the data.
         """
-        streams = [_Stream(data, *self._place()) for data in self.sets.values()]
+        streams = [_Stream(data, self._place()[1]) for data in self.sets.values()]
         samples = max(stream.batches for stream in streams) * self.batch_size
         sampler = JoinedSampler(streams, samples, self.batch_size, self.seed, *self._place(), *self._start(samples))
         self._sampler = sampler
@@ -254,9 +254,8 @@ class JoinedSampler(TrainSampler):
 class _Stream:
     """The training batches of one set without an end: an epoch after the other, each in the order that it has alone."""
 
-    def __init__(self, data: DataModule, rank: int, world: int) -> None:
-        self.data, self.place = data, (rank, world)
-        self.local = divide_batch(data.batch_size, world)
+    def __init__(self, data: DataModule, world: int) -> None:
+        self.data, self.local = data, divide_batch(data.batch_size, world)
         self.batches = self._sampler(0, 0).batches
 
     def batches_from(self, number: int) -> Iterator[list[Key]]:

@@ -121,7 +121,7 @@ PROBE = "probe"
 ``method`` and what that depends on, and ``weights``: ``trained``, or ``as built``.
 """
 TOGETHER = "together"
-"""Where the configuration of one of several tasks learned at once says so: ``task``, its name, ``sets`` of all, options."""
+"""Where that of one of several tasks learned at once says so: ``task``, its name, ``sets`` of all, options."""
 BASES = {"model": "Task", "data": "DataModule", "trainer": "Trainer"}
 """Under which name :data:`ADDED` has the options that a whole section of the configuration has gained."""
 
