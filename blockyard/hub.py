@@ -39,7 +39,7 @@ from blockyard.version import __version__
 CONFIG, WEIGHTS, README = "config.json", "model.safetensors", "README.md"
 FETCHING = ("pretrained", "weights", "init_cfg", "mmseg_weights", "trust_config")
 """Options that read a file, download or execute one: weights come with the card, and a card from outside has no say."""
-TRAINING = ("optimizer", "lr_scheduler", "objective", "num_classes", "input_shape")
+TRAINING = ("optimizer", "lr_scheduler", "objective", "num_classes", "input_shape", "members")
 """Options of a task that the network does not depend on, or that the card has itself."""
 
 

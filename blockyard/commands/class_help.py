@@ -32,7 +32,7 @@ ROOMS = {
 }
 """Where the classes are that an option takes by their name alone, by the last word of the option."""
 TOLD = {
-    "model": ("network", "num_classes", "input_shape"),
+    "model": ("network", "num_classes", "input_shape", "members"),
     "backbone": ("num_classes", "in_channels"),
     "guide": ("num_classes", "in_channels"),
     "block": ("channels", "spatial_dims", "size", "host"),

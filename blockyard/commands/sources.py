@@ -22,7 +22,7 @@ KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "trainer.callbacks+": (("training",), ("Callback", "EarlyStopping", "WeightAveraging")),
 }
 """Options that take a class: the folders that hold it, and what it derives from."""
-PASSED = ("self", "channels", "spatial_dims", "num_classes", "in_channels", "input_shape", "network")
+PASSED = ("self", "channels", "spatial_dims", "num_classes", "in_channels", "input_shape", "network", "members")
 """Arguments that nobody types: the suite passes them itself."""
 
 

@@ -48,7 +48,7 @@ BASES: dict[str, type] = {
     "channel_mixers": Block,
 }
 """What the classes named at these keys derive from."""
-PASSED = ("params", "optimizer", "channels", "spatial_dims", "num_classes", "in_channels", "input_shape")
+PASSED = ("params", "optimizer", "channels", "spatial_dims", "num_classes", "in_channels", "input_shape", "members")
 SECTIONS = ("config", "seed_everything", "trainer", "model", "data", "ckpt_path")
 
 

@@ -36,13 +36,13 @@ def made(data: MultiData | None = None, **options) -> MultiTask:
     backbone = partial(
         Isotropic,
         depths=[1, 1],
-        width=8,
+        width=16,
         mixers=partial(ExpertAttention, head_width=4, **EXPERTS),
         channel_mixers=options.pop("channel_mixers"),
-        patch=2,
+        patch=4,
         input_size=8,
     )
-    optimizer = partial(torch.optim.Adam, lr=0.02)
+    optimizer = partial(torch.optim.Adam, lr=0.005)
     return MultiTask(backbone, (data or digits()).members, (1, 8, 8), optimizer=optimizer, **options)
 
 
