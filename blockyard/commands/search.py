@@ -25,7 +25,7 @@ from blockyard.commands.compressed_task import (
 from blockyard.commands.elastic_networks import ElasticNetworks
 from blockyard.commands.pruned_checkpoint import write_checkpoint
 from blockyard.commands.pruned_training import Cost
-from blockyard.commands.search_candidates import Candidates, bits_of
+from blockyard.commands.search_candidates import Candidates, bits_of, removed_of
 from blockyard.commands.search_file import Judged, comparable, opened, values_of
 from blockyard.commands.search_options import STRATEGIES
 from blockyard.composing.composition import Composed
@@ -33,13 +33,14 @@ from blockyard.compression.quantising import Quantised
 from blockyard.compression.searching.front import Values
 from blockyard.compression.searching.history import History
 from blockyard.compression.searching.predicted import Predicted
+from blockyard.compression.searching.reinforce import Reinforce
 from blockyard.compression.searching.space import Code
 from blockyard.compression.searching.strategies import NSGA2, Random, Strategy
 from blockyard.compression.sizes import Pruned, sizes_of, smaller
 from blockyard.progress import at_work
 from blockyard.runs.record import sha256_of
 
-KINDS: dict[str, type[Strategy]] = dict(zip(STRATEGIES, (Random, NSGA2, Predicted), strict=True))
+KINDS: dict[str, type[Strategy]] = dict(zip(STRATEGIES, (Random, NSGA2, Predicted, Reinforce), strict=True))
 
 
 def main(options: Namespace, rest: list[str]) -> int:
@@ -64,11 +65,15 @@ def main(options: Namespace, rest: list[str]) -> int:
 
 
 def _refuse(options: Namespace) -> None:
-    for name, least in (("budget", 1), ("samples", 1), ("calibration", 1), ("seed", 0), ("write", 0)):
+    for name, least in (("budget", 1), ("samples", 1), ("calibration", 1), ("seed", 0), ("write", 0), ("epochs", 0)):
         if getattr(options, name) < least:
             raise ValueError(f"search: --{name} {getattr(options, name)} must be at least {least}")
     if len(set(options.objectives)) < 2:
         raise ValueError("search: --objectives takes two or more, such as accuracy macs")
+    if options.strategy == "reinforce" and options.objectives[0] != "accuracy":
+        raise ValueError("search: reinforce earns by accuracy and a cost: --objectives accuracy macs, for one")
+    if options.lr_factor <= 0:
+        raise ValueError(f"search: --lr_factor {options.lr_factor:g} must be positive")
 
 
 class _Search:
@@ -81,7 +86,7 @@ class _Search:
     def __init__(self, options: Namespace, composed: Composed) -> None:
         self.options, self.composed = options, composed
         self.config: dict[str, Any] = copy.deepcopy(composed.saved or {})
-        self.cli = built(composed, self.config, weights_of(options), needs_data=False)
+        self.cli = built(composed, self.config, weights_of(options), needs_data=bool(options.epochs))
         refuse_others(self.cli.model, "search")
         self.candidates = Candidates(self.cli, options)
         settings = {
@@ -92,6 +97,8 @@ class _Search:
             "criterion": options.criterion,
             "samples": options.samples,
             "calibration": options.calibration,
+            "epochs": options.epochs,
+            "lr_factor": options.lr_factor,
             "strategy": options.strategy,
             "seed": options.seed,
         }
@@ -160,20 +167,30 @@ class _Search:
         said = config["model"]["init_args"].get("pruned") or {}
         if isinstance(self.candidates.parts, ElasticNetworks):
             self.candidates.parts.configure(config, chosen)
-        elif sizes := smaller(sizes_of(self.candidates.network), sizes_of(network)):
-            pruned = Pruned(
-                {**said.get("sizes", {}), **sizes},
-                self.options.criterion,
-                calibration=self.options.calibration,
-                after=Pruned(**said).told() if said else None,
-            )
-            config["model"]["init_args"]["pruned"] = {
-                key: value for key, value in asdict(pruned).items() if value is not None
-            }
+        else:
+            config["model"]["init_args"]["pruned"] = self._pruned(network, removed_of(chosen)) or said or None
         if bits := bits_of(chosen, network):
             quantised = Quantised(bits, self.options.calibration)
             config["model"]["init_args"]["quantised"] = asdict(quantised)
         return config
+
+    def _pruned(self, network: nn.Module, removed: list[str]) -> dict[str, Any]:
+        """What a candidate has lost, nothing if that is nothing."""
+        said = self.config["model"]["init_args"].get("pruned") or {}
+        sizes = smaller(sizes_of(self.candidates.network), sizes_of(network))
+        if not sizes and not removed:
+            return {}
+        options = self.options
+        pruned = Pruned(
+            {**said.get("sizes", {}), **sizes},
+            options.criterion if sizes else None,
+            calibration=options.calibration,
+            epochs=options.epochs or None,
+            lr_factor=options.lr_factor if options.epochs else None,
+            after=Pruned(**said).told() if said else None,
+            removed=[*said.get("removed", []), *removed] or None,
+        )
+        return {key: value for key, value in asdict(pruned).items() if value is not None}
 
 
 def _told(judged: Judged, objectives: list[str]) -> str:

@@ -12,8 +12,8 @@ from blockyard.commands.parser import OTHERS, SECTIONS, Parser
 from blockyard.composing.run_directories import checkpoint_at
 from blockyard.mistakes import nearest
 
-SPACES = ("channels", "elastic", "bits")
-STRATEGIES = ("random", "nsga2", "predicted")
+SPACES = ("channels", "units", "elastic", "bits")
+STRATEGIES = ("random", "nsga2", "predicted", "reinforce")
 OBJECTIVES = ("accuracy", "parameters", "macs", "bytes", "latency")
 CRITERIA = ("L1", "L2", "FPGM")
 """Names of classes of :mod:`blockyard.compression.criteria` that look at weights alone."""
@@ -23,12 +23,13 @@ BITS = (2, 3, 4, 5, 6, 7, 8, 32)
 WHAT = (
     "Find networks within a trained classifier that are small and still good: of every choice of channels and bits"
     " some are judged on validation samples, and those that nothing beats are the front. channels: what share each"
-    " group of channels keeps, statistics of batch norms taken anew (pip install 'blockyard[prune]'). elastic: depths,"
-    " kernels and expansions within what --model.objective ProgressiveShrinking trained. bits: of the weights of each"
-    " layer, quantised after training, its inputs and outputs to 8 bits. random is what the others have to beat at an"
-    " equal budget; nsga2 evolves (pip install 'blockyard[search]'); predicted evolves on predictors that a few judged"
-    " networks train, and judges the best. The same line goes on where it was stopped, a larger --budget after its"
-    " end. docs/search.md says more."
+    " group of channels keeps, statistics of batch norms taken anew (pip install 'blockyard[prune]'). units: which"
+    " units stay. elastic: depths, kernels and expansions within what --model.objective ProgressiveShrinking trained."
+    " bits: of the weights of each layer, quantised after training, its inputs and outputs to 8 bits. random is what"
+    " the others have to beat at an equal budget; nsga2 evolves (pip install 'blockyard[search]'); predicted evolves"
+    " on predictors that a few judged networks train, and judges the best; reinforce learns which units to remove,"
+    " then what to shrink. The same line goes on where it was stopped, a larger --budget after its end. docs/search.md"
+    " says more."
 )
 """What the verb does."""
 
@@ -65,6 +66,15 @@ def search() -> Parser:
         **number,
         default=256,
         help="training samples that set statistics and ranges (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--epochs",
+        **number,
+        default=0,
+        help="trained to say what the whole network says (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--lr_factor", metavar="X", type=float, default=0.1, help="of the learning rate there (default: %(default)s)"
     )
     parser.add_argument("--seed", **number, default=0, help="of the search (default: %(default)s)")
     parser.add_argument("--write", **number, default=0, help="checkpoints of so many networks of the front")

@@ -7,12 +7,13 @@ from torch import nn
 
 from blockyard.compression.quantising import Quantised, prepare
 from blockyard.compression.sizes import Pruned, rebuild
+from blockyard.compression.units import remove
 
 
 def compress(
     network: nn.Module, pruned: Pruned | None, quantised: Quantised | None, input_shape: tuple[int, ...]
 ) -> None:
-    """Give a network the sizes of a pruned one, then the roundings of a quantised one, in place.
+    """Give a network the units and sizes of a pruned one, then the roundings of a quantised one, in place.
 
     Args:
         network: As it was before.
@@ -24,6 +25,7 @@ def compress(
         ValueError: If what is said is not of this network; one line.
     """
     if pruned is not None:
+        remove(network, pruned.removed or ())
         rebuild(network, pruned.sizes, torch.zeros(1, *input_shape))
     if quantised is not None:
         prepare(network, quantised.bits)

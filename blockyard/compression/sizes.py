@@ -40,6 +40,7 @@ class Pruned:
         epochs: How many epochs were trained after each step.
         lr_factor: Of the learning rate of these.
         after: What it had been pruned by before.
+        removed: The paths of units in whose place nothing is.
     """
 
     sizes: dict[str, list[int]]
@@ -53,6 +54,7 @@ class Pruned:
     epochs: int | None = None
     lr_factor: float | None = None
     after: str | None = None
+    removed: list[str] | None = None
 
     def told(self) -> str:
         """By what it was pruned, and how far, in a few words."""

@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from blockyard.cli import main
-from blockyard.commands.search_candidates import CRITERIA
+from blockyard.commands.search_candidates import CRITERIA, Candidates
 from blockyard.commands.search_file import Found, values_of
 from blockyard.commands.search_options import CRITERIA as NAMES
 from blockyard.hub import from_checkpoint
@@ -50,8 +50,6 @@ def content(path: str) -> dict:
 def test_a_search_that_was_stopped_is_that_which_was_not(monkeypatch):
     line = f"search --ckpt_path {WHOLE} {FEW} --strategy random --budget 4"
     assert run(f"{line} --output whole-search") == 0
-    from blockyard.commands.search_candidates import Candidates
-
     judge, judged = Candidates.judge, []
 
     def stopping(self, chosen):
@@ -84,6 +82,23 @@ def test_what_it_writes_is_the_network_that_it_judged(capsys):
     assert run(again) == 0
     assert content("again/random-0.json")["whole"] | {"code": best["code"]} == best
     assert run(f"test --ckpt_path {place} --trainer.enable_progress_bar false") == 0
+
+
+def test_a_network_without_units_that_was_distilled_is_tested_as_it_was_judged(monkeypatch):
+    line = f"search --ckpt_path {WHOLE} {FEW} --space units channels --shares 0.5 1 --strategy reinforce --budget 4"
+    monkeypatch.setattr(Candidates, "_training_inputs", lambda self: self.seen)
+    assert run(f"{line} --objectives accuracy parameters --epochs 1 --lr_factor 0.5 --write 9 --output units") == 0
+    found = content("units/reinforce-0.json")
+    assert found["settings"]["space"][0] == {"name": "units:layer1.0", "values": [False, True]}
+    without = [one for one in found["candidates"] if one["code"][0] == 0]
+    assert without, "of the first two, one lacks the unit"
+    configs = [yaml.safe_load(path.read_text()) for path in Path("units").glob("reinforce-0-*/config.yaml")]
+    said = [config["model"]["init_args"]["pruned"] or {} for config in configs]
+    assert ["layer1.0"] in [one.get("removed") for one in said]
+    for place in Path("units").glob("reinforce-0-*/checkpoints/best.ckpt"):
+        assert run(f"search --ckpt_path {place} {FEW} --shares 1 --budget 1 --output {place.parent}") == 0
+        again = content(f"{place.parent}/random-0.json")["whole"]
+        assert again in [{name: value for name, value in one.items() if name != "code"} for one in found["candidates"]]
 
 
 def test_a_quantised_network_is_tested_as_any_other(capsys):
@@ -144,8 +159,10 @@ def test_a_network_within_an_elastic_one_is_a_checkpoint_of_its_own():
         ("--shares 2", "--shares 2 must be above 0, at most 1"),
         ("--bits 9", "9 bits are none of 2, 3"),
         ("--model.prefix [0.5,1]", "leave --model.prefix away"),
+        ("--strategy reinforce --objectives macs accuracy", "reinforce earns by accuracy and a cost"),
+        ("--lr_factor 0", "--lr_factor 0 must be positive"),
         ("--space elastic", "--space elastic is of what --model.objective ProgressiveShrinking trained"),
-        ("--space elastic channels", "channels and elastic do not go together"),
+        ("--space elastic channels", "--space elastic goes with bits alone"),
         ("--output strange", "strange/random-0.json is no file of a search"),
         ("--output other", "other/random-0.json was searched with checkpoint null, not"),
     ],

@@ -108,8 +108,8 @@ class Learner:
 class Reinforce(Strategy):
     """REINFORCE: first on what takes units away, then, of the best that is left, on all other choices.
 
-    The reward is of the first objective, which is the share of samples that are wrong, and the second, a share of the
-    whole's cost.
+    The reward is of the first objective, which is the share of samples that are wrong, and the second, the decimal
+    logarithm of a share of the whole's cost.
 
     Args:
         rollouts: Candidates between two steps of the policy.
@@ -142,7 +142,7 @@ class Reinforce(Strategy):
 
         def earns(codes: list[Code]) -> list[float]:
             placed = [_placed(begun, places, code) for code in codes]
-            rewards = [reward(1 - values[0], whole, values[1]) for values in history.values(placed)]
+            rewards = [reward(1 - values[0], whole, 10 ** values[1]) for values in history.values(placed)]
             found.update(zip(placed, rewards, strict=True))
             return rewards
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections import Counter
 
@@ -58,7 +59,7 @@ def test_units_go_first_and_stay_away():
 
     def judge(code):
         asked.append(code)
-        return 0.1, (sum(code) + 1) / 9
+        return 0.1, math.log10((sum(code) + 1) / 7)
 
     mixed = Space((*space("units:1", "units:2", values=2).choices, *space("channels:1", "channels:2").choices))
     Reinforce().run(History(mixed, judge, 12), seed=1)
@@ -71,7 +72,7 @@ def test_units_go_first_and_stay_away():
 
 def test_the_seed_alone_decides():
     def searched(seed):
-        found = History(space("channels:1", "channels:2", "channels:3"), lambda code: (0.1, sum(code) / 6), 15)
+        found = History(space("channels:1", "channels:2", "channels:3"), lambda code: (0.1, sum(code) / 6 - 1), 15)
         Reinforce().run(found, seed)
         return list(found.found)
 
