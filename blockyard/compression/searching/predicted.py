@@ -13,7 +13,7 @@ from scipy.stats import rankdata
 from blockyard.compression.searching.front import Floats, Values, front, gains, hypervolume
 from blockyard.compression.searching.history import History
 from blockyard.compression.searching.space import Code, Space
-from blockyard.compression.searching.strategies import Strategy, corners, evolve, fresh
+from blockyard.compression.searching.strategies import Strategy, evolve, fresh, whole
 
 RIDGES = (1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 DEGREES = (1, 2)
@@ -95,7 +95,7 @@ class Predicted(Strategy):
     been found; where none would, chance draws.
 
     Args:
-        warm: Candidates that are judged before, the :func:`~.strategies.corners` and others by chance.
+        warm: Candidates that are judged before, the whole network and others by chance.
         batch: Candidates that are judged between trainings.
         population: Of a generation.
         generations: Of evolution on the predictors.
@@ -106,7 +106,7 @@ class Predicted(Strategy):
 
     paper = "Sridhar et al., SimQ-NAS: Simultaneous Quantization Policy and Neural Architecture Search, arXiv 2023"
 
-    def __init__(self, warm: int = 16, batch: int = 8, population: int = 48, generations: int = 20) -> None:
+    def __init__(self, warm: int = 12, batch: int = 4, population: int = 48, generations: int = 20) -> None:
         self.warm, self.batch = warm, batch
         self.population, self.generations = population, generations
         self.calibration: list[Calibration] = []
@@ -114,7 +114,7 @@ class Predicted(Strategy):
     def search(self, history: History, seed: int) -> None:
         """Judge, train, evolve, and again."""
         draws = np.random.default_rng(seed)
-        history.values(dict.fromkeys(corners(history.space)))
+        history.values([whole(history.space)])
         chance = fresh(history, draws)
         for code in islice(chance, max(2, self.warm) - len(history.found)):
             history.values([code])

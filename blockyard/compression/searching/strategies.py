@@ -48,7 +48,7 @@ class Random(Strategy):
 
 
 class NSGA2(Strategy):
-    """Evolution by rank of fronts and crowding, by pymoo; the first generation holds the :func:`corners`.
+    """Evolution by rank of fronts and crowding, by pymoo; the first generation holds the whole network.
 
     Args:
         population: Candidates of a generation.
@@ -56,13 +56,13 @@ class NSGA2(Strategy):
 
     paper = "Deb et al., A Fast and Elitist Multiobjective Genetic Algorithm: NSGA-II, IEEE TEVC 2002"
 
-    def __init__(self, population: int = 16) -> None:
+    def __init__(self, population: int = 8) -> None:
         self.population = population
 
     def search(self, history: History, seed: int) -> None:
         """Judge generation after generation."""
         before, idle = len(history.found), 0
-        first = corners(history.space)
+        first = [whole(history.space)]
         for _ in evolve(history.space, history.values, history.objectives, self.population, seed, first):
             idle = 0 if len(history.found) > before else idle + 1
             before = len(history.found)
@@ -82,9 +82,9 @@ def fresh(history: History, draws: np.random.Generator) -> Iterator[Code]:
             yield code
 
 
-def corners(space: Space) -> list[Code]:
-    """The candidate of all last values, which is the whole network, and that of all first."""
-    return [tuple(size - 1 for size in space.sizes), (0,) * len(space)]
+def whole(space: Space) -> Code:
+    """The candidate of all last values, which is nearest to the network itself."""
+    return tuple(size - 1 for size in space.sizes)
 
 
 def evolve(

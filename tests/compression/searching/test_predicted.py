@@ -87,7 +87,7 @@ def test_predictors_find_more_than_evolution_does_at_an_equal_budget(searched):
 
 def test_calibration_is_of_what_was_predicted_before_it_was_judged(searched):
     strategy, history = searched[Predicted]
-    assert strategy.calibration[0].judged == 16
+    assert strategy.calibration[0].judged == 12
     values = list(history.found.items())
     for one, after in zip(strategy.calibration, [*islice(strategy.calibration, 1, None), None], strict=True):
         known, chosen = values[: one.judged], values[one.judged : after.judged if after else 32]
