@@ -103,6 +103,7 @@ class MultiTask(Task):
         _check_alike(members)
         super().__init__(backbone(0, input_shape[0]), input_shape, **options)
         _check_routers(self.network, len(members))
+        self.num_classes = sum(member.num_classes for member in members)
         self.weights = dict.fromkeys(names, 1.0) | (weights or {})
         self.balance, self.least_use = balance, least_use
         self.tasks = nn.ModuleDict()
