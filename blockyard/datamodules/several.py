@@ -49,12 +49,15 @@ class MultiData(DataModule):
     Args:
         sets: Name to data module.
         only: The set that a test, or an export, is of; None is all.
+        batch_size: Samples of a training batch, shared out as the sets' own sizes say; None is their sum.
         num_workers: Worker processes a process that load training batches; evaluation has those of each set.
-        options: Those of :class:`DataModule`.
+        seed: Seed of order and augmentation of the sets that have none of their own, as for any data module.
+        name: What tables call the data.
+        checked: A manifest that ``blockyard check-data`` wrote of all sets.
 
     Raises:
-        ValueError: If there are fewer than two sets, a name is no word, ``only`` is none of them, or a batch size is
-            given that their sum is not.
+        ValueError: If there are fewer than two sets, a name is no word, ``only`` is none of them, or the batch size
+            can't be shared out.
     """
 
     samples_are: ClassVar[str] = "several sets"
@@ -64,11 +67,14 @@ class MultiData(DataModule):
         self,
         sets: dict[str, DataModule],
         only: str | None = None,
-        num_workers: int = 0,
+        batch_size: int | None = None,
+        num_workers: int = 2,
         seed: int | None = None,
         name: str | None = None,
+        checked: str | None = None,
     ) -> None:
-        super().__init__(sum(one.batch_size for one in sets.values()), num_workers, seed, name)
+        own = sum(one.batch_size for one in sets.values())
+        super().__init__(own if batch_size is None else batch_size, num_workers, seed, name, checked)
         self.hparams.pop("sets")  # which are no plain data: a checkpoint has their options in its configuration
         if len(sets) < 2:
             raise ValueError(f"MultiData: sets are {len(sets)}; two are the least that can be learned together")
@@ -77,8 +83,11 @@ class MultiData(DataModule):
         if only is not None and only not in sets:
             raise ValueError(f"MultiData: only={only!r} is none of the sets; {nearest(only, sets)}")
         self.sets, self.only = sets, only
-        for one in sets.values():
+        for label, one in sets.items():
             one._given_seed = seed if one._given_seed is None else one._given_seed
+            one.batch_size, rest = divmod(one.batch_size * self.batch_size, own)
+            if rest:
+                raise ValueError(f"MultiData: batch_size={batch_size} can't be shared out as {own} are: {label}")
 
     @property
     def members(self) -> list[Member]:

@@ -14,6 +14,7 @@ from blockyard.datamodules import (
     AudioFolder,
     DataModule,
     ImageFolder,
+    MultiData,
     SegmentationDataModule,
     VideoDataModule,
     VideoFolder,
@@ -28,7 +29,7 @@ CLASSES = {
     if inspect.isclass(kind) and issubclass(kind, DataModule) and kind is not DataModule
 }
 SHARED = {"batch_size", "num_workers", "seed", "name", "checked"}
-BATCHES = {CIFAR10: 128, VideoDataModule: 8, SegmentationDataModule: 16, DataModule: 64}
+BATCHES = {MultiData: None, CIFAR10: 128, VideoDataModule: 8, SegmentationDataModule: 16, DataModule: 64}
 """What configurations and records rely on where they don't say it."""
 
 

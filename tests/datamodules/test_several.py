@@ -18,7 +18,7 @@ def digits(batch_size: int, **options) -> Digits:
 
 def both(**options) -> MultiData:
     """Of 300 training digits 6 batches of 50, 4 of 70."""
-    return MultiData({"long": digits(50), "short": digits(70)}, seed=3, **options)
+    return MultiData({"long": digits(50), "short": digits(70)}, seed=3, num_workers=0, **options)
 
 
 def alone(data: DataModule, epochs: int) -> list[dict[str, torch.Tensor]]:
@@ -97,8 +97,14 @@ def test_classes_of_a_checkpoint_are_parted_again():
         _ = both().exported
 
 
+def test_a_larger_batch_is_shared_out_as_before():
+    data = both(batch_size=60)
+    assert [one.batch_size for one in data.sets.values()] == [25, 35]
+    assert [len(part["index"]) for part in next(iter(data.train_dataloader())).values()] == [25, 35]
+
+
 def test_its_hyperparameters_are_plain_and_fingerprints_are_of_all():
-    options = {"only": None, "num_workers": 0, "seed": 3, "name": None, "batch_size": 120, "checked": None}
+    options = {"only": None, "num_workers": 0, "seed": 3, "name": None, "batch_size": None, "checked": None}
     assert both().hparams == options
     assert both().fingerprint("test") != both(only="long").fingerprint("test") != both(only="short").fingerprint("test")
 
@@ -110,6 +116,8 @@ def test_sets_that_make_no_sense_together_are_refused():
         MultiData({"a b": digits(1), "c": digits(1)})
     with pytest.raises(ValueError, match="only='shrt' is none of the sets; did you mean short"):
         both(only="shrt")
+    with pytest.raises(ValueError, match="batch_size=100 can't be shared out as 120 are: long"):
+        both(batch_size=100)
     empty = both()
     empty.sets["short"].val_dataloader = list  # type: ignore[method-assign]
     with pytest.raises(DataError, match="short has no validation samples"):

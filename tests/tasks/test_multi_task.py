@@ -27,7 +27,7 @@ QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": 
 
 def digits() -> MultiData:
     sets = {"first": Digits("8x8", batch_size=20, seed=0), "second": Digits("8x8", batch_size=10, seed=1)}
-    return MultiData(sets, seed=0)
+    return MultiData(sets, seed=0, num_workers=0)
 
 
 def made(data: MultiData | None = None, **options) -> MultiTask:
@@ -145,10 +145,11 @@ CONFIG = {
     "data": {
         "class_path": "MultiData",
         "init_args": {
+            "num_workers": 0,
             "sets": {
                 name: {"class_path": "Digits", "init_args": {"variant": "8x8", "batch_size": size}}
                 for name, size in (("first", 20), ("second", 10))
-            }
+            },
         },
     },
     "trainer": {"max_epochs": 1, "limit_train_batches": 4, "enable_progress_bar": False},
