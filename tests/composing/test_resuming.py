@@ -199,3 +199,8 @@ def test_a_test_of_a_folder_s_checkpoint_is_of_what_was_trained_there(path, valu
     resuming.of_this_run("test", SAVED, Path("last.ckpt"), None, Views())
     with pytest.raises(ValueError, match=re.escape(said)) if said else nullcontext():
         resuming.of_this_run("test", changed(path, value), Path("last.ckpt"), None, Views())
+
+
+def test_options_of_one_of_several_sets_are_what_they_are_of_a_single_one():
+    assert on_resume("data.sets.digits.root") == on_resume("data.root") == "the same run"
+    assert on_resume("data.sets.digits.variant") == on_resume("data.variant") == "refused"
