@@ -58,24 +58,7 @@ def search() -> Parser:
     parser.add_argument("--budget", **number, default=64, help="networks that are judged (default: %(default)s)")
     _several(parser, "--objectives", OBJECTIVES, ["accuracy", "macs"], "what makes one better, two or more")
     _say_choices(parser)
-    parser.add_argument(
-        "--samples", **number, default=1000, help="validation samples that judge (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--calibration",
-        **number,
-        default=256,
-        help="training samples that set statistics and ranges (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--epochs",
-        **number,
-        default=0,
-        help="trained to say what the whole network says (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--lr_factor", metavar="X", type=float, default=0.1, help="of the learning rate there (default: %(default)s)"
-    )
+    _say_samples(parser, number)
     parser.add_argument("--seed", **number, default=0, help="of the search (default: %(default)s)")
     parser.add_argument("--write", **number, default=0, help="checkpoints of so many networks of the front")
     parser.add_argument(
@@ -99,6 +82,28 @@ def _say_choices(parser: Parser) -> None:
     )
     parser.add_argument(
         "--bits", metavar="N", nargs="+", type=_bits, default=[2, 3, 4, 6, 8], help="of a layer's weights (2 3 4 6 8)"
+    )
+
+
+def _say_samples(parser: Parser, number: dict[str, Any]) -> None:
+    """What networks are judged and made good by."""
+    parser.add_argument(
+        "--samples", **number, default=1000, help="validation samples that judge (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--calibration",
+        **number,
+        default=256,
+        help="training samples that set statistics and ranges (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--epochs",
+        **number,
+        default=0,
+        help="trained to say what the whole network says (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--lr_factor", metavar="X", type=float, default=0.1, help="of the learning rate there (default: %(default)s)"
     )
 
 
