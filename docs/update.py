@@ -10,6 +10,7 @@ import measured
 import objective_tables
 import picture_tables
 import pruning_tables
+import search_tables
 from lightning.pytorch import Trainer
 from matplotlib.figure import Figure
 
@@ -31,7 +32,7 @@ TABLES = ROOT / "docs" / "leaderboards.md"
 PAGES = (
     README,
     *(ROOT / "docs" / f"{name}.md" for name in ("costs", "objectives", "picture-files", "plugging", "pruning")),
-    *(ROOT / "docs" / f"{name}.md" for name in ("resume", "scaling", "segmentation", "suggest")),
+    *(ROOT / "docs" / f"{name}.md" for name in ("resume", "scaling", "search", "segmentation", "suggest")),
 )
 """Those with sections that are made."""
 BLOCKS = ROOT / "docs" / "blocks.md"
@@ -273,6 +274,7 @@ def updated(text: str) -> str:
         "objectives": objective_tables.side_by_side,
         "pretraining": objective_tables.labels_left,
         "criteria": pruning_tables.criteria,
+        "budgets": search_tables.budgets,
     }
     for name, make in sections.items():
         section = f"<!-- {name}: written by make docs -->\n{make().strip()}\n<!-- end of {name} -->"
@@ -287,3 +289,4 @@ if __name__ == "__main__":
     BLOCKS.write_text(blocks())
     draw(PICTURE)
     pruning_tables.draw(ROOT / "docs" / "pruning.png")
+    search_tables.draw(ROOT / "docs" / "search-front.png")

@@ -56,8 +56,7 @@ class Found:
     @property
     def volume(self) -> float:
         """What the front covers: the share of samples right above chance, over decades of cost below the whole's."""
-        classes = self.settings["classes"]
-        return hypervolume(self.values, tuple(1 - 1 / classes if one == "accuracy" else 0.0 for one in self.objectives))
+        return hypervolume(self.values, reference(self.objectives, self.settings["classes"]))
 
     def write(self) -> None:
         """Write all of it."""
@@ -81,6 +80,11 @@ def values_of(judged: Mapping[str, float], whole: Mapping[str, float], objective
     return tuple(
         1 - judged[name] if name == "accuracy" else math.log10(judged[name] / whole[name]) for name in objectives
     )
+
+
+def reference(objectives: Sequence[str], classes: int) -> Values:
+    """Chance and the whole network's cost: what is no better counts for nothing."""
+    return tuple(1 - 1 / classes if name == "accuracy" else 0.0 for name in objectives)
 
 
 def opened(path: Path, settings: dict[str, Any], whole: Callable[[], Judged]) -> Found:
