@@ -73,15 +73,15 @@ class MultiData(DataModule):
         name: str | None = None,
         checked: str | None = None,
     ) -> None:
-        own = sum(one.batch_size for one in sets.values())
-        super().__init__(own if batch_size is None else batch_size, num_workers, seed, name, checked)
-        self.hparams.pop("sets")  # which are no plain data: a checkpoint has their options in its configuration
         if len(sets) < 2:
             raise ValueError(f"MultiData: sets are {len(sets)}; two are the least that can be learned together")
         if wrong := [one for one in sets if not one.isidentifier()]:
             raise ValueError(f"MultiData: a set is called {wrong[0]!r}; needed is a word of letters, digits and _")
         if only is not None and only not in sets:
             raise ValueError(f"MultiData: only={only!r} is none of the sets; {nearest(only, sets)}")
+        own = sum(one.batch_size for one in sets.values())
+        super().__init__(own if batch_size is None else batch_size, num_workers, seed, name, checked)
+        self.hparams.pop("sets")  # which are no plain data: a checkpoint has their options in its configuration
         self.sets, self.only = sets, only
         for label, one in sets.items():
             one._given_seed = seed if one._given_seed is None else one._given_seed
@@ -151,7 +151,12 @@ class MultiData(DataModule):
 
         Raises:
             DataError: If something is missing or damaged.
+            ValueError: If predictions are asked for.
         """
+        if stage == "predict":
+            raise ValueError(
+                f"predict: not by several tasks: blockyard export --data.only {'|'.join(self.sets)} gives one's network"
+            )
         for data in self.chosen.values():
             data.trainer = self.trainer
             data.setup(stage)
@@ -186,16 +191,6 @@ class MultiData(DataModule):
     def test_dataloader(self) -> Any:
         """A loader for each set."""
         return [data.test_dataloader() for data in self.chosen.values()]
-
-    def predict_dataloader(self) -> DataLoader:
-        """The loader of the only set.
-
-        Raises:
-            ValueError: If there are several.
-        """
-        if self.only is None:
-            raise ValueError(f"predict: --data.only says of which set, {' or '.join(self.sets)}")
-        return self.sets[self.only].predict_dataloader()
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Count, set by set, the training samples that could not be read."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import partial
 from typing import Any, ClassVar
@@ -14,7 +14,7 @@ from blockyard.backbones import Backbone
 from blockyard.backbones.sharing import share_trunk
 from blockyard.blocks.base import concrete_subclasses
 from blockyard.blocks.mixers.experts import for_task
-from blockyard.blocks.mixers.routing import mutual_information, routed, routers
+from blockyard.blocks.mixers.routing import mutual_information, routed
 from blockyard.datamodules import DataModule
 from blockyard.datamodules.several import Member
 from blockyard.leaderboard.identity import FINGERPRINTS, TOGETHER, canonical
@@ -24,6 +24,7 @@ from blockyard.objectives import Default
 from blockyard.objectives.base import Logged
 from blockyard.runs.measured import Tested
 from blockyard.tasks.base import Task
+from blockyard.tasks.joint_options import check_members, check_own, check_routers, check_weights
 
 Batches = dict[str, dict[str, Any]]
 OWN_OPTIONS = ("weights", "balance", "task_options", "least_use")
@@ -74,7 +75,8 @@ class MultiTask(Task):
 
     Raises:
         ValueError: If there is no task for a set, sets differ in channels or rank, a name is none of the sets',
-            mixtures are not made for as many tasks, an objective is given, or as :class:`~blockyard.tasks.base.Task`.
+            mixtures are not made for as many tasks or not there, a factor is below 0, an objective is given, a task has
+            no such option, or as :class:`~blockyard.tasks.base.Task`.
     """
 
     primary_metric: ClassVar[str] = "mean_score"
@@ -100,9 +102,10 @@ class MultiTask(Task):
         for option, said in (("weights", weights), ("task_options", task_options)):
             if unknown := [name for name in said or {} if name not in names]:
                 raise ValueError(f"{option}: {unknown[0]!r} is none of the sets; {nearest(unknown[0], names)}")
-        _check_alike(members)
+        check_members(members)
+        check_weights(weights or {}, balance)
         super().__init__(backbone(0, input_shape[0]), input_shape, **options)
-        _check_routers(self.network, len(members))
+        check_routers(self.network, len(members), balance, least_use)
         self.num_classes = sum(member.num_classes for member in members)
         self.weights = dict.fromkeys(names, 1.0) | (weights or {})
         self.balance, self.least_use = balance, least_use
@@ -124,6 +127,7 @@ class MultiTask(Task):
             return made
 
         kind: Any = task_for(member)
+        check_own(member.name, kind, options)
         try:
             made: Task = kind(
                 backbone=on_trunk,
@@ -132,7 +136,9 @@ class MultiTask(Task):
                 optimizer=self.optimizer,
                 **options,
             )
-        except TypeError as error:
+        except (AttributeError, TypeError, ValueError) as error:
+            if not options and not isinstance(error, ValueError):  # no value of another type, but a bug
+                raise
             raise ValueError(f"task_options: {member.name}: {kind.__name__}: {error}") from error
         return made
 
@@ -140,12 +146,14 @@ class MultiTask(Task):
         """Give each task the trainer, as if its set were all that there is.
 
         Raises:
-            ValueError: If a training, or a prediction, is asked for of one set alone, or of all.
+            ValueError: If a training is asked for of one set alone, or experts are to be dropped that all tasks need.
         """
         if stage == "fit" and len(self.asked) < len(self.tasks):
             raise ValueError("data.only is for tests and exports: a training is of all sets")
-        if stage == "predict":
-            raise ValueError("predict: export the network of one task (blockyard export --data.only NAME)")
+        if self.least_use is not None and len(self.asked) > 1:
+            raise ValueError(
+                f"model.least_use drops experts of one task: --data.only says which, {' or '.join(self.asked)}"
+            )
         for place, (name, member) in enumerate(self._judged()):
             member.trainer = _OfSet(self.trainer, name, place)
             member.log = partial(self._log_of, name)
@@ -275,21 +283,3 @@ def of_one(config: Mapping[str, Any], name: str, member: Task, data: DataModule)
         FINGERPRINTS: data.fingerprints("test"),
         TOGETHER: {"task": name, **learned, **sets},
     }
-
-
-def _check_alike(members: Sequence[Member]) -> None:
-    """Refuse sets that one trunk can't see."""
-    first = members[0]
-    for member in members:
-        if (member.input_shape[0], len(member.input_shape)) != (first.input_shape[0], len(first.input_shape)):
-            raise ValueError(
-                f"MultiTask: samples of {first.name} are {first.input_shape}, those of {member.name} "
-                f"{member.input_shape}: one trunk needs as many channels and axes of all"
-            )
-
-
-def _check_routers(network: nn.Module, tasks: int) -> None:
-    """Refuse mixtures of experts that are not made for so many tasks."""
-    for router in routers(network):
-        if router.tasks != tasks:
-            raise ValueError(f"a mixture of experts has routers for tasks={router.tasks}: set its tasks to {tasks}")

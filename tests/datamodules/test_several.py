@@ -112,6 +112,8 @@ def test_its_hyperparameters_are_plain_and_fingerprints_are_of_all():
 def test_sets_that_make_no_sense_together_are_refused():
     with pytest.raises(ValueError, match="sets are 1; two are the least"):
         MultiData({"one": digits(1)})
+    with pytest.raises(ValueError, match="sets are 0; two are the least"):
+        MultiData({})
     with pytest.raises(ValueError, match="a set is called 'a b'; needed is a word"):
         MultiData({"a b": digits(1), "c": digits(1)})
     with pytest.raises(ValueError, match="only='shrt' is none of the sets; did you mean short"):
@@ -122,3 +124,11 @@ def test_sets_that_make_no_sense_together_are_refused():
     empty.sets["short"].val_dataloader = list  # type: ignore[method-assign]
     with pytest.raises(DataError, match="short has no validation samples"):
         empty.val_dataloader()
+
+
+def test_nothing_is_predicted_by_several_tasks():
+    for only in (None, "short"):
+        with pytest.raises(
+            ValueError, match=r"predict: .* blockyard export --data\.only long\|short gives one's network"
+        ):
+            both(only=only).setup("predict")

@@ -13,7 +13,7 @@ import yaml
 from lightning.pytorch import Trainer
 
 from blockyard.backbones import Isotropic
-from blockyard.blocks import ExpertAttention, ExpertMLP
+from blockyard.blocks import ExpertAttention, ExpertMLP, SqueezeExcitation
 from blockyard.blocks.mixers.experts import for_task
 from blockyard.blocks.mixers.routing import mutual_information, routed
 from blockyard.cli import main
@@ -37,7 +37,7 @@ def made(data: MultiData | None = None, **options) -> MultiTask:
         Isotropic,
         depths=[1, 1],
         width=16,
-        mixers=partial(ExpertAttention, head_width=4, **EXPERTS),
+        mixers=options.pop("mixers", partial(ExpertAttention, head_width=4, **EXPERTS)),
         channel_mixers=options.pop("channel_mixers"),
         patch=4,
         input_size=8,
@@ -117,7 +117,19 @@ def test_it_learns_and_a_test_says_of_each_task_what_that_says_alone():
     ("options", "said"),
     [
         ({"weights": {"frist": 1.0}}, "weights: 'frist' is none of the sets; did you mean first"),
-        ({"task_options": {"first": {"smothing": 1}}}, "task_options: first: ImageClassification:.*'smothing'"),
+        ({"weights": {"first": -1.0}}, "weights: first: -1 is below 0"),
+        ({"balance": -0.5}, "balance=-0.5 is below 0"),
+        ({"least_use": 5.0}, "least_use=5: needed is a share of positions, from 0 to 1"),
+        (
+            {"balance": 0.1, "channel_mixers": SqueezeExcitation, "mixers": SqueezeExcitation},
+            "balance=0.1: there is no mixture of experts",
+        ),
+        ({"task_options": {"first": {"label_smothing": 1}}}, "label_smothing is no option .* mean label_smoo"),
+        ({"task_options": {"first": {"warmup_epochs": 1}}}, "warmup_epochs is for all tasks together: --model.warmup_"),
+        ({"task_options": {"first": {"num_classes": 1}}}, "first: num_classes is no option of ImageClassification"),
+        ({"task_options": {"first": {"loss": {"class_path": "X"}}}}, "plain values are allowed here, .* such as X"),
+        ({"task_options": {"first": {"class_weights": 3}}}, "task_options: first: ImageClassification: .*"),
+        ({"task_options": {"first": {"label_smoothing": 3}}}, "task_options: first: ImageClassification: .*smoothing"),
         ({"channel_mixers": ExpertMLP}, "routers for tasks=1: set its tasks to 2"),
         ({"objective": torch.nn.Identity()}, "MultiTask minimises its tasks' own losses"),
     ],
@@ -125,6 +137,19 @@ def test_it_learns_and_a_test_says_of_each_task_what_that_says_alone():
 def test_what_makes_no_sense_is_refused(options, said):
     with pytest.raises(ValueError, match=said):
         made(**options)
+
+
+@pytest.mark.parametrize("name", ["training", "items"])
+def test_a_set_is_not_called_what_a_part_of_a_network_cannot_be(name):
+    data = digits()
+    data.sets[name] = data.sets.pop("second")
+    with pytest.raises(ValueError, match=f"'{name}' is what torch calls something else"):
+        made(data)
+
+
+def test_experts_are_dropped_where_one_task_is_left():
+    with pytest.raises(ValueError, match=r"least_use drops experts of one task: --data\.only says which, first or sec"):
+        Trainer(**QUIET).test(made(least_use=0.1), digits(), verbose=False)
 
 
 CONFIG = {
@@ -178,10 +203,8 @@ def test_the_command_line_trains_tests_and_records_each_task(tmp_path: Path, mon
 def test_one_set_alone_is_for_tests_and_exports():
     data = digits()
     data.only = "first"
-    task = made(data)
-    for stage, said in (("fit", "a training is of all sets"), ("predict", "export the network of one task")):
-        with pytest.raises(ValueError, match=said):
-            task.setup(stage)
+    with pytest.raises(ValueError, match="a training is of all sets"):
+        made(data).setup("fit")
 
 
 def test_where_the_data_of_a_set_lie_makes_no_other_experiment():
