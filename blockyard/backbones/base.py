@@ -116,6 +116,16 @@ class Backbone(nn.Module, ABC):
         vector = vector if self.neck is None else self.neck(vector)
         return self.fc(vector if self.dropout is None else self.dropout(vector))
 
+    def made_dropout(self, probability: float) -> nn.Dropout:
+        """What drops before a classifier.
+
+        Raises:
+            ValueError: If that is no probability, or nothing would be left.
+        """
+        if not 0 <= probability < 1:
+            raise ValueError(f"{type(self).__name__}: dropout={probability:g} must be at least 0 and below 1")
+        return nn.Dropout(probability)
+
     def make_head(
         self,
         channels: int,
@@ -131,9 +141,12 @@ class Backbone(nn.Module, ABC):
             dropout: Probability of dropping what is pooled.
             neck: Called with the channels of what is pooled, makes what stands before the dropout; its
                 ``out_features`` says how many come out.
+
+        Raises:
+            ValueError: If ``dropout`` is no probability.
         """
         if dropout is not None:
-            self.dropout = nn.Dropout(dropout)
+            self.dropout = self.made_dropout(dropout)
         if pooling is not None:
             self.pooling = of = pooling(channels)
             channels = of.out_features

@@ -194,7 +194,7 @@ class CrossViT(Backbone):
             self.add_module(name, branch)
         self.stages = tuple(stages)
         self.exchanges = nn.ModuleList(Exchange(widths, heads, style.norm_eps) for _ in range(count))
-        self.dropout = None if dropout is None else nn.Dropout(dropout)
+        self.dropout = None if dropout is None else self.made_dropout(dropout)
         self.fc = Classifiers(widths, max(num_classes, 1), style.norm_eps)
         initialise(self)
         # no map passes the last exchange

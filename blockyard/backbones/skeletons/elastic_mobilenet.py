@@ -60,7 +60,7 @@ class ElasticMobileNet(Backbone):
 
     Raises:
         ValueError: If there is no such rank, numbers are not positive, kernels are not odd, lists have other lengths
-            than stages or units, or the weights are not the network's.
+            than stages or units, ``rectified`` is no number of stages, or the weights are not the network's.
     """
 
     first_convolutions = ("stem.0.0",)
@@ -89,7 +89,10 @@ class ElasticMobileNet(Backbone):
     ) -> None:
         kept = {name: value for name, value in locals().items() if name in _KEPT}
         super().__init__(num_classes, in_channels)
-        _check(spatial_dims, (*widths, *strides, stem, stem_stride, last or 1, hidden or 1))
+        _check(
+            spatial_dims, (*widths, *strides, stem, stem_stride, *(size for size in (last, hidden) if size is not None))
+        )
+        _check_counts(len(widths), rectified)
         self.rank, self._kept = spatial_dims, kept
         self.depths = each("depths", depths, len(widths))
         self.kernels = each("kernels", kernels, sum(self.depths))
@@ -156,6 +159,13 @@ def _check_stages(kernels: Sequence[int], strides: Sequence[int], gated: Sequenc
         raise ValueError(f"ElasticMobileNet: kernels must be odd, got {list(kernels)}")
     if len(gated) != len(strides):
         raise ValueError(f"ElasticMobileNet: gated must say of {len(strides)} stages, got {list(gated)}")
+
+
+def _check_counts(stages: int, rectified: int) -> None:
+    if not stages:
+        raise ValueError("ElasticMobileNet: widths must be of one stage at least, got []")
+    if not 0 <= rectified <= stages:
+        raise ValueError(f"ElasticMobileNet: rectified must be 0 to {stages} of its stages, got {rectified}")
 
 
 def _check(spatial_dims: int, sizes: Sequence[int]) -> None:

@@ -77,12 +77,17 @@ def test_plugs_and_poolings_find_their_places():
     [
         ({"spatial_dims": 4}, "one of 1, 2, 3"),
         ({"stem": 0}, "must be positive"),
+        ({"hidden": 0}, "must be positive"),
         ({"kernels": 4}, "kernels must be odd"),
         ({"kernels": [3, 3]}, "kernels must be 3 positive numbers, or one"),
         ({"depths": [1, 0]}, "depths must be 2 positive numbers"),
         ({"expansions": -1.0}, "expansions must be 3 positive numbers"),
         ({"strides": [1]}, "strides must be 2 positive numbers"),
         ({"gated": [True]}, "gated must say of 2 stages"),
+        ({"widths": [], "strides": [], "gated": []}, "widths must be of one stage at least"),
+        ({"rectified": 3}, "rectified must be 0 to 2 of its stages"),
+        ({"rectified": -1}, "rectified must be 0 to 2 of its stages"),
+        ({"dropout": 3.0}, "dropout=3 must be at least 0 and below 1"),
     ],
 )
 def test_what_makes_no_network_is_refused(options: dict, said: str, one_line):
