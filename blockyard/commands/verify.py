@@ -15,7 +15,7 @@ from blockyard.composing.preparing import prepare
 from blockyard.composing.run_directories import no_checkpoint
 from blockyard.composing.suite import SuiteCLI, evaluated
 from blockyard.costs import count_macs, count_parameters
-from blockyard.leaderboard.identity import PROBE, fingerprints_of, identity
+from blockyard.leaderboard.identity import PROBE, TOGETHER, fingerprints_of, identity
 from blockyard.leaderboard.record import Record, read
 from blockyard.mistakes import nearest
 from blockyard.runs.record import sha256_of
@@ -88,6 +88,11 @@ def main(known: Namespace, options: list[str]) -> int:
     record = read(path)
     if PROBE in record.config:
         raise ValueError(f"{path}: of features that are judged as they are: blockyard off-the-shelf does it again")
+    if TOGETHER in record.config:
+        task = record.config[TOGETHER].get("task", "NAME")
+        raise ValueError(
+            f"{path}: of one of several tasks: blockyard test --data.only {task} tests its checkpoint again"
+        )
     try:
         _check_digest(record, checkpoint)
         cli = _rebuild(record, checkpoint, [_long(token) for token in options])

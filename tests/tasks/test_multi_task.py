@@ -181,7 +181,9 @@ CONFIG = {
 }
 
 
-def test_the_command_line_trains_tests_and_records_each_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_command_line_trains_tests_and_records_each_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
     monkeypatch.chdir(tmp_path)
     Path("two.yaml").write_text(yaml.safe_dump(CONFIG))
     assert main(["fit", "--config", "two.yaml"]) == 0
@@ -198,6 +200,9 @@ def test_the_command_line_trains_tests_and_records_each_task(tmp_path: Path, mon
     assert len(others) == 3, "without what it hardly used it is another network"
     assert main(["test", "--ckpt_path", str(best), "--data.only", "first"]) == 0
     assert len({path.stem.partition("-")[0] for path in Path("runs/records").glob("*.json")}) == 3, "the whole one's"
+    one = str(next(Path("runs/records").glob("*.json")))
+    assert main(["leaderboard", "verify", one, "--ckpt_path", str(best)]) == 2
+    assert "of one of several tasks: blockyard test --data.only" in capsys.readouterr().err
 
 
 def test_one_set_alone_is_for_tests_and_exports():
