@@ -59,7 +59,7 @@ def from_samples(data: DataModule, numbers: Sequence[int]) -> list[Shown]:
 def _shown(split: Any, name: str, sample: dict[str, Any]) -> Shown:
     pixels: NDArray[Any] = np.asarray(sample["input"])
     if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or pixels.dtype != np.uint8:
-        raise ValueError(f"{name} is no picture, and only the graphs of pictures can be drawn")
+        raise ValueError(f"{name} is no picture, and only on pictures can be drawn")
     # Pictures of several sizes come as a list.
     given = split.collate([{**sample, "index": 0}])["input"][0]
     return Shown(name, pixels, given.unsqueeze(0))

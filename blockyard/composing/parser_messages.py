@@ -35,6 +35,7 @@ BASES: dict[str, type] = {
     "pooling": Pooling,
     "neck": Neck,
     "data": DataModule,
+    "sets": DataModule,
     "optimizer": Optimizer,
     "lr_scheduler": LRScheduler,
     "plugs": Plug,
@@ -123,7 +124,7 @@ def _wrong_class(before: str, after: str, match: re.Match[str]) -> str:
 
 
 def _singular(key: str) -> str:
-    plural = ("callbacks", "plugs", "mixers", "channel_mixers")
+    plural = ("callbacks", "plugs", "mixers", "channel_mixers", "sets")
     return key.removesuffix("s").replace("_", " ") if key in plural else key
 
 
@@ -169,16 +170,30 @@ def _wrong_value(before: str, after: str, match: re.Match[str]) -> str:
 
 
 def _missing(before: str, after: str, match: re.Match[str]) -> str:
-    owner = _owner(before, after)
+    within = re.search(r"class_path '([\w.]+)':\s+(?:the following )?$", before)
+    owner = within[1] if within else _owner(before, after)
     if owner is None:
         missing = re.sub(r"\b(fit|validate|test|predict)\.", "", match[1])
-        return f"missing: {missing}; start from a packaged --config, such as image_classification/digits.yaml"
+        return f"missing: {missing}; start from a packaged --config does, such as multi_task/canvases.yaml"
     return f"{owner.split('.')[-1]} needs {match[1]}"
+
+
+def _no_class(before: str, after: str, match: re.Match[str]) -> str:
+    key = ".".join(_keys(before))
+    if key.endswith("sets"):
+        return f"{key}: an option is of a set that is not there; a new one needs its class_path and init_args"
+    return f"{key}: of which class? --{key} NAME says it, or a packaged --config: blockyard configs lists them"
+
+
+def _no_object(before: str, after: str, match: re.Match[str]) -> str:
+    key = ".".join(_keys(before))
+    return f"{key}: expected the name of a {match[1]}, or its class_path and init_args, got {match[2]}"
 
 
 EXPLANATIONS = (
     # First, for it means that its class was allowed: what else the parser tried to import for it is nobody's wish.
     (r"Option '([^']+)' is not accepted", _wrong_option),
+    (r"Importing 'lightning\.LightningModule' is not allowed", _no_class),  # which nobody asked for
     (r"Importing '([\w.]+)' is not allowed", _denied),
     (r"- ([^\n]+?) \((\S+\.py), line (\d+)\)", _no_python),
     (r"(?:Group '(?:\w+\.)?(trainer)' )?does not accept option '([^']+)'", _wrong_member),
@@ -189,6 +204,8 @@ EXPLANATIONS = (
     (r"No module named '([\w.]+)'", _not_installed),
     (r"Expected '([\w.]+)' to be a subclass of <class '([\w.]+)'>", _foreign_class),
     (r"Expected an? (?:<class '((?!NoneType)\w+)'>|typing\.Literal(\[.*?\]))", _wrong_value),
+    (r"Expected an instantiatable class, but [\w.]+ is abstract", _no_class),
+    (r"Not a valid subclass of (\w+)\. Got value: ([^\n]+)", _no_object),
 )
 """Patterns from the most to the least telling, each with the function that words it."""
 

@@ -83,3 +83,23 @@ def test_an_optimizer_has_to_be_one(package: str, capsys):
     ]
     assert main(asked) == 2
     assert "is no optimizer: derive it from torch.optim.optimizer.Optimizer" in capsys.readouterr().err
+
+
+CANVASES = ["fit", "--config", "multi_task/canvases.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["test", "--data.batch_size", "3"], "data: of which class? --data NAME says it, or a packaged --config"),
+        (["test", "--model.lr_scheduler", "cosine"], "model: of which class? --model NAME says it, or a packaged"),
+        ([*CANVASES, "--data.sets.pixels", "null"], "data.sets: expected the name of a DataModule, or its class_path"),
+        ([*CANVASES, "--data.sets.pixels", "ImageMaskFolder"], "ImageMaskFolder needs root"),
+        ([*CANVASES, "--data.sets.pixels.class_path", "Digts"], "no set Digts; did you mean Digits"),
+        ([*CANVASES, "--data.sets.pixls.batch_size", "3"], "data.sets: an option is of a set that is not there"),
+    ],
+)
+def test_a_class_that_nobody_named_or_of_one_of_several_sets(arguments, said, capsys):
+    assert main(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"blockyard: {said}")
