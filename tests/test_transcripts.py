@@ -38,6 +38,7 @@ CANNOT = {
     r"blockyard fit --config suggested\.yaml": "of ten kinds of folders: tests/commands/test_suggest.py",
     r"blockyard test --ckpt_path … --data\.clips 3": "a checkpoint of videos: tests/tasks/classification/test_video.py",
     r"blockyard .*(geotiff_folder\.yaml|SCENES)": "of bands: tests/tasks/segmentation/test_geotiff_prediction.py",
+    r"blockyard (test|export) .*(--data\.only|multi_task/)": "of two tasks: tests/tasks/test_multi_task.py",
     r"blockyard test .*token_pruning": "a checkpoint of masks: tests/tasks/segmentation/test_tokens_leave.py",
     r"blockyard export --ckpt_path (best\.ckpt|… --format onnx)( --format torch)?$": "tests/commands/test_export.py",
 }
