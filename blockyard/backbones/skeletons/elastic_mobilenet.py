@@ -89,10 +89,7 @@ class ElasticMobileNet(Backbone):
     ) -> None:
         kept = {name: value for name, value in locals().items() if name in _KEPT}
         super().__init__(num_classes, in_channels)
-        _check(
-            spatial_dims, (*widths, *strides, stem, stem_stride, *(size for size in (last, hidden) if size is not None))
-        )
-        _check_counts(len(widths), rectified)
+        _check(spatial_dims, (*widths, *strides, stem, stem_stride, last, hidden), len(widths), rectified)
         self.rank, self._kept = spatial_dims, kept
         self.depths = each("depths", depths, len(widths))
         self.kernels = each("kernels", kernels, sum(self.depths))
@@ -161,15 +158,12 @@ def _check_stages(kernels: Sequence[int], strides: Sequence[int], gated: Sequenc
         raise ValueError(f"ElasticMobileNet: gated must say of {len(strides)} stages, got {list(gated)}")
 
 
-def _check_counts(stages: int, rectified: int) -> None:
+def _check(spatial_dims: int, sizes: Sequence[int | None], stages: int, rectified: int) -> None:
+    if spatial_dims not in CONVOLUTIONS:
+        raise ValueError(f"ElasticMobileNet: spatial_dims must be one of 1, 2, 3, got {spatial_dims}")
     if not stages:
         raise ValueError("ElasticMobileNet: widths must be of one stage at least, got []")
     if not 0 <= rectified <= stages:
         raise ValueError(f"ElasticMobileNet: rectified must be 0 to {stages} of its stages, got {rectified}")
-
-
-def _check(spatial_dims: int, sizes: Sequence[int]) -> None:
-    if spatial_dims not in CONVOLUTIONS:
-        raise ValueError(f"ElasticMobileNet: spatial_dims must be one of 1, 2, 3, got {spatial_dims}")
-    if min(sizes) < 1:
+    if any(size is not None and size < 1 for size in sizes):
         raise ValueError("ElasticMobileNet: widths, strides, stem, last and hidden must be positive")
