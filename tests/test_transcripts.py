@@ -150,7 +150,8 @@ def short(command: str, real: bool = False) -> str:
     if verb == "fit" and ".help" not in command:
         if any(word in command for word in ELSEWHERE):
             return f"{command} --print_config"
-        sized = any(word in command for word in ("--data.variant", "two-view-net"))  # whose poolings need 28×28
+        # poolings of the one need 28×28; the other has digits of both sizes
+        sized = any(word in command for word in ("--data.variant", "two-view-net", "multi_task"))
         small = "" if sized or "digits" not in command else " --data.variant 8x8"
         return f"{command}{small} {SMALL if real else '--trainer.fast_dev_run true'}"
     if verb == "search":
