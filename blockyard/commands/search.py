@@ -27,6 +27,7 @@ from blockyard.commands.pruned_checkpoint import write_checkpoint
 from blockyard.commands.pruned_training import Cost
 from blockyard.commands.search_candidates import Candidates, bits_of, removed_of
 from blockyard.commands.search_file import Judged, comparable, opened, values_of
+from blockyard.commands.search_jobs import Judges
 from blockyard.commands.search_options import STRATEGIES
 from blockyard.composing.composition import Composed
 from blockyard.compression.quantising import Quantised
@@ -58,20 +59,35 @@ def main(options: Namespace, rest: list[str]) -> int:
     """
     _refuse(options)
     search = _Search(options, composed_of(options, rest, "search"))
-    search.run()
+    judges = Judges(options, rest) if options.jobs > 1 else None
+    try:
+        search.run(judges)
+    finally:
+        if judges:
+            judges.end()
     search.say()
     search.write()
     return 0
 
 
 def _refuse(options: Namespace) -> None:
-    for name, least in (("budget", 1), ("samples", 1), ("calibration", 1), ("seed", 0), ("write", 0), ("epochs", 0)):
+    for name, least in (
+        ("budget", 1),
+        ("samples", 1),
+        ("calibration", 1),
+        ("seed", 0),
+        ("write", 0),
+        ("epochs", 0),
+        ("jobs", 1),
+    ):
         if getattr(options, name) < least:
             raise ValueError(f"search: --{name} {getattr(options, name)} must be at least {least}")
     if len(set(options.objectives)) < 2:
         raise ValueError("search: --objectives takes two or more, such as accuracy macs")
     if options.strategy == "reinforce" and options.objectives[0] != "accuracy":
         raise ValueError("search: reinforce earns by accuracy and a cost: --objectives accuracy macs, for one")
+    if options.jobs > 1 and "latency" in options.objectives:
+        raise ValueError(f"search: --jobs {options.jobs}: latency is timed alone, by one process")
     if options.lr_factor <= 0:
         raise ValueError(f"search: --lr_factor {options.lr_factor:g} must be positive")
 
@@ -105,20 +121,31 @@ class _Search:
         path = options.output / f"{options.strategy}-{options.seed}.json"
         self.found = opened(path, settings, lambda: self.candidates.judge({}))
 
-    def run(self) -> None:
+    def run(self, judges: Judges | None) -> None:
         """Spend the budget; a file tells of each network as soon as it is judged."""
         options, strategy = self.options, KINDS[self.options.strategy]()
-        history = History(self.candidates.space, self._values, options.budget, len(self.found.objectives))
+
+        def ahead(codes: list[Code]) -> None:
+            fresh = [code for code in codes if code not in self.found.candidates]
+            if judges and fresh:
+                for code, judged in zip(fresh, judges.judge([*map(self.candidates.space.decode, fresh)]), strict=True):
+                    self._keep(code, judged)
+
+        count = len(self.found.objectives)
+        history = History(self.candidates.space, self._values, options.budget, count, ahead)
         with at_work(f"judging by {options.strategy}", history.budget) as self._step:
             strategy.run(history, options.seed)
         calibration = strategy.calibration if isinstance(strategy, Predicted) else []
         self.found.calibration = [asdict(one) for one in calibration]
         self.found.write()
 
+    def _keep(self, code: Code, judged: Judged) -> None:
+        self.found.candidates[code] = judged
+        self.found.write()
+
     def _values(self, code: Code) -> Values:
         if code not in self.found.candidates:
-            self.found.candidates[code] = self.candidates.judge(self.candidates.space.decode(code))
-            self.found.write()
+            self._keep(code, self.candidates.judge(self.candidates.space.decode(code)))
         self._step()
         return values_of(self.found.candidates[code], self.found.whole, self.found.objectives)
 

@@ -59,6 +59,7 @@ def search() -> Parser:
     _several(parser, "--objectives", OBJECTIVES, ["accuracy", "macs"], "what makes one better, two or more")
     _say_choices(parser)
     _say_samples(parser, number)
+    parser.add_argument("--jobs", **number, default=1, help="processes that judge (default: %(default)s)")
     parser.add_argument("--seed", **number, default=0, help="of the search (default: %(default)s)")
     parser.add_argument("--write", **number, default=0, help="checkpoints of so many networks of the front")
     parser.add_argument(

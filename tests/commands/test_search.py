@@ -10,6 +10,7 @@ import torch
 import yaml
 
 from blockyard.cli import main
+from blockyard.commands import search_jobs
 from blockyard.commands.search_candidates import CRITERIA, Candidates
 from blockyard.commands.search_file import Found, values_of
 from blockyard.commands.search_options import CRITERIA as NAMES
@@ -101,6 +102,33 @@ def test_a_network_without_units_that_was_distilled_is_tested_as_it_was_judged(m
         assert again in [{name: value for name, value in one.items() if name != "code"} for one in found["candidates"]]
 
 
+def test_processes_judge_as_one_does(monkeypatch):
+    """What a process of several does, in this one: it has a network of its own, and says nothing of it."""
+    line = f"search --ckpt_path {WHOLE} {FEW} --strategy random --budget 3"
+    assert run(f"{line} --output alone") == 0
+    begun = []
+
+    class Here:
+        def __init__(self, count, context, initializer, arguments):
+            assert count == 2
+            initializer(*arguments)
+            begun.append(search_jobs._candidates)
+
+        def map(self, judge, chosen):
+            return map(judge, chosen)
+
+        def shutdown(self, cancel_futures):
+            begun.append(cancel_futures)
+
+    monkeypatch.setattr(search_jobs, "ProcessPoolExecutor", Here)
+    threads = torch.get_num_threads()
+    assert run(f"{line} --jobs 2 --output together") == 0
+    torch.set_num_threads(threads)
+    assert content("together/random-0.json") == content("alone/random-0.json")
+    assert isinstance(begun[0], Candidates)
+    assert begun[1] is True
+
+
 def test_a_quantised_network_is_tested_as_any_other(capsys):
     line = f"search --ckpt_path {WHOLE} {FEW} --space bits --bits 4 --objectives accuracy bytes --budget 1 --write 1"
     assert run(f"{line} --output bits") == 0
@@ -161,6 +189,7 @@ def test_a_network_within_an_elastic_one_is_a_checkpoint_of_its_own():
         ("--model.prefix [0.5,1]", "leave --model.prefix away"),
         ("--strategy reinforce --objectives macs accuracy", "reinforce earns by accuracy and a cost"),
         ("--lr_factor 0", "--lr_factor 0 must be positive"),
+        ("--jobs 2 --objectives accuracy latency", "latency is timed alone"),
         ("--space elastic", "--space elastic is of what --model.objective ProgressiveShrinking trained"),
         ("--space elastic channels", "--space elastic goes with bits alone"),
         ("--output strange", "strange/random-0.json is no file of a search"),

@@ -23,13 +23,21 @@ class History:
         judge: The values of a candidate, to be minimised.
         budget: How many candidates may be judged.
         objectives: How many values each has.
+        ahead: Told of candidates that will be judged next, so that several can be at a time.
 
     Attributes:
         found: Values by candidate.
     """
 
-    def __init__(self, space: Space, judge: Callable[[Code], Values], budget: int, objectives: int = 2) -> None:
-        self.space, self.judge, self.objectives = space, judge, objectives
+    def __init__(
+        self,
+        space: Space,
+        judge: Callable[[Code], Values],
+        budget: int,
+        objectives: int = 2,
+        ahead: Callable[[list[Code]], None] | None = None,
+    ) -> None:
+        self.space, self.judge, self.objectives, self.ahead = space, judge, objectives, ahead
         self.budget = min(budget, space.candidates)
         self.found: dict[Code, Values] = {}
 
@@ -44,7 +52,9 @@ class History:
         Raises:
             BudgetSpentError: If one more is asked for than the budget allows; those before it have been judged.
         """
-        answers = []
+        answers, codes = [], list(codes)
+        if self.ahead:
+            self.ahead([code for code in dict.fromkeys(codes) if code not in self.found][: self.left])
         for code in codes:
             if code not in self.found:
                 if not self.left:

@@ -116,8 +116,7 @@ class Predicted(Strategy):
         draws = np.random.default_rng(seed)
         history.values([whole(history.space)])
         chance = fresh(history, draws)
-        for code in islice(chance, max(2, self.warm) - len(history.found)):
-            history.values([code])
+        history.values(list(islice(chance, max(2, self.warm) - len(history.found))))
         while history.left:
             codes, table = list(history.found), np.array(list(history.found.values()), float)
             predictors = [Predictor(history.space, codes, column) for column in table.T]

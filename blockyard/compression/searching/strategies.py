@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -15,6 +16,8 @@ from blockyard.compression.searching.front import Values
 from blockyard.compression.searching.history import BudgetSpentError, History
 from blockyard.compression.searching.space import Code, Space
 
+TOGETHER = 8
+"""Candidates that chance asks for at once."""
 PATIENCE = 20
 """Generations that may bring nothing new before evolution is over."""
 
@@ -43,8 +46,9 @@ class Random(Strategy):
 
     def search(self, history: History, seed: int) -> None:
         """Draw one after the other."""
-        for code in fresh(history, np.random.default_rng(seed)):
-            history.values([code])
+        codes = fresh(history, np.random.default_rng(seed))
+        while some := list(islice(codes, TOGETHER)):
+            history.values(some)
 
 
 class NSGA2(Strategy):
@@ -77,8 +81,10 @@ def fresh(history: History, draws: np.random.Generator) -> Iterator[Code]:
     for number in draws.permutation(len(every)):
         if every[number] not in history.found:
             yield every[number]
+    given = set[Code]()
     while not small:
-        if (code := history.space.draw(draws)) not in history.found:
+        if (code := history.space.draw(draws)) not in history.found and code not in given:
+            given.add(code)
             yield code
 
 
