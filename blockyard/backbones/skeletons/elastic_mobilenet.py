@@ -163,7 +163,8 @@ def _check(spatial_dims: int, sizes: Sequence[int | None], stages: int, rectifie
         raise ValueError(f"ElasticMobileNet: spatial_dims must be one of 1, 2, 3, got {spatial_dims}")
     if not stages:
         raise ValueError("ElasticMobileNet: widths must be of one stage at least, got []")
-    if not 0 <= rectified <= stages:
-        raise ValueError(f"ElasticMobileNet: rectified must be 0 to {stages} of its stages, got {rectified}")
+    most = max(2, stages)  # the default, of a network of one stage as well
+    if not 0 <= rectified <= most:
+        raise ValueError(f"ElasticMobileNet: rectified must be 0 to {most}, got {rectified}")
     if any(size is not None and size < 1 for size in sizes):
         raise ValueError("ElasticMobileNet: widths, strides, stem, last and hidden must be positive")

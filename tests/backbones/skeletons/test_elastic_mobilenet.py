@@ -85,8 +85,8 @@ def test_plugs_and_poolings_find_their_places():
         ({"strides": [1]}, "strides must be 2 positive numbers"),
         ({"gated": [True]}, "gated must say of 2 stages"),
         ({"widths": [], "strides": [], "gated": []}, "widths must be of one stage at least"),
-        ({"rectified": 3}, "rectified must be 0 to 2 of its stages"),
-        ({"rectified": -1}, "rectified must be 0 to 2 of its stages"),
+        ({"rectified": 3}, "rectified must be 0 to 2, got"),
+        ({"rectified": -1}, "rectified must be 0 to 2, got"),
         ({"dropout": 3.0}, "dropout=3 must be at least 0 and below 1"),
     ],
 )
