@@ -116,9 +116,10 @@ class Candidates:
             torch.manual_seed(self.options.seed)
             distil(part, self.network.eval(), self._training_inputs, self.options.epochs, optimizer)
 
-    def _training_inputs(self) -> Iterator[Tensor]:
-        data = self.data
-        for batch in data.train_dataloader():
+    def _training_inputs(self, epoch: int) -> Iterator[Tensor]:
+        data, loader = self.data, self.data.train_dataloader()
+        loader.sampler.set_epoch(epoch)  # whose order and augmentation it decides
+        for batch in loader:
             yield data.on_before_batch_transfer(batch, 0)["input"].to(self.task.device)
 
     def judge(self, chosen: Mapping[str, Any]) -> Judged:

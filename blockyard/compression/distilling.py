@@ -11,7 +11,7 @@ from torch import Tensor, nn
 def distil(
     student: nn.Module,
     teacher: nn.Module,
-    batches: Callable[[], Iterable[Tensor]],
+    batches: Callable[[int], Iterable[Tensor]],
     epochs: int,
     optimizer: torch.optim.Optimizer,
 ) -> int:
@@ -22,7 +22,7 @@ def distil(
     Args:
         student: Gives logits ``(B, K)``; trained in place, and in evaluation afterwards.
         teacher: Gives such logits; left as it is, in evaluation.
-        batches: The inputs ``(B, C, *S)`` of an epoch.
+        batches: The inputs ``(B, C, *S)`` of an epoch, by its number from 0.
         epochs: How many.
         optimizer: Of the student's weights.
 
@@ -33,8 +33,8 @@ def distil(
         FloatingPointError: If the student's logits are no longer finite; one line.
     """
     steps = 0
-    for _ in range(epochs):
-        for x in batches():
+    for epoch in range(epochs):
+        for x in batches(epoch):
             with torch.no_grad():
                 wanted = teacher(x)
             loss = nn.functional.mse_loss(student.train()(x), wanted)

@@ -87,7 +87,7 @@ def test_what_it_writes_is_the_network_that_it_judged(capsys):
 
 def test_a_network_without_units_that_was_distilled_is_tested_as_it_was_judged(monkeypatch):
     line = f"search --ckpt_path {WHOLE} {FEW} --space units channels --shares 0.5 1 --strategy reinforce --budget 4"
-    monkeypatch.setattr(Candidates, "_training_inputs", lambda self: self.seen)
+    monkeypatch.setattr(Candidates, "_training_inputs", lambda self, _: self.seen)
     assert run(f"{line} --objectives accuracy parameters --epochs 1 --lr_factor 0.5 --write 9 --output units") == 0
     found = content("units/reinforce-0.json")
     assert found["settings"]["space"][0] == {"name": "units:layer1.0", "values": [False, True]}

@@ -48,14 +48,21 @@ def test_a_student_comes_to_say_what_its_teacher_says():
     torch.manual_seed(0)
     teacher, student = nn.Linear(4, 3).eval(), nn.Linear(4, 3)
     inputs = [torch.randn(16, 4) for _ in range(4)]
-    steps = distil(student, teacher, lambda: inputs, 50, torch.optim.SGD(student.parameters(), lr=0.5))
+    steps = distil(student, teacher, lambda _: inputs, 50, torch.optim.SGD(student.parameters(), lr=0.5))
     assert steps == 200
     torch.testing.assert_close(student.weight, teacher.weight, rtol=0, atol=1e-3)
     assert not student.training
+
+
+def test_an_epoch_knows_its_number():
+    student, asked = nn.Linear(2, 2), []
+    optimizer = torch.optim.SGD(student.parameters(), lr=0.1)
+    distil(student, nn.Linear(2, 2), lambda epoch: asked.append(epoch) or [torch.ones(1, 2)], 3, optimizer)
+    assert asked == [0, 1, 2]
 
 
 def test_one_that_diverges_is_told():
     student = nn.Linear(2, 2)
     nn.init.constant_(student.weight, float("inf"))
     with pytest.raises(FloatingPointError, match="no longer finite"):
-        distil(student, nn.Linear(2, 2), lambda: [torch.ones(1, 2)], 1, torch.optim.SGD(student.parameters(), lr=1))
+        distil(student, nn.Linear(2, 2), lambda _: [torch.ones(1, 2)], 1, torch.optim.SGD(student.parameters(), lr=1))
