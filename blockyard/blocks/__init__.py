@@ -44,6 +44,7 @@ from blockyard.blocks.nonlocals.double_attention import DoubleAttention
 from blockyard.blocks.nonlocals.dual_attention import ChannelAttention, PositionAttention
 from blockyard.blocks.nonlocals.global_context import GlobalContext
 from blockyard.blocks.nonlocals.graph_block import GraphBlock
+from blockyard.blocks.nonlocals.hypergraph import AdaptiveHypergraph
 from blockyard.blocks.nonlocals.pairwise import Nonlocal, NonlocalStage
 from blockyard.blocks.nonlocals.released import ReleasedNonlocal
 from blockyard.blocks.nonlocals.spectral import SpectralNonlocal
@@ -60,6 +61,7 @@ __all__ = [
     "ISTA",
     "PHC",
     "ULSAM",
+    "AdaptiveHypergraph",
     "AsymmetricNonlocal",
     "Block",
     "CMixer",

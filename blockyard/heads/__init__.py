@@ -4,6 +4,7 @@ mmsegmentation is imported when the first network is made, not before.
 """
 
 from blockyard.heads.decode_head import check_heads
+from blockyard.heads.full_pad import FullPAD
 from blockyard.heads.neck import Neck
 from blockyard.heads.pyramid_necks import FPN, SEPC
 from blockyard.heads.segmentor import Segmentor, make_segmentor
@@ -14,6 +15,7 @@ __all__ = [
     "FPN",
     "SEPC",
     "EarlyExits",
+    "FullPAD",
     "Neck",
     "Segmentor",
     "TokenPruning",
