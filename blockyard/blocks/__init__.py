@@ -36,6 +36,7 @@ from blockyard.blocks.mixers.sampled_attention import SampledAttention
 from blockyard.blocks.mixers.self_attention import SelfAttention
 from blockyard.blocks.mixers.sliced_attention import SlicedAttention
 from blockyard.blocks.mixers.sparse_rate import ISTA, SubspaceSelfAttention
+from blockyard.blocks.nonlocals.adaptive_hops import AdaptiveHops, HopSum
 from blockyard.blocks.nonlocals.asymmetric import AsymmetricNonlocal
 from blockyard.blocks.nonlocals.compact import CompactNonlocal
 from blockyard.blocks.nonlocals.criss_cross import CrissCross
@@ -62,6 +63,7 @@ __all__ = [
     "PHC",
     "ULSAM",
     "AdaptiveHypergraph",
+    "AdaptiveHops",
     "AsymmetricNonlocal",
     "Block",
     "CMixer",
@@ -82,6 +84,7 @@ __all__ = [
     "GlobalContext",
     "GraphBlock",
     "HaloAttention",
+    "HopSum",
     "IdentityMixer",
     "InceptionBranches",
     "InceptionConvolution",

@@ -13,7 +13,7 @@ from blockyard.backbones import PreResNet
 from blockyard.blocks import GraphBlock, Nonlocal, SpectralNonlocal, SqueezeExcitation, list_blocks
 
 ABLE = [kind for kind in list_blocks() if issubclass(kind, GraphBlock) and kind.__module__.startswith("blockyard.")]
-ROWS_SUM_TO = {"DisentangledNonlocal": 2.0, "SpectralNonlocal": None}
+ROWS_SUM_TO = {"AdaptiveHops": None, "DisentangledNonlocal": 2.0, "SpectralNonlocal": None}
 PICTURE = torch.randn(1, 1, 16, 12, generator=torch.Generator().manual_seed(0))
 
 

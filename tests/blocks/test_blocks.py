@@ -20,6 +20,7 @@ from blockyard.blocks import (
     ISTA,
     PHC,
     ULSAM,
+    AdaptiveHops,
     AsymmetricNonlocal,
     Block,
     CompactNonlocal,
@@ -57,6 +58,7 @@ from blockyard.blocks import (
 
 OURS = [cls for cls in list_blocks() if cls.__module__.startswith("blockyard.")]  # other tests define some too
 VARIANTS = {cls.__name__: cls for cls in OURS} | {
+    "AdaptiveHops gaussian": partial(AdaptiveHops, kernel="gaussian"),
     "Nonlocal gaussian": partial(Nonlocal, kernel="gaussian"),
     "Nonlocal dot_product": partial(Nonlocal, kernel="dot_product"),
     "Nonlocal concatenation": partial(Nonlocal, kernel="concatenation"),

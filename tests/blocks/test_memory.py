@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from blockyard.blocks import (
+    AdaptiveHops,
     CompactNonlocal,
     DisentangledNonlocal,
     DoubleAttention,
@@ -21,6 +22,7 @@ from blockyard.blocks import (
 from blockyard.costs import saved_activation_bytes
 
 LINEAR = {
+    "AdaptiveHops": AdaptiveHops,
     "Nonlocal": Nonlocal,
     "Nonlocal dot_product": partial(Nonlocal, kernel="dot_product"),
     "Nonlocal concatenation": partial(Nonlocal, kernel="concatenation"),

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from blockyard.blocks import (
+    AdaptiveHops,
     DisentangledNonlocal,
     DoubleAttention,
     Nonlocal,
@@ -34,6 +35,7 @@ EVALUATIONS = {
         (DisentangledNonlocal, {}),
         (DoubleAttention, {}),
         (PositionAttention, {}),
+        (AdaptiveHops, {}),
         *[(SpectralNonlocal, {"kernel": kernel, "order": 3}) for kernel in ("dot", "exp", "relu", "sigmoid")],
     ]
     for evaluation in ("dense", "associative")
