@@ -13,6 +13,9 @@ from blockyard.datamodules.audio.esc50 import ESC50
 from blockyard.datamodules.audio.speech_commands import SpeechCommands
 from blockyard.datamodules.audio.urbansound8k import UrbanSound8K
 from blockyard.datamodules.base import DataModule
+from blockyard.datamodules.detection.base import DetectionDataModule
+from blockyard.datamodules.detection.coco import COCODetection
+from blockyard.datamodules.detection.voc import VOCDetection
 from blockyard.datamodules.image.base import ImageDataModule
 from blockyard.datamodules.image.cifar import CIFAR10, CIFAR100
 from blockyard.datamodules.image.cub200 import CUB200
@@ -61,10 +64,12 @@ __all__ = [
     "AudioCSV",
     "AudioDataModule",
     "AudioFolder",
+    "COCODetection",
     "Cityscapes",
     "DataError",
     "DataModule",
     "DecodingError",
+    "DetectionDataModule",
     "Digits",
     "GeoTIFFFolder",
     "ImageDataModule",
@@ -84,6 +89,7 @@ __all__ = [
     "SignalFolder",
     "SpeechCommands",
     "UrbanSound8K",
+    "VOCDetection",
     "VideoCSV",
     "VideoDataModule",
     "VideoFolder",

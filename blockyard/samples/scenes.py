@@ -19,6 +19,8 @@ from blockyard.samples.voc_layout import Pixels, save_mask, save_picture, write_
 Random = np.random.Generator
 Array = NDArray[np.float32]
 Size = tuple[int, int]
+Bounds = tuple[int, int, int, int]
+"""Left, top, right and bottom, in pixels."""
 
 FLOWER = (slice(80, 365), slice(160, 455))
 """Where the flower is in its photograph."""
@@ -130,9 +132,18 @@ def cut_flower(photograph: Pixels) -> Cutout:
 
 def draw_scene(random: Random, material: Material, size: Size) -> tuple[Pixels, Pixels]:
     """Draw one scene: picture ``(H, W, 3)`` and mask ``(H, W)``."""
+    return draw_objects(random, material, size)[:2]
+
+
+def draw_objects(random: Random, material: Material, size: Size) -> tuple[Pixels, Pixels, list[tuple[int, Bounds]]]:
+    """Draw one scene: picture ``(H, W, 3)``, mask ``(H, W)``, and of each object class and bounds.
+
+    These are of its part that can be seen; an object of which others hide the larger part is left out.
+    """
     height, width = size if random.random() < 0.75 else size[::-1]
     picture = crop(random, _choose(random, material.grounds), (height, width)).astype(np.float32)
     mask = np.zeros((height, width), dtype=np.uint8)
+    drawn: list[tuple[int, NDArray[np.bool_], int]] = []
     for _ in range(random.integers(1, 4)):
         label = int(random.integers(1, material.labels.max() + 3))
         colours, opacity = _draw_object(random, material, label - 1, picture)
@@ -142,7 +153,14 @@ def draw_scene(random: Random, material: Material, size: Size) -> tuple[Pixels, 
         picture += opacity[..., None] * (colours - picture)
         mask[opacity > 0.01] = IGNORE
         mask[opacity > 0.99] = label
-    return (picture * random.uniform(0.75, 1.15)).clip(0, 255).round().astype(np.uint8), mask
+        drawn = [(kind, seen & ~covered, area) for kind, seen, area in drawn] + [(label, covered, int(covered.sum()))]
+    objects = [(kind, _bounds(seen)) for kind, seen, area in drawn if 2 * seen.sum() > area]
+    return (picture * random.uniform(0.75, 1.15)).clip(0, 255).round().astype(np.uint8), mask, objects
+
+
+def _bounds(seen: NDArray[np.bool_]) -> Bounds:
+    rows, columns = (np.flatnonzero(seen.any(axis)) for axis in (1, 0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def _draw_object(random: Random, material: Material, kind: int, picture: Array) -> Cutout:

@@ -10,7 +10,7 @@ from blockyard.commands.samples import main, writers
 def test_every_writer_is_listed_with_what_it_writes(capsys):
     assert main([]) == 0
     listed = capsys.readouterr().out
-    demos = {"human_actions", "motions", "moving_digits", "scenes", "spoken_commands", "walkers"}
+    demos = {"boxed_scenes", "human_actions", "motions", "moving_digits", "scenes", "spoken_commands", "walkers"}
     tiny = {"tiny_audio", "tiny_images", "tiny_pedestrians", "tiny_videos"}
     assert set(writers()) == demos | tiny | {"cifar_like"}
     for name in writers():

@@ -1,5 +1,6 @@
 """Data modules of the sample sets, which are written on first use."""
 
+from blockyard.samples.modules.boxed_scenes import BoxedScenes
 from blockyard.samples.modules.human_actions import HumanActions
 from blockyard.samples.modules.motions import Motions
 from blockyard.samples.modules.moving_digits import MovingDigits
@@ -7,4 +8,13 @@ from blockyard.samples.modules.scenes import Scenes
 from blockyard.samples.modules.spoken_commands import SpokenCommands
 from blockyard.samples.modules.walkers import Walkers, WalkersVideo
 
-__all__ = ["HumanActions", "Motions", "MovingDigits", "Scenes", "SpokenCommands", "Walkers", "WalkersVideo"]
+__all__ = [
+    "BoxedScenes",
+    "HumanActions",
+    "Motions",
+    "MovingDigits",
+    "Scenes",
+    "SpokenCommands",
+    "Walkers",
+    "WalkersVideo",
+]

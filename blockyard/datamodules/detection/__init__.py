@@ -1,0 +1,1 @@
+"""Pictures with boxes around the objects in them."""

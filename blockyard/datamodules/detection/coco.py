@@ -1,0 +1,174 @@
+"""Pictures with boxes in COCO's layout."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+
+from blockyard.datamodules.detection.base import DetectionDataModule
+from blockyard.datamodules.detection.boxes import BoxedListing, Boxes, checked_corners
+from blockyard.datamodules.listing import check_files
+from blockyard.mistakes import DataError, nearest, printable
+
+Rows = dict[str, list[dict[str, Any]]]
+
+
+class COCODetection(DetectionDataModule):
+    """Boxes in ``root/annotations/instances_NAME.json``, pictures in ``root/NAME`` or ``root/images/NAME``.
+
+    Classes are the categories of the training file, in the order of their ids; the other files' categories go by their
+    names. Masks in these files are not read.
+
+    Args:
+        root: Folder of the data.
+        options: Those of :class:`~blockyard.datamodules.detection.base.DetectionDataModule`; the names of sets are
+            NAME, such as ``train2017`` and ``val2017``.
+
+    Raises:
+        ValueError: If a number is out of range.
+    """
+
+    def __init__(self, root: str, **options: Any) -> None:
+        super().__init__(**options)
+        self.root = Path(root)
+
+    @cached_property
+    def _names(self) -> list[str]:
+        file = self._file(self.train_set)
+        if not file.is_file() and self._file(self.test_set).is_file():
+            file = self._file(self.test_set)  # a test needs no more
+        return [name for _, name in sorted(categories(read_instances(file), file).items())]
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the categories, in the order of their ids."""
+        return self._names
+
+    def _file(self, name: str) -> Path:
+        return self.root / "annotations" / f"instances_{name}.json"
+
+    def list_boxes(self, name: str) -> BoxedListing:
+        """The pictures that a file lists, in its order, with their boxes."""
+        file = self._file(name)
+        rows = read_instances(file)
+        labels = _labels(categories(rows, file), self.classes, file)
+        folder = next((place for place in (self.root / name, self.root / "images" / name) if place.is_dir()), None)
+        if folder is None:
+            raise DataError(f"{self.root / name} is missing: it is where the pictures of {file.name} are")
+        images = {}
+        for row in rows["images"]:
+            if _identifier(row, file, "image") in images:
+                raise DataError(f"{file}: image {row['id']} is there twice")
+            images[row["id"]] = row
+        names = [_checked_name(row, file) for row in images.values()]
+        paths = [folder / part for part in names]
+        check_files([str(path) for path in paths], file)
+        sizes = {key: _size(row) for key, row in images.items()}
+        boxes = self._boxes(rows["annotations"], sizes, labels, file)
+        listed = [Boxes.of(boxes[key]) for key in images]
+        return BoxedListing(paths, names, listed, [file] * len(paths), list(sizes.values()))
+
+    def _boxes(
+        self, rows: list[dict[str, Any]], sizes: dict[Any, tuple[int, int] | None], labels: dict[int, int], file: Path
+    ) -> dict[Any, list[Any]]:
+        boxes: dict[Any, list[Any]] = defaultdict(list)
+        faulty = []
+        for row in rows:
+            where = f"{file}: annotation {printable(str(row.get('id', '')))}"
+            if row.get("image_id") not in sizes:
+                raise DataError(f"{where}: there is no image {row.get('image_id')!r:.40}")
+            if row.get("category_id") not in labels:
+                said = nearest(str(row.get("category_id")), map(str, labels))
+                raise DataError(f"{where}: there is no category {row.get('category_id')!r:.40}; {said}")
+            try:
+                corners = checked_corners(_corners(row), sizes[row["image_id"]], where)
+            except DataError as error:
+                if not self.leave_out_faulty:
+                    raise
+                faulty.append(str(error))
+                continue
+            area = row.get("area")
+            area = float(area) if isinstance(area, int | float) and area > 0 else None
+            boxes[row["image_id"]].append((corners, labels[row["category_id"]], bool(row.get("iscrowd")), area))
+        if faulty:
+            rank_zero_warn(f"{len(faulty)} of {len(rows)} boxes are left out; the first: {faulty[0]}")
+        return boxes
+
+
+def read_instances(file: Path) -> Rows:
+    """The lists ``images``, ``annotations`` and ``categories`` of a file.
+
+    Raises:
+        DataError: If it is missing, or not of that kind; one line.
+    """
+    if not file.is_file():
+        raise DataError(f"{file} is missing: images, annotations and categories as COCO's instances have them")
+    try:
+        content = json.loads(file.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{file}: no JSON: {' '.join(str(error).split())[:200]}") from error
+    rows = content if isinstance(content, dict) else {}
+    for name in ("images", "annotations", "categories"):
+        part = rows.get(name)
+        if not isinstance(part, list) or not all(isinstance(row, dict) for row in part):
+            raise DataError(f"{file}: a list of objects called {name} expected, as COCO's instances have it")
+    return rows
+
+
+def categories(rows: Rows, file: Path) -> dict[int, str]:
+    """Names by id.
+
+    Raises:
+        DataError: If there is none, or an id or a name is there twice.
+    """
+    found: dict[int, str] = {}
+    for row in rows["categories"]:
+        key, name = _identifier(row, file, "category"), row.get("name")
+        if not isinstance(name, str) or not name or key in found or name in found.values():
+            raise DataError(f"{file}: category {key} needs an id and a name of its own, got {name!r:.60}")
+        found[key] = name
+    if not found:
+        raise DataError(f"{file}: there is no category")
+    return found
+
+
+def _labels(known: dict[int, str], classes: list[str], file: Path) -> dict[int, int]:
+    places = {name: label for label, name in enumerate(classes)}
+    for name in known.values():
+        if name not in places:
+            raise DataError(f"{file}: category {printable(name)} is not trained on; {nearest(name, classes)}")
+    return {key: places[name] for key, name in known.items()}
+
+
+def _identifier(row: dict[str, Any], file: Path, noun: str) -> int:
+    key = row.get("id")
+    if not isinstance(key, int):
+        raise DataError(f"{file}: the id of an {noun} must be a whole number, got {key!r:.40}")
+    return key
+
+
+def _checked_name(row: dict[str, Any], file: Path) -> str:
+    name = row.get("file_name")
+    if not isinstance(name, str) or not name or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        raise DataError(
+            f"{file}: image {row['id']}: the name of a file in the pictures' folder expected, got {name!r:.60}"
+        )
+    return name
+
+
+def _size(row: dict[str, Any]) -> tuple[int, int] | None:
+    height, width = row.get("height"), row.get("width")
+    return (height, width) if isinstance(height, int) and isinstance(width, int) and min(height, width) > 0 else None
+
+
+def _corners(row: dict[str, Any]) -> list[Any]:
+    """Left, top, right, bottom of what COCO has as left, top, width, height; what is no such box stays as it is."""
+    box = row.get("bbox")
+    if not isinstance(box, list) or len(box) != 4 or not all(isinstance(value, int | float) for value in box):
+        return box if isinstance(box, list) else [box]
+    return [box[0], box[1], box[0] + box[2], box[1] + box[3]]
