@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TASK ?= diagnostics
 READY := $(VENV)/.ready
-EXTRAS := cluster dev diffusers docs export geotiff parquet prune samples search video
+EXTRAS := cluster detection dev diffusers docs export geotiff parquet prune samples search video
 
 .PHONY: setup demo test coverage lowest lint format docs site requirements clean
 .DEFAULT_GOAL := setup
@@ -21,7 +21,7 @@ $(READY): requirements.txt pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $(READY)
 	@echo "ready: '. $(BIN)/activate' puts blockyard on this shell's path, or type $(BIN)/blockyard"
-	@echo "elsewhere: pip install '.[samples]', with the extras samples, cluster, video, parquet, export, geotiff, diffusers, prune, search, wandb, mlflow as needed"
+	@echo "elsewhere: pip install '.[samples]', with the extras samples, cluster, video, parquet, export, geotiff, detection, diffusers, prune, search, wandb, mlflow as needed"
 
 # TASK=image_classification for a task's.
 demo: $(READY)
@@ -40,7 +40,7 @@ lowest:
 	$(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
 	.venv-lowest/bin/uv pip install --quiet --no-config --python .venv-lowest/bin/python --resolution lowest-direct \
-		--editable '.[cluster,dev,diffusers,docs,export,geotiff,parquet,prune,samples,search,video]'
+		--editable '.[cluster,detection,dev,diffusers,docs,export,geotiff,parquet,prune,samples,search,video]'
 	.venv-lowest/bin/python -m pytest -n 2 --dist worksteal
 
 lint: $(READY)

@@ -35,6 +35,7 @@ from blockyard.datamodules import (
     AudioCSV,
     AudioFolder,
     Cityscapes,
+    COCODetection,
     GeoTIFFFolder,
     ImageFolder,
     ImageList,
@@ -69,7 +70,7 @@ def _no_data_needed(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     images = ((CIFAR10, 10), (CIFAR100, 100), (CUB200, 200), (ImageNet, 1000))
     videos = ((UCF101, 101), (HMDB51, 51), (VideoCSV, 400))
-    published = (*images, *videos, (PersonDataModule, 751), (ESC50, 50), (SpeechCommands, 35))
+    published = (*images, *videos, (PersonDataModule, 751), (COCODetection, 80), (ESC50, 50), (SpeechCommands, 35))
     own = (ImageFolder, ImageList, VideoFolder, ImageMaskFolder, AudioFolder, AudioCSV, SignalFolder, SignalCSV)
     folders = ((kind, 7) for kind in own)
     for kind, count in (*published, *folders):

@@ -18,6 +18,7 @@ TASKS = {
     "signal_classification/motions.yaml": "--data.subjects 10 --data.takes 1",
     "audio_classification/spoken_commands.yaml": "--data.voices 12 --data.takes 1",
     "semantic_segmentation/scenes.yaml": "--data.pictures 20 --data.test_pictures 6",
+    "object_detection/scenes.yaml": "--data.pictures 40 --data.test_pictures 6",
     "person_reid/walkers.yaml": "--data.identities 30 --data.test_identities 4",
     "action_recognition/ucf101.yaml": "--data.root videos --data.verify false --data.size 32 --data.frames 4 "
     "--data.batch_size 4 --data.num_workers 0 --model.backbone PreResNet --model.backbone.depth 8 "
@@ -54,7 +55,7 @@ OWN = (
     r"(train|val|test) +\S+ and \d+ more: note: \d+ Hz, resampled to \d+ Hz",
 )
 """What the suite says."""
-ENDS = {"image_restoration": {"off-the-shelf"}, "person_reid": {"predict"}}
+ENDS = {"image_restoration": {"off-the-shelf"}, "object_detection": {"off-the-shelf"}, "person_reid": {"predict"}}
 """Verbs that refuse the sample data of a task."""
 
 

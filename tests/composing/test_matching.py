@@ -34,6 +34,7 @@ def data(shape: tuple[int, ...], what: str) -> DataModule:
         (ImageClassification, (3, 64, 64), "pictures with masks", "--model SemanticSegmentation"),
         (SignalClassification, (1, 28, 28), "pictures with a class", "--model ImageClassification"),
         (SemanticSegmentation, (1, 28, 28), "pictures with a class", "--model ImageClassification"),
+        (SemanticSegmentation, (3, 64, 64), "pictures with boxes", "--model ObjectDetection"),
         (ImageRestoration, (1, 28, 28), "pictures with a class", "--model ImageClassification"),
         (PersonReID, (3, 28, 28), "noisy and clean pictures", "--model ImageRestoration"),
     ],
