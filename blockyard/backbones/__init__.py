@@ -16,6 +16,7 @@ from blockyard.backbones.preresnet import PreResNet
 from blockyard.backbones.skeletons.crossvit import CrossViT
 from blockyard.backbones.skeletons.elastic_mobilenet import ElasticMobileNet
 from blockyard.backbones.skeletons.hourglass import HourglassUniFormer
+from blockyard.backbones.skeletons.interpretable_cnn import InterpretableCNN
 from blockyard.backbones.skeletons.isotropic import Isotropic
 from blockyard.backbones.skeletons.lsnet import LSNet
 from blockyard.backbones.skeletons.metaformer import MetaFormer
@@ -36,6 +37,7 @@ __all__ = [
     "Framewise",
     "FrontEnded",
     "HourglassUniFormer",
+    "InterpretableCNN",
     "Isotropic",
     "LSNet",
     "LabelDenoiser",
