@@ -39,6 +39,7 @@ from blockyard.datamodules.segmentation.image_mask_folder import ImageMaskFolder
 from blockyard.datamodules.segmentation.pascal_voc import PascalVOC
 from blockyard.datamodules.several import MultiData, members_of
 from blockyard.datamodules.signals.base import SignalDataModule
+from blockyard.datamodules.signals.drowsiness_eeg import DrowsinessEEG
 from blockyard.datamodules.signals.signal_csv import SignalCSV
 from blockyard.datamodules.signals.signal_folder import SignalFolder
 from blockyard.datamodules.video.base import VideoDataModule
@@ -71,6 +72,7 @@ __all__ = [
     "DecodingError",
     "DetectionDataModule",
     "Digits",
+    "DrowsinessEEG",
     "GeoTIFFFolder",
     "ImageDataModule",
     "ImageFolder",

@@ -35,6 +35,27 @@ def read_table(path: Path, name: str, hint: str) -> NDArray[np.int64]:
     return whole
 
 
+def read_array(path: Path, name: str, axes: int, hint: str) -> NDArray[np.float32]:
+    """Read an array of real numbers of a .mat file up to version 7.
+
+    Args:
+        path: The file.
+        name: What the array is called in it.
+        axes: How many axes it has.
+        hint: Where to get a file that is missing.
+
+    Returns:
+        The array, float32.
+
+    Raises:
+        DataError: If the file is missing or damaged or has no such array, or if scipy is not installed.
+    """
+    array = _load(path, name, hint)
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf" or array.ndim != axes:
+        raise DataError(f"{path}: an array of numbers of {axes} axes called {name} expected")
+    return array.astype(np.float32, copy=False)
+
+
 def read_records(path: Path, name: str, fields: Sequence[str], hint: str) -> list[tuple[Any, ...]]:
     """Read some fields of an array of structures, of a .mat file up to version 7: text and numbers.
 

@@ -17,7 +17,7 @@ from blockyard.datamodules.signals.recorded import SERIES, Recorded, Recordings
 from blockyard.datamodules.signals.series import Series
 from blockyard.datamodules.suggesting import Choice, Suggestion, batch_for, spread
 from blockyard.datamodules.vocabulary import Vocabulary
-from blockyard.media.signal_files import SignalError, read_signal
+from blockyard.media.signal_files import SignalError
 
 WHOLE = 1_000
 """Samples up to which recordings are seen whole, in one window."""
@@ -162,7 +162,7 @@ class SignalDataModule(LabelledDataModule):
         told = listed.rates or [None] * len(listed.paths)
         rates, counts = [], []
         for row in spread(range(len(listed.paths))):
-            signal = read_signal(listed.paths[row])
+            signal = self._training.signal(row)
             rates.append(told[row] or signal.rate)
             counts.append(len(signal.values))
         said_rates = [rate for rate in rates if rate]

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blockyard.datamodules.listing import FileKind
+from blockyard.datamodules.loading import Column
 from blockyard.datamodules.signals.channels import Channels
 from blockyard.media.signal_files import READERS, Signal, SignalError, Values, check_finite, read_signal
 
@@ -65,6 +66,22 @@ class Recorded:
     def __len__(self) -> int:
         return len(self.recordings.paths)
 
+    def signal(self, position: int) -> Signal:
+        """A recording as it is stored.
+
+        Raises:
+            SignalError: If it is missing or damaged.
+        """
+        return read_signal(self.recordings.paths[position])
+
+    def files(self, position: int) -> Sequence[Path]:
+        """The files of a recording; none if all recordings are in one file together."""
+        return [self.recordings.paths[position]]
+
+    def described(self) -> Iterator[Column]:
+        """What tells recordings from others besides names and labels, where they have no files of their own."""
+        yield from ()
+
     def read(self, position: int) -> Values:
         """A recording ``(T, C)`` at the rate.
 
@@ -74,8 +91,7 @@ class Recorded:
         """
         if position in self._kept:
             return self._kept[position]
-        path = self.recordings.paths[position]
-        signal = read_signal(path)
+        path, signal = self.recordings.paths[position], self.signal(position)
         values = _columns(signal.values, self.channels.columns(path, signal))
         ratio = self._ratio(position, signal)
         if isinstance(values, np.memmap) and ratio == 1:
@@ -112,7 +128,7 @@ class Recorded:
         Raises:
             SignalError: If the file can't be read.
         """
-        signal = read_signal(self.recordings.paths[position])
+        signal = self.signal(position)
         return None if self._ratio(position, signal) == 1 else self._told(position, signal)
 
     def _told(self, position: int, signal: Signal) -> float | None:

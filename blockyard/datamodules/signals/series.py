@@ -18,7 +18,7 @@ from blockyard.datamodules.moments import Moments, moments_of
 from blockyard.datamodules.signals.moments import TrainingMoments
 from blockyard.datamodules.signals.recorded import Recorded
 from blockyard.datamodules.windows import Windows
-from blockyard.media.signal_files import SignalError, read_signal
+from blockyard.media.signal_files import SignalError
 
 
 class Series(Split):
@@ -95,9 +95,10 @@ class Series(Split):
         return sample if self.targets is None else sample | {"target": int(self.targets[position])}
 
     def described(self) -> Iterator[Column]:
-        """Labels."""
+        """Labels, and the values of recordings that have no files of their own."""
         if self.targets is not None:
             yield self.targets
+        yield from self.recorded.described()
 
     def over(self, other: Split) -> Series:
         """The recordings of another split, in windows as this one has them."""
@@ -108,12 +109,12 @@ class Series(Split):
         return plain
 
     def files(self, position: int) -> Sequence[Path]:
-        """The file of a recording."""
-        return [self.recorded.recordings.paths[position]]
+        """The file of a recording, if it has one of its own."""
+        return self.recorded.files(position)
 
     def stored_shape(self, position: int) -> tuple[int, int]:
         """``(T, C)`` as stored."""
-        samples, channels = read_signal(self.recorded.recordings.paths[position]).values.shape
+        samples, channels = self.recorded.signal(position).values.shape
         return samples, channels
 
     def problem(self, position: int) -> str | None:
