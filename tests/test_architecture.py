@@ -39,7 +39,10 @@ ROOMS = {  # a room may import itself and the rooms named
     "leaderboard": {"metrics", "files", "version", "mistakes", "unfinished"},
     "portable": set(),
     "runs": {"leaderboard", "costs", "metrics", "files", "version", "progress"},
-    "analysis": {"runs", "datamodules", "retrieval", "leaderboard", "plugging", "blocks", "mistakes", "progress"},
+    "analysis": {
+        *("runs", "datamodules", "retrieval", "leaderboard", "backbones", "plugging", "blocks", "mistakes"),
+        "progress",
+    },
     "compression": {"analysis", "backbones", "costs", "plugging", "blocks", "mistakes"},
     "training": {"analysis", "runs", "plugging", "metrics", "files", "mistakes"},
     "objectives": {"backbones", "plugging", "blocks"},

@@ -27,7 +27,7 @@ CANNOT = {
     r".*scripts/torchrun\.sh": "needs several machines: tests/clusters",
     r"python docs/inspections\.py": "draws the pictures of the page from two whole trainings",
     r"for |done$|.*\$seed|python docs/landscapes\.py": "six whole trainings: tests/training/test_landscape.py",
-    r"blockyard inspect --what parallel": "of one of those: tests/commands/test_inspect.py",
+    r"blockyard inspect --what (parallel|evidence)": "of one trained on the page: tests/commands/test_inspect.py",
     r"python benchmarks/kernels\.py": "takes minutes; what it draws is committed",
     r"blockyard (test|export) --ckpt_path sorted/": "a checkpoint of prefixes: tests/objectives/test_sorted_net.py",
     r"blockyard off-the-shelf .* denoised/checkpoints": "a checkpoint of noise: tests/backbones/test_diffusion_unet.py",

@@ -1,9 +1,9 @@
-"""``blockyard inspect``: what a checkpoint makes of pictures, where its loss leads, its tangent kernel."""
+"""``blockyard inspect``: what a checkpoint makes of pictures and series, where its loss leads, its tangent kernel."""
 
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,14 @@ from blockyard.analysis.graph_spectrum import eigenvalues, refusal
 from blockyard.analysis.graph_spectrum import response as response_of
 from blockyard.blocks import GraphBlock, list_blocks
 from blockyard.blocks.nonlocals.filters import GraphFilterBlock
-from blockyard.commands import inspect_affine, inspect_kernel, inspect_landscape, inspect_parallel, inspect_relevance
+from blockyard.commands import (
+    inspect_affine,
+    inspect_evidence,
+    inspect_kernel,
+    inspect_landscape,
+    inspect_parallel,
+    inspect_relevance,
+)
 from blockyard.commands.shown import Shown, from_files, from_samples
 from blockyard.composing.composition import compose
 from blockyard.composing.preparing import prepare
@@ -28,7 +35,8 @@ QUARTERS = (0.25, 0.75)
 
 OF_PICTURES = ("graphs", "affine", "ntk", "parallel", "relevance")
 READ_BY = {
-    **dict.fromkeys(("images", "samples"), OF_PICTURES),
+    "images": OF_PICTURES,
+    "samples": (*OF_PICTURES, "evidence"),
     "query": ("graphs", "affine"),
     "rule": ("relevance",),
     **dict.fromkeys(("batches", "steps"), ("landscape",)),
@@ -56,26 +64,30 @@ def main(options: Namespace, rest: list[str]) -> int:
     composed.config["trainer"] = {**composed.config.get("trainer", {}), "logger": False}
     cli = SuiteCLI(None, composed, needs_data=of_loss)
     blocks = _blocks(cli) if options.what == "graphs" else {}
-    if options.what in {"affine", "ntk", "parallel", "relevance"}:
+    if options.what not in {"graphs", "landscape"}:
         inspect_affine.insist_on_logits(cli, options.what)
     cli.load_weights(options.ckpt_path)
     if of_loss:
         inspect_landscape.answer(cli, options)
-        return 0
+    elif options.what == "evidence":
+        inspect_evidence.answer(cli, options.samples, options.output)
+    else:
+        _of_pictures(cli, options, blocks)
+    return 0
+
+
+def _of_pictures(cli: SuiteCLI, options: Namespace, blocks: Mapping[str, GraphBlock]) -> None:
+    """Answer what is asked of pictures, of graphs those of some blocks by place."""
     pictures = [*from_files(cli.datamodule, options.images), *from_samples(cli.datamodule, options.samples)]
     if options.what == "parallel":
-        inspect_parallel.answer(cli, pictures, options.output)
-        return 0
+        return inspect_parallel.answer(cli, pictures, options.output)
     if options.what == "relevance":
-        inspect_relevance.answer(cli, pictures, options.rule or "z_plus", options.output)
-        return 0
+        return inspect_relevance.answer(cli, pictures, options.rule or "z_plus", options.output)
     queries = _queries(options.query, pictures)
     if options.what == "affine":
-        inspect_affine.answer(cli, pictures, queries, options.output)
-        return 0
+        return inspect_affine.answer(cli, pictures, queries, options.output)
     if options.what == "ntk":
-        inspect_kernel.answer(cli, pictures, options.output)
-        return 0
+        return inspect_kernel.answer(cli, pictures, options.output)
     with at_work("looking at pictures"):
         seen = [{graph.place: graph for graph in look(cli.model.network, shown.input)} for shown in pictures]
     with at_work("drawing", len(blocks)) as step:
@@ -83,7 +95,7 @@ def main(options: Namespace, rest: list[str]) -> int:
             found = [(shown, graph[place]) for shown, graph in zip(pictures, seen, strict=True) if place in graph]
             _write(options.output, place, block, found, queries)
             step()
-    return 0
+    return None
 
 
 def _refuse_others(options: Namespace) -> None:
@@ -95,8 +107,9 @@ def _refuse_others(options: Namespace) -> None:
     for name, kinds in READ_BY.items():
         if getattr(options, name) and options.what not in kinds:
             raise ValueError(f"inspect: --{name} is not for --what {options.what}; it is for {', '.join(kinds)}")
-    if options.what in READ_BY["images"] and not options.images and not options.samples:
-        raise ValueError("inspect: nothing to look at; give --images FILE … or --samples N …, of the test split")
+    if options.what in READ_BY["samples"] and not options.images and not options.samples:
+        files = "--images FILE … or " if options.what in READ_BY["images"] else ""
+        raise ValueError(f"inspect: nothing to look at; give {files}--samples N …, of the test split")
 
 
 def _blocks(cli: SuiteCLI) -> dict[str, GraphBlock]:

@@ -176,7 +176,8 @@ def inspect() -> Parser:
         " how the loss and its gradient change along steps against the gradient, of training batches; writes"
         " landscape.png and landscape.json. --what parallel: what is lost when the units of a stage all read the same"
         " map; writes parallel.json. --what relevance: what each pixel has contributed to a class's logit, handed down"
-        " layer by layer; writes relevance.png and relevance.json.",
+        " layer by layer; writes relevance.png and relevance.json. --what evidence: what each channel of a series adds"
+        " to a class's logit at each time, exactly, of an InterpretableCNN; writes evidence.png and evidence.json.",
         OTHERS.format("test"),
         example=f"blockyard inspect --ckpt_path {CHECKPOINT} --images a.png --query 6,14",
         sections=SECTIONS,
@@ -184,7 +185,7 @@ def inspect() -> Parser:
     parser.add_argument("--ckpt_path", metavar="X", type=_checkpoint, required=True, help="the checkpoint")
     parser.add_argument(
         "--what",
-        choices=("graphs", "affine", "ntk", "landscape", "parallel", "relevance"),
+        choices=("graphs", "affine", "ntk", "landscape", "parallel", "relevance", "evidence"),
         default="graphs",
         help="what is asked (default: %(default)s)",
     )

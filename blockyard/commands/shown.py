@@ -1,9 +1,9 @@
-"""Pictures to be looked at: as a person sees them, and as a network does."""
+"""Pictures to be looked at: as a person sees them, and as a network does; and series, as it does."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,15 +45,35 @@ def _from_file(data: DataModule, path: Path) -> Shown:
     return _shown(split, path.name, split[0])
 
 
+def series_from_samples(data: DataModule, numbers: Sequence[int]) -> list[tuple[str, Tensor]]:
+    """Names of samples of the test split, and the first window of each as the network sees it, ``(1, C, L)``.
+
+    Raises:
+        ValueError: If there is no such sample, or it is no series.
+    """
+    windows = []
+    for name, sample in _samples(data, numbers):
+        series = sample["input"]
+        if not isinstance(series, Tensor) or series.ndim != 2:
+            raise ValueError(f"{name} is no series of channels over time")
+        windows.append((name, series.unsqueeze(0)))
+    return windows
+
+
 def from_samples(data: DataModule, numbers: Sequence[int]) -> list[Shown]:
     """Samples of the test split."""
+    return [_shown(data.split("test"), name, sample) for name, sample in _samples(data, numbers)]
+
+
+def _samples(data: DataModule, numbers: Sequence[int]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Their names, and the first item of each."""
     if not numbers:
-        return []
+        return
     split, names = data.split("test"), data.names("test")
     for number in numbers:
         if not 0 <= number < len(names):
             raise ValueError(f"--samples {number}: the test split has samples 0 to {len(names) - 1}")
-    return [_shown(split, names[number], split[split.items_of(number)[0]]) for number in numbers]
+        yield names[number], split[split.items_of(number)[0]]
 
 
 def _shown(split: Any, name: str, sample: dict[str, Any]) -> Shown:

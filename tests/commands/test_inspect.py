@@ -180,3 +180,37 @@ def test_what_is_lost_when_units_read_the_same_map(capsys):
         assert f"{row['stage']}: " in out
         assert (row["distance"] is None) == bool(row["refusal"])
     assert len(rows) == 3
+
+
+def test_draws_what_channels_of_a_series_add(capsys):
+    series(Path("set"))
+    fit = (
+        "fit --config signal_classification/signal_csv.yaml --data.root set --data.sample_rate 20 --data.num_workers 0"
+    )
+    fit += " --data.batch_size 4 --trainer.max_epochs 1 --trainer.logger false --trainer.enable_progress_bar false"
+    fit += " --model.backbone InterpretableCNN --model.backbone.kernel_size 8 --model.warmup_epochs 0"
+    assert main([*fit.split(), "--trainer.default_root_dir", "run"]) == 0
+    checkpoint = "run/checkpoints/last.ckpt"
+    asked = ["inspect", "--what", "evidence", "--ckpt_path", checkpoint]
+    capsys.readouterr()
+    assert main([*asked, "--samples", "0", "1"]) == 0
+    assert "evidence and bias are the logit to " in capsys.readouterr().out
+    told = json.loads(Path("inspect/evidence.json").read_text())
+    for one in (one for sample in told for one in sample["classes"]):
+        assert one["bias"] + sum(one["by_channel"].values()) == pytest.approx(one["logit"], abs=1e-9)
+        assert list(one["by_channel"]) == ["left", "right"]
+    assert size("inspect/evidence.png")[0] > 100
+    assert "nothing to look at; give --samples N …" in said(capsys, *asked[1:])
+    assert "--images is not for --what evidence" in said(capsys, *asked[1:], "--images", "a.png")
+    refused = said(capsys, "--what", "evidence", "--ckpt_path", CHECKPOINT, "--samples", "0")
+    assert "is no series of channels over time" in refused
+
+
+def series(root: Path) -> None:
+    """Eight people with a recording of two channels each, of two classes."""
+    root.mkdir()
+    rows = [f"{who}.csv,{'ab'[who % 2]},{who}" for who in range(8)]
+    (root / "manifest.csv").write_text("\n".join(["file,label,subject", *rows]) + "\n")
+    for who in range(8):
+        values = np.random.default_rng(who).standard_normal((40, 2)) + who % 2
+        np.savetxt(root / f"{who}.csv", values, delimiter=",", header="left,right", comments="")
