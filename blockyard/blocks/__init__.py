@@ -16,6 +16,7 @@ from blockyard.blocks.convolutions.dilated_reparam import DilatedReparam
 from blockyard.blocks.convolutions.inverted_residual import FusedInvertedResidual, InvertedResidual
 from blockyard.blocks.convolutions.parameter_free import PFLayer
 from blockyard.blocks.convolutions.polynomials import PolynomialBranch, PolynomialConvolution
+from blockyard.blocks.mixers.chunked_attention import TCNCA
 from blockyard.blocks.mixers.convolutions import (
     DepthwiseConvolution,
     InceptionConvolution,
@@ -61,6 +62,7 @@ __all__ = [
     "ECA",
     "ISTA",
     "PHC",
+    "TCNCA",
     "ULSAM",
     "AdaptiveHops",
     "AdaptiveHypergraph",

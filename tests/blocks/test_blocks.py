@@ -19,6 +19,7 @@ from blockyard.blocks import (
     ECA,
     ISTA,
     PHC,
+    TCNCA,
     ULSAM,
     AdaptiveHops,
     AsymmetricNonlocal,
@@ -87,6 +88,7 @@ VARIANTS = {cls.__name__: cls for cls in OURS} | {
     "RelativeAttention absolute": partial(RelativeAttention, position="absolute"),
     "RecursiveGatedConvolution of all frequencies": partial(RecursiveGatedConvolution, global_filter=True),
     "SlicedAttention shuffled": partial(SlicedAttention, slices=3, shuffled=True),
+    "TCNCA causal": partial(TCNCA, chunk=8, causal=True),
     "HaloAttention of 2": partial(HaloAttention, block_size=2, halo_size=1, outside="nothing"),
 }
 SIZE = (4, 6, 5)
@@ -102,7 +104,7 @@ def knows_the_grid(block: Block) -> bool:
     """Whether the weights belong to neighbours or places, so that they differ from rank to rank."""
     return (
         isinstance(block, RelativeAttention | HaloAttention | GhostStage | InvertedResidual | ReversibleStage)
-        or (block.slot in MIXED and not isinstance(block, SETS))
+        or (block.slot in MIXED and not isinstance(block, SETS | TCNCA))
         or getattr(block, "attention", "") == "position"
         or (isinstance(block, PolynomialBranch) and block.kernel_size is not None)
     )
@@ -112,7 +114,7 @@ def sees_neighbours(block: Block) -> bool:
     """Whether a position is not just one of many to the block."""
     pools = isinstance(block, AsymmetricNonlocal | ULSAM)
     pooled = isinstance(block, Nonlocal) and block.affinity.phi.pool != "none"
-    return pools or pooled or isinstance(block, CrissCross | SlicedAttention) or knows_the_grid(block)
+    return pools or pooled or isinstance(block, CrissCross | SlicedAttention | TCNCA) or knows_the_grid(block)
 
 
 def draw(batch: int, rank: int, channels: int = 32, dtype: torch.dtype = torch.float32) -> Tensor:

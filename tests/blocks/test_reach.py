@@ -72,6 +72,7 @@ IN_ORDER = {
     *("InvertedResidual", "LSConvolution", "LocalRelationAggregator", "RaftMixer"),
     *("RecursiveGatedConvolution", "RecursiveGatedConvolution of all frequencies", "SMixer"),
     *("FusedInvertedResidual", "NASNetCell", "ReversibleStage", "SampledAttention", "SlicedAttention"),
+    "TCNCA",
 }
 """Whose weights belong to offsets in time. PHC and PolynomialConvolution have the kernel of what they replace, and so
 one tap over time in the network of the diagnostic."""

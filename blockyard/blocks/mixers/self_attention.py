@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from blockyard.blocks.base import Block, Slot, divide
 from blockyard.blocks.half_precision import computes_in_float16
 
+_REACH = 1e5
+"""Scores up to which float32 tells apart what differs by a hundredth."""
+
 
 class SelfAttention(Block):
     """Y = W [softmax(q kᵀ / √d) v]_heads over all positions of the map, d channels each head.
@@ -62,3 +65,17 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
         scores = query.float() @ key.float().transpose(2, 3) * query.shape[3] ** -0.5
         weights = (scores if mask is None else scores.masked_fill(~mask, -torch.inf)).softmax(3)
         return (weights @ value.float()).to(query.dtype)
+
+
+def shortened(query: Tensor, key: Tensor) -> Tensor:
+    """Queries ``(B, h, N, d)`` whose scores with keys ``(B, h, M, d)`` stay within ±10⁵ on a CPU.
+
+    There the fused kernel's gradient computes the weights once more, from sums as large as the scores. Squares of
+    features are: of 10⁸, float32 keeps no units, and gradients come out without bound. Shortened, a row keeps its
+    maximum alone but where scores differ by a part in 10⁴.
+    """
+    if query.device.type != "cpu" or query.dtype == torch.float64:
+        return query
+    lengths = [x.detach().norm(dim=3, keepdim=True, dtype=torch.float32) for x in (query, key)]
+    reach = lengths[0] * lengths[1].amax(2, keepdim=True) * query.shape[3] ** -0.5
+    return (query * (_REACH / reach.clamp_min(_REACH))).to(query.dtype)

@@ -13,10 +13,8 @@ from torch.nn.functional import linear
 
 from blockyard.blocks.base import Block, Slot, divide
 from blockyard.blocks.half_precision import ranged, roomy
-from blockyard.blocks.mixers.self_attention import attend
+from blockyard.blocks.mixers.self_attention import attend, shortened
 
-_REACH = 1e5
-"""Scores up to which float32 tells apart what differs by a hundredth."""
 PAPER = "Yu et al., White-Box Transformers via Sparse Rate Reduction, NeurIPS 2023"
 
 
@@ -48,22 +46,8 @@ class SubspaceSelfAttention(Block):
         """Map ``(B, C, *S)`` to the same shape."""
         tokens = x.flatten(2).transpose(1, 2)
         parts = self.subspaces(tokens).unflatten(2, (self.heads, -1)).transpose(1, 2)
-        mixed = attend(_shortened(parts), parts, parts).transpose(1, 2).flatten(2)
+        mixed = attend(shortened(parts, parts), parts, parts).transpose(1, 2).flatten(2)
         return self.project(mixed).transpose(1, 2).unflatten(2, x.shape[2:])
-
-
-def _shortened(parts: Tensor) -> Tensor:
-    """Queries ``(B, h, N, d)`` whose scores stay within ±10⁵ on a CPU.
-
-    There the fused kernel's gradient computes the weights once more, from sums as large as the scores. Squares of
-    features are: of 10⁸, float32 keeps no units, and gradients come out without bound. Shortened, a row keeps its
-    maximum alone but where scores differ by a part in 10⁴.
-    """
-    if parts.device.type != "cpu" or parts.dtype == torch.float64:
-        return parts
-    length = parts.detach().norm(dim=3, keepdim=True, dtype=torch.float32)
-    reach = length * length.amax(2, keepdim=True) * parts.shape[3] ** -0.5
-    return (parts * (_REACH / reach.clamp_min(_REACH))).to(parts.dtype)
 
 
 class ISTA(Block):
