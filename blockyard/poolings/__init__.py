@@ -7,8 +7,18 @@ from blockyard.poolings.base import Pooling
 from blockyard.poolings.covariance_pooling import CovariancePooling, ISqrtCov, MPNCov
 from blockyard.poolings.cross_covariance import CrossCovariance
 from blockyard.poolings.power_mean import GeM
+from blockyard.poolings.tensor_train import ResidualTensorTrain
 
-__all__ = ["CovariancePooling", "CrossCovariance", "GeM", "ISqrtCov", "MPNCov", "Pooling", "list_poolings"]
+__all__ = [
+    "CovariancePooling",
+    "CrossCovariance",
+    "GeM",
+    "ISqrtCov",
+    "MPNCov",
+    "Pooling",
+    "ResidualTensorTrain",
+    "list_poolings",
+]
 
 
 def list_poolings(pattern: str = "*") -> list[type[Pooling]]:

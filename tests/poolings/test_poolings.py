@@ -28,7 +28,7 @@ def draw(*shape: int) -> Tensor:
 
 
 def test_all_are_listed_with_their_paper():
-    assert {kind.__name__ for kind in OURS} == {"CrossCovariance", "GeM", "ISqrtCov", "MPNCov"}
+    assert {kind.__name__ for kind in OURS} == {"CrossCovariance", "GeM", "ISqrtCov", "MPNCov", "ResidualTensorTrain"}
     assert all(kind.slot == "pooling" and kind.ranks == (1, 2, 3) and kind.paper for kind in OURS)
     assert list_poolings("ISqrt*") == [ISqrtCov]
 
