@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections import Counter, defaultdict
@@ -18,6 +19,7 @@ import blockyard
 PACKAGE = Path(blockyard.__file__).parent
 SOURCES = {path.relative_to(PACKAGE): path.read_text() for path in sorted(PACKAGE.rglob("*.py"))}
 TREES = {path: ast.parse(text) for path, text in SOURCES.items()}
+EXAMPLES = {path: path.read_text() for path in sorted((PACKAGE.parent / "examples").glob("*.py"))}
 ROOMS = {  # a room may import itself and the rooms named
     "version": set(),
     "mistakes": set(),
@@ -154,22 +156,33 @@ def test_files_and_functions_are_short():
     assert not {name: length for name, length in functions.items() if length > 48}
 
 
-def code_lines(path: Path) -> list[str]:
+def test_an_example_can_be_read_at_once_and_takes_a_seed():
+    assert EXAMPLES
+    for path, text in EXAMPLES.items():
+        assert text.count("\n") <= 120, path.name
+        assert f"    python examples/{path.name} --seed 0\n" in ast.get_docstring(ast.parse(text), clean=False), (
+            path.name
+        )
+        assert {"Trainer", "LightningModule"} <= set(re.findall(r"\blightning\.(\w+)", text)), path.name
+        assert re.search(r"^from blockyard\.\w+ import", text, re.MULTILINE), path.name
+
+
+def code_lines(text: str) -> list[str]:
     """The lines of a file that hold a word, without docstrings, comments and imports."""
     left_out: set[int] = set()
-    for node in ast.walk(TREES[path]):
+    for node in ast.walk(ast.parse(text)):
         said = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         if said or isinstance(node, ast.Import | ast.ImportFrom):
             left_out |= set(range(node.lineno, node.end_lineno + 1))
-    numbered = enumerate(map(str.strip, SOURCES[path].splitlines()), 1)
+    numbered = enumerate(map(str.strip, text.splitlines()), 1)
     kept = [line for number, line in numbered if number not in left_out and not line.startswith("#")]
     return [line for line in kept if any(map(str.isalnum, line))]
 
 
 def test_no_six_lines_are_there_twice():
     places: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for path in SOURCES:
-        lines = code_lines(path)
+    for path, text in (SOURCES | EXAMPLES).items():
+        lines = code_lines(text)
         for start in range(len(lines) - 5):
             places[tuple(lines[start : start + 6])].append(path.as_posix())
     assert not [(where, lines) for lines, where in places.items() if len(where) > 1]

@@ -111,8 +111,10 @@ def test_a_system_that_works_is_reached_by_what_there_is_and_checked_by_a_test_t
         head = re.search(r"--model\.(?:decode_head '\{type:|neck) (\w+)", entry["reach"])
         line = re.fullmatch(r"from (blockyard[\w.]+) import (\w+)", entry["reach"])
         function = line and hasattr(import_module(line[1]), line[2])
+        script = re.search(r"python (examples/\w+\.py)", entry["reach"])
+        assert not script or (ROOT / script[1]).is_file(), entry["name"]
         reached = known or "backbone" in entry["reach"] or (head and head[1] in heads) or (verb and verb[1] in VERBS)
-        assert reached or function, entry["name"]
+        assert reached or function or script, entry["name"]
 
 
 def test_the_readme_names_verbs_and_blocks_that_exist():

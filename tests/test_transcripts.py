@@ -29,6 +29,7 @@ CANNOT = {
     r"for |done$|.*\$seed|python docs/landscapes\.py": "six whole trainings: tests/training/test_landscape.py",
     r"blockyard inspect --what (parallel|evidence)": "of one trained on the page: tests/commands/test_inspect.py",
     r"python benchmarks/kernels\.py": "takes minutes; what it draws is committed",
+    r"python examples/\w+\.py": "a minute each: tests/examples",
     r"blockyard (test|export) --ckpt_path sorted/": "a checkpoint of prefixes: tests/objectives/test_sorted_net.py",
     r"blockyard off-the-shelf .* denoised/checkpoints": "a checkpoint of noise: tests/backbones/test_diffusion_unet.py",
     r"blockyard fit .* views/checkpoints": "a checkpoint of two views: tests/training/test_unfreezing.py",
