@@ -3,6 +3,7 @@
 mmsegmentation is imported when the first network is made, not before.
 """
 
+from blockyard.heads.bridged_head import BridgedHead
 from blockyard.heads.decode_head import check_heads
 from blockyard.heads.full_pad import FullPAD
 from blockyard.heads.neck import Neck
@@ -14,6 +15,7 @@ from blockyard.heads.token_pruning import EarlyExits, TokenPruning
 __all__ = [
     "FPN",
     "SEPC",
+    "BridgedHead",
     "EarlyExits",
     "FullPAD",
     "Neck",

@@ -39,6 +39,7 @@ class Detector(nn.Module):
         finest: Smallest stride of a map that is looked at; None is as published: 8, 4 for Faster R-CNN, 16 for SSDLite.
         detections: Objects D found in a picture, at most.
         min_score: Score that a found object has at least; None is torchvision's: 0.2, 0.05, 0.05 and 0.001.
+        head: Called with the stock head, the channels of the maps and their strides; makes the head in its place.
 
     Raises:
         ValueError: If there is no such detector, a number is out of range, or maps do not suit it.
@@ -53,6 +54,7 @@ class Detector(nn.Module):
         finest: int | None = None,
         detections: int = 100,
         min_score: float | None = None,
+        head: Callable[[nn.Module, int, list[int]], nn.Module] | None = None,
     ) -> None:
         super().__init__()
         if kind not in KINDS:
@@ -69,6 +71,10 @@ class Detector(nn.Module):
         least = least if min_score is None else min_score
         self.background = int(background)
         self.detector: Any = make(pyramid, num_classes + self.background, detections, least)
+        if head is not None:
+            strides = [level.stride for level in pyramid.levels]
+            stock: Any = self.detector.roi_heads if kind == "FasterRCNN" else self.detector.head
+            self.detector.head = head(stock, pyramid.out_channels, strides)
         self.detector.transform = AsGiven(1 if lite else max(level.stride for level in pyramid.levels))
         self.num_classes, self.detections = num_classes, detections
         self.stages = pyramid.stages("detector.backbone")

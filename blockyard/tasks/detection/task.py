@@ -9,10 +9,10 @@ from typing import Any, ClassVar, Literal
 import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
-from torch import Tensor
+from torch import Tensor, nn
 
 from blockyard.backbones import Backbone
-from blockyard.heads import Neck
+from blockyard.heads import BridgedHead, Neck
 from blockyard.objectives import Default
 from blockyard.tasks.base import Task
 from blockyard.tasks.detection.detector import Detector
@@ -48,6 +48,7 @@ class ObjectDetection(Task):
         finest: Smallest stride of a map that is looked at; None is as published: 8, 4 for FasterRCNN, 16 for SSDLite.
         detections: Objects found in a picture, at most.
         min_score: Score that a found object has at least; None is torchvision's.
+        head: In place of the detector's, made of it, such as BridgedHead; None is its own.
         by_size: Whether a test also gives mAP of small, medium and large objects; None means no.
         options: Those of :class:`~blockyard.tasks.base.Task`.
 
@@ -77,12 +78,13 @@ class ObjectDetection(Task):
         finest: int | None = None,
         detections: int = 100,
         min_score: float | None = None,
+        head: Callable[[nn.Module, int, list[int]], BridgedHead] | None = None,
         by_size: bool | None = None,
         **options: Any,
     ) -> None:
         require()
         body = backbone(0, input_shape[0])
-        network = Detector(detector, body, num_classes, neck, finest, detections, min_score)
+        network = Detector(detector, body, num_classes, neck, finest, detections, min_score, head)
         super().__init__(network, input_shape, **options)
         self.num_classes, self.by_size = num_classes, bool(by_size)
         self._seen: dict[int, tuple[Found, Found]] = {}

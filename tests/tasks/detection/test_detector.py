@@ -9,7 +9,7 @@ from torchvision.models.detection import ssdlite320_mobilenet_v3_large
 
 from blockyard.backbones import PreResNet, Stage
 from blockyard.costs import count_parameters
-from blockyard.heads import FPN, SEPC
+from blockyard.heads import FPN, SEPC, BridgedHead
 from blockyard.tasks.detection.detector import KINDS, Detector
 
 
@@ -70,9 +70,11 @@ def test_ssdlite_has_the_published_parameters():
     assert count_parameters(ours) == count_parameters(stock) == 3_440_060
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_detector_learns_and_finds(kind):
-    network = detector(kind, min_score=0.0, detections=7)
+@pytest.mark.parametrize(
+    ("kind", "head"), [*((kind, None) for kind in KINDS), ("FCOS", BridgedHead), ("RetinaNet", BridgedHead)]
+)
+def test_every_detector_learns_and_finds(kind, head):
+    network = detector(kind, min_score=0.0, detections=7, head=head)
     x = torch.randn(2, 3, 64, 64)
     boxes = {"boxes": torch.tensor([[4.0, 4, 40, 40]]), "labels": torch.tensor([2])}
     nothing = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.long)}
@@ -96,6 +98,26 @@ def test_anchors_follow_the_strides(kind, strides):
     generator = made.anchor_generator if kind == "FCOS" else made.rpn.anchor_generator
     factor = 1 if kind == "FCOS" else 8
     assert list(generator.sizes) == [(factor * stride,) for stride in strides]
+
+
+@pytest.mark.parametrize("kind", ["FCOS", "RetinaNet"])
+def test_a_fresh_bridged_head_finds_what_the_stock_one_finds(kind):
+    stock, bridged = detector(kind, min_score=0.0).eval(), detector(kind, min_score=0.0, head=BridgedHead).eval()
+    bridged.detector.backbone.load_state_dict(stock.detector.backbone.state_dict())
+    parts = ("classification_head", "regression_head")
+    for place, part in enumerate(parts):
+        given, taken = getattr(stock.detector.head, part), getattr(bridged.detector.head.head, part)
+        bridged.detector.head.towers[place].load_state_dict(given.conv.state_dict())
+        rest = {name: value for name, value in given.state_dict().items() if not name.startswith("conv.")}
+        taken.load_state_dict(rest)
+    x = torch.randn(2, 3, 64, 64)
+    assert torch.equal(bridged(x), stock(x))
+
+
+@pytest.mark.parametrize("kind", ["FasterRCNN", "SSDLite"])
+def test_other_heads_are_not_bridged(kind):
+    with pytest.raises(ValueError, match="bridging goes into the heads of FCOS and RetinaNet, not into"):
+        detector(kind, head=BridgedHead)
 
 
 def test_any_neck_goes_between():
