@@ -92,7 +92,7 @@ def test_a_system_that_works_is_reached_by_what_there_is_and_checked_by_a_test_t
     kinds = systems.published_names()
     papers = {kind.__name__: kind.paper for kind in systems.published()}
     parts = "".join(path.read_text() for path in (PACKAGE / "heads").rglob("*.py"))
-    heads = set(re.findall(r"class (\w+)\((?:\w+Head|Neck)\)", parts))
+    heads = set(re.findall(r"class (\w+)\((?:\w+Head|Neck|nn\.Module)\)", parts))
     listed = systems.entries()
     assert len({entry["name"] for entry in listed}) == len(listed) == 87
     for entry in listed:
@@ -108,7 +108,7 @@ def test_a_system_that_works_is_reached_by_what_there_is_and_checked_by_a_test_t
             assert title.partition(":")[0].lower() in papers[kind].lower(), entry["name"]
         known = systems.classes(entry) & kinds
         verb = re.match(r"blockyard ([\w-]+)", entry["reach"])
-        head = re.search(r"--model\.(?:decode_head '\{type:|neck) (\w+)", entry["reach"])
+        head = re.search(r"--model\.(?:decode_head '\{type:|neck|head) (\w+)", entry["reach"])
         line = re.fullmatch(r"from (blockyard[\w.]+) import (\w+)", entry["reach"])
         function = line and hasattr(import_module(line[1]), line[2])
         script = re.search(r"python (examples/\w+\.py)", entry["reach"])

@@ -21,7 +21,7 @@ WEIGHT = 0.25
 
 
 class PointHead(nn.Module):
-    """Where corners and centres of boxes are on each map: a score of each cell, and where within it.
+    """Where corners and centres of boxes are on each map ``(B, C, H, W)``: a score of each cell, and where within it.
 
     One pair of convolutions for all levels, which all learn every box. Scores are learned as CornerNet's are (Law and
     Deng, CornerNet, ECCV 2018): the cell of a point is one, cells near by are hardly blamed. Here points have no class,
@@ -111,8 +111,9 @@ class PointHead(nn.Module):
 class BridgedHead(nn.Module):
     """A head of torchvision's RetinaNet or FCOS, with attention to points behind its two towers.
 
-    What tells classes asks centres, what tells boxes asks corners (see :class:`BridgingAttention`); each of the
-    detector's own losses stays, and those of the points are added. A fresh one finds what the stock head finds.
+    On maps ``(B, C, H, W)``, what tells classes asks centres, what tells boxes asks corners (see
+    :class:`BridgingAttention`); the detector's own losses stay, those of the points are added. A fresh one finds what
+    the stock head finds.
 
     Args:
         head: The stock head; its towers are taken over.

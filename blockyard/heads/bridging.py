@@ -25,7 +25,7 @@ class Keys(NamedTuple):
 
 
 class LocationEmbedding(nn.Module):
-    """How much a key counts for a query by where it lies, G(Δx, Δy), one number a head.
+    """How much a key counts for a query by where it lies, G(Δx, Δy): ``(B, heads, H · W, K)``.
 
     G is linear in sines and cosines of both distances, so it is the sum of a function of Δx and one of Δy, and queries
     on a grid of H×W need it for H + W distances to each key. The released code reads it from a table of 401×401 places,
@@ -67,7 +67,7 @@ class LocationEmbedding(nn.Module):
 
 
 class BridgingAttention(nn.Module):
-    """X ← relu(X + Σ_kinds W_o softmax(Q Kᵀ / √d + log max(G, 10⁻⁶)) V): a map asks the keys of each kind.
+    """X ← relu(X + Σ_kinds W_o softmax(Q Kᵀ / √d + log max(G, 10⁻⁶)) V): a map ``(B, C, H, W)`` asks keys.
 
     G is :class:`LocationEmbedding`, one for all kinds; W_o starts at zero, so that behind a ReLU a fresh one changes
     nothing.

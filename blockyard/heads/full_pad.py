@@ -17,7 +17,7 @@ _POOL = {1: F.adaptive_avg_pool1d, 2: F.adaptive_avg_pool2d, 3: F.adaptive_avg_p
 
 
 class HyperACE(nn.Module):
-    """One map of what all levels have in common: at the size of the middle one, through three branches side by side.
+    """One map ``(B, C, *S)`` of what all levels have in common, of the middle one's size, by three branches.
 
     Two adaptive hypergraphs see relations of any number of positions, a depthwise separable convolution those of
     neighbours, and the third branch leaves the fused maps as they are; a 1×1 convolution brings them together.
@@ -50,10 +50,10 @@ class HyperACE(nn.Module):
 class FullPAD(Neck):
     """A path down and a path up a pyramid of maps, with HyperACE's map added before, between and behind them.
 
-    Maps are made ``channels`` wide; down, each coarser one is enlarged, joined to the finer one and convolved; up, each
-    finer one is halved by a strided convolution, joined and convolved. The map of :class:`HyperACE`, resized, is added
-    at all three places with a weight of its own for each place and level, zero at first, so that a fresh neck is the
-    two paths alone. Written from what the paper describes, without its code; widths and depths are not its own.
+    Maps become ``(B, channels, *S)``; down, each coarser one is enlarged, joined to the finer one and convolved; up,
+    each finer one is halved by a strided convolution, joined and convolved. The map of :class:`HyperACE`, resized, is
+    added at all three places with a weight of its own for each place and level, zero at first, so that a fresh neck is
+    the two paths alone. Written from what the paper describes, without its code; widths and depths are not its own.
 
     Args:
         in_channels: Channels of the maps, finest first.

@@ -19,7 +19,7 @@ the two row-softmaxes of the nonlocal one."""
 
 
 class HopSum(nn.Module):
-    """Σ_k σ(H_k s) H_k over the hops H_k = A^k Z, k = 0 … K, for any operator A; one vector s scores all hops.
+    """Σ_k σ(H_k s) H_k over the hops H_k = A^k Z, k = 0 … K, Z ``(B, c, N)``, any operator A, one s.
 
     Args:
         inner: Channels c of the signal.
