@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from blockyard.blocks.activations import StarReLU
+from blockyard.blocks.attention.ghost_attention import GhostAttention
 from blockyard.blocks.attention.local_attention import HaloAttention
 from blockyard.blocks.attention.relative_attention import RelativeAttention
+from blockyard.blocks.attention.residual_channel_attention import ResidualChannelAttention
 from blockyard.blocks.attention.subspace_attention import ULSAM
 from blockyard.blocks.base import Block, Wrapper, concrete_subclasses
 from blockyard.blocks.channels.mixstyle import MixStyle
@@ -28,6 +30,7 @@ from blockyard.blocks.mixers.gated import RecursiveGatedConvolution
 from blockyard.blocks.mixers.gated_attention import GatedPositionalAttention
 from blockyard.blocks.mixers.inception import InceptionBranches
 from blockyard.blocks.mixers.large_small import LSConvolution
+from blockyard.blocks.mixers.multi_axis import MultiAxisMLP
 from blockyard.blocks.mixers.nasnet_cell import NASNetCell
 from blockyard.blocks.mixers.parameter_free import IdentityMixer, PoolMixer, RandomMixer
 from blockyard.blocks.mixers.raft import RaftMixer
@@ -81,6 +84,7 @@ __all__ = [
     "FusedInvertedResidual",
     "GSoP",
     "GatedPositionalAttention",
+    "GhostAttention",
     "GhostModule",
     "GhostStage",
     "GlobalContext",
@@ -94,6 +98,7 @@ __all__ = [
     "LSConvolution",
     "LocalRelationAggregator",
     "MixStyle",
+    "MultiAxisMLP",
     "NASNetCell",
     "Nonlocal",
     "NonlocalStage",
@@ -109,6 +114,7 @@ __all__ = [
     "RecursiveGatedConvolution",
     "RelativeAttention",
     "ReleasedNonlocal",
+    "ResidualChannelAttention",
     "ResidualScaling",
     "ResponseNormMLP",
     "ReversibleStage",

@@ -47,6 +47,7 @@ from blockyard.blocks import (
     PositionAttention,
     RecursiveGatedConvolution,
     RelativeAttention,
+    ResidualChannelAttention,
     ResponseNormMLP,
     ReversibleStage,
     SelfAttention,
@@ -96,6 +97,8 @@ MIXED = ("convolution", "mixer")
 """Slots of what mixes positions in the precision of a convolution."""
 SETS = IdentityMixer | ISTA | ResponseNormMLP | SelfAttention | SubspaceSelfAttention | ExpertAttention | ExpertMLP
 """Mixers that treat positions as a set."""
+LOCAL = RelativeAttention | HaloAttention | GhostStage | InvertedResidual | ReversibleStage | ResidualChannelAttention
+"""What knows neighbours in no slot of a convolution or a mixer."""
 every_block = pytest.mark.parametrize("make", VARIANTS.values(), ids=VARIANTS.keys())
 every_rank = pytest.mark.parametrize("rank", [1, 2, 3])
 
@@ -103,7 +106,7 @@ every_rank = pytest.mark.parametrize("rank", [1, 2, 3])
 def knows_the_grid(block: Block) -> bool:
     """Whether the weights belong to neighbours or places, so that they differ from rank to rank."""
     return (
-        isinstance(block, RelativeAttention | HaloAttention | GhostStage | InvertedResidual | ReversibleStage)
+        isinstance(block, LOCAL)
         or (block.slot in MIXED and not isinstance(block, SETS | TCNCA))
         or getattr(block, "attention", "") == "position"
         or (isinstance(block, PolynomialBranch) and block.kernel_size is not None)

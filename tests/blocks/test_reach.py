@@ -35,6 +35,7 @@ LOCAL = {
     *("DepthwiseConvolution", "IdentityMixer", "InceptionConvolution", "PoolMixer", "SeparableConvolution"),
     *("DilatedReparam", "ExpertMLP", "ISTA", "InceptionBranches", "InvertedResidual", "LocalRelationAggregator"),
     *("FusedInvertedResidual", "NASNetCell", "RecursiveGatedConvolution", "ReversibleStage", "SlicedAttention"),
+    "MultiAxisMLP",  # which looks along a grid that the other position is not on
     "SampledAttention",  # which looks as far aside as its weights say, with these by less than a map's width
     "PolynomialBranch without norm",  # with it, the statistics of a map tell each of its positions of all others
 }
@@ -66,13 +67,13 @@ def test_a_position_hears_of_all_others_or_of_its_neighbours(name: str):
 
 CLIP = (6, 9, 10)
 IN_ORDER = {
-    *("DCLS", "GhostModule", "HaloAttention", "RelativeAttention", "PHC", "PolynomialConvolution"),
+    *("DCLS", "GhostAttention", "GhostModule", "HaloAttention", "RelativeAttention", "PHC", "PolynomialConvolution"),
     *("DepthwiseConvolution", "InceptionConvolution", "RandomMixer", "SeparableConvolution"),
     *("CMixer", "DilatedReparam", "GatedPositionalAttention", "GhostStage", "InceptionBranches"),
-    *("InvertedResidual", "LSConvolution", "LocalRelationAggregator", "RaftMixer"),
+    *("InvertedResidual", "LSConvolution", "LocalRelationAggregator", "MultiAxisMLP", "RaftMixer"),
     *("RecursiveGatedConvolution", "RecursiveGatedConvolution of all frequencies", "SMixer"),
     *("FusedInvertedResidual", "NASNetCell", "ReversibleStage", "SampledAttention", "SlicedAttention"),
-    "TCNCA",
+    *("ResidualChannelAttention", "TCNCA"),
 }
 """Whose weights belong to offsets in time. PHC and PolynomialConvolution have the kernel of what they replace, and so
 one tap over time in the network of the diagnostic."""
