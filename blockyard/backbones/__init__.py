@@ -19,6 +19,7 @@ from blockyard.backbones.skeletons.hourglass import HourglassUniFormer
 from blockyard.backbones.skeletons.interpretable_cnn import InterpretableCNN
 from blockyard.backbones.skeletons.isotropic import Isotropic
 from blockyard.backbones.skeletons.lsnet import LSNet
+from blockyard.backbones.skeletons.maxim import MAXIM
 from blockyard.backbones.skeletons.metaformer import MetaFormer
 from blockyard.backbones.skeletons.nasnet import NASNet
 from blockyard.backbones.skeletons.raft_mlp import RaftMLP
@@ -29,6 +30,7 @@ from blockyard.backbones.skeletons.sret import SReT
 from blockyard.backbones.skeletons.two_view_net import TwoViewNet
 
 __all__ = [
+    "MAXIM",
     "Backbone",
     "BackboneFeatures",
     "CrossViT",

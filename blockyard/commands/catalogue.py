@@ -61,7 +61,7 @@ FOLDERS = {
     "audio_classification": "audio_folder.yaml",
     "semantic_segmentation": "cityscapes.yaml",
 }
-"""The data on which the page puts a published network of each task."""
+"""The data on which the page puts a published network of each task, of those that have several."""
 
 
 @dataclass(frozen=True)
@@ -214,8 +214,14 @@ def _section(entry: Entry) -> str:
     for name in entry.networks:
         task, _, rest = name.partition("/")
         what = (CONFIGS / name).read_text().partition("\n")[0].removeprefix("# ").partition("; after")[0]
-        lines.append(f"- {what}: `--config {task}/{FOLDERS[task]} --config {task}/{rest}`")
+        lines.append(f"- {what}: `--config {data_of(task)} --config {task}/{rest}`")
     return "\n".join([*lines, ""])
+
+
+def data_of(task: str) -> str:
+    """The configuration of the data on which published networks of a task are put: the first where none is said."""
+    first = next(name for name in config_names() if name.startswith(f"{task}/") and name.count("/") == 1)
+    return f"{task}/{FOLDERS[task]}" if task in FOLDERS else first
 
 
 def _networks() -> dict[str, list[str]]:
