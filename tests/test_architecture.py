@@ -164,13 +164,13 @@ def test_an_example_can_be_read_at_once_and_takes_a_seed():
             path.name
         )
         assert {"Trainer", "LightningModule"} <= set(re.findall(r"\blightning\.(\w+)", text)), path.name
-        assert re.search(r"^from blockyard\.\w+ import", text, re.MULTILINE), path.name
+        assert re.search(r"^from blockyard\.", text, re.MULTILINE), path.name
 
 
-def code_lines(text: str) -> list[str]:
+def code_lines(text: str, tree: ast.AST) -> list[str]:
     """The lines of a file that hold a word, without docstrings, comments and imports."""
     left_out: set[int] = set()
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(tree):
         said = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         if said or isinstance(node, ast.Import | ast.ImportFrom):
             left_out |= set(range(node.lineno, node.end_lineno + 1))
@@ -181,8 +181,9 @@ def code_lines(text: str) -> list[str]:
 
 def test_no_six_lines_are_there_twice():
     places: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    trees = TREES | {path: ast.parse(text) for path, text in EXAMPLES.items()}
     for path, text in (SOURCES | EXAMPLES).items():
-        lines = code_lines(text)
+        lines = code_lines(text, trees[path])
         for start in range(len(lines) - 5):
             places[tuple(lines[start : start + 6])].append(path.as_posix())
     assert not [(where, lines) for lines, where in places.items() if len(where) > 1]
