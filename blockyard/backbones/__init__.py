@@ -8,13 +8,16 @@ from blockyard.backbones.adapters.timm_features import TimmFeatures
 from blockyard.backbones.backbone_features import BackboneFeatures
 from blockyard.backbones.base import Backbone, Stage
 from blockyard.backbones.inputs.framewise import Framewise
+from blockyard.backbones.inputs.front_end import FrontEnd
 from blockyard.backbones.inputs.front_ended import FrontEnded
 from blockyard.backbones.inputs.log_mel import LogMel
+from blockyard.backbones.inputs.scalogram import Scalogram
 from blockyard.backbones.label_denoiser import LabelDenoiser
 from blockyard.backbones.pdc_net import PDCNet
 from blockyard.backbones.preresnet import PreResNet
 from blockyard.backbones.skeletons.crossvit import CrossViT
 from blockyard.backbones.skeletons.elastic_mobilenet import ElasticMobileNet
+from blockyard.backbones.skeletons.funnelnet import FunnelNet
 from blockyard.backbones.skeletons.hourglass import HourglassUniFormer
 from blockyard.backbones.skeletons.interpretable_cnn import InterpretableCNN
 from blockyard.backbones.skeletons.isotropic import Isotropic
@@ -37,7 +40,9 @@ __all__ = [
     "DiffusionUNet",
     "ElasticMobileNet",
     "Framewise",
+    "FrontEnd",
     "FrontEnded",
+    "FunnelNet",
     "HourglassUniFormer",
     "InterpretableCNN",
     "Isotropic",
@@ -53,6 +58,7 @@ __all__ = [
     "RaftMLP",
     "RevCol",
     "SReT",
+    "Scalogram",
     "SimpleNet",
     "SkipblockNet",
     "Stage",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from blockyard.backbones.base import Backbone
-from blockyard.backbones.inputs.log_mel import LogMel
+from blockyard.backbones.inputs.front_end import FrontEnd
 
 
 class FrontEnded(Backbone):
@@ -18,7 +18,7 @@ class FrontEnded(Backbone):
     Args:
         num_classes: Number of classes K, or 0 for the trunk alone.
         in_channels: 1.
-        front_end: Makes the spectrograms.
+        front_end: Makes the spectrograms, or the scalograms.
         backbone: Called with ``num_classes`` and the channels of the spectrograms.
 
     Raises:
@@ -28,7 +28,7 @@ class FrontEnded(Backbone):
     rank = 1
 
     def __init__(
-        self, num_classes: int, in_channels: int, front_end: LogMel, backbone: Callable[[int, int], Backbone]
+        self, num_classes: int, in_channels: int, front_end: FrontEnd, backbone: Callable[[int, int], Backbone]
     ) -> None:
         super().__init__(num_classes, in_channels)
         if in_channels != 1:

@@ -6,12 +6,14 @@ import warnings
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from blockyard.backbones.inputs.front_end import FrontEnd, standardised
 
 MelScale = Literal["htk", "slaney"]
 
 
-class LogMel(nn.Module):
+class LogMel(FrontEnd):
     """Waveforms ``(B, 1, L)`` to log-mel spectrograms ``(B, 1, n_mels, T)``, T = 1 + L // hop_length.
 
     Power spectra of Hann windows around every ``hop_length``-th sample, triangular filters on a mel scale, a logarithm,
@@ -126,8 +128,7 @@ class LogMel(nn.Module):
         if self.normalise == "corpus":
             return (y - self.mean) / self.std
         if self.normalise == "sample":
-            std, mean = torch.std_mean(y, (1, 2), correction=0, keepdim=True)
-            return (y - mean) / std.clamp(min=1e-3)  # silence is constant but for rounding: it stays near zero
+            return standardised(y)
         return y
 
     def _masked(self, y: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from blockyard.backbones import Backbone, FrontEnded, LogMel
+from blockyard.backbones import Backbone, FrontEnd, FrontEnded, LogMel
 from blockyard.datamodules import DataModule
 from blockyard.datamodules.suggesting import Choice
 from blockyard.tasks.classification.views import ViewClassification
@@ -35,7 +35,7 @@ class AudioClassification(ViewClassification):
         backbone: Called with ``(num_classes, 1)``, or behind a front end that gives other channels with these.
         num_classes: Classes K; the command line takes it from the data.
         input_shape: ``(1, L)``; the command line takes it from the data.
-        front_end: Makes the spectrogram; None leaves the waveform to the backbone.
+        front_end: Makes the spectrogram, or the scalogram; None leaves the waveform to the backbone.
         options: Those of :class:`~blockyard.tasks.classification.base.Classification`.
 
     Raises:
@@ -92,7 +92,7 @@ class AudioClassification(ViewClassification):
         backbone: Callable[[int, int], Backbone],
         num_classes: int,
         input_shape: tuple[int, ...],
-        front_end: LogMel | None = None,
+        front_end: FrontEnd | None = None,
         **options: Any,
     ) -> None:
         if front_end is not None:
