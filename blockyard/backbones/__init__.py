@@ -21,6 +21,7 @@ from blockyard.backbones.skeletons.funnelnet import FunnelNet
 from blockyard.backbones.skeletons.hourglass import HourglassUniFormer
 from blockyard.backbones.skeletons.interpretable_cnn import InterpretableCNN
 from blockyard.backbones.skeletons.isotropic import Isotropic
+from blockyard.backbones.skeletons.late_fusion import LateFusion
 from blockyard.backbones.skeletons.lsnet import LSNet
 from blockyard.backbones.skeletons.maxim import MAXIM
 from blockyard.backbones.skeletons.metaformer import MetaFormer
@@ -48,6 +49,7 @@ __all__ = [
     "Isotropic",
     "LSNet",
     "LabelDenoiser",
+    "LateFusion",
     "LogMel",
     "MMSegBackbone",
     "MetaFormer",
