@@ -141,6 +141,21 @@ def tokens_that_leave() -> str:
     return "\n".join(lines)
 
 
+def plain_detection() -> str:
+    """A detector trained by the suite and by a plain loop, a row a seed."""
+    by: dict[str, dict[str, dict[str, str]]] = {}
+    for row in rows_of("detection"):
+        by.setdefault(row["seed"], {})[row["way"]] = row
+    lines = ["| seed | mAP, %: blockyard | plain loop | processor time, s: blockyard | plain loop | times as fast |"]
+    lines.append("| --- |" + " --: |" * 5)
+    for seed, ways in by.items():
+        ours, plain = ways["blockyard"], ways["plain loop"]
+        scores = " | ".join(f"{100 * float(each['mAP']):.2f}" for each in (ours, plain))
+        times = float(plain["CPU s"]) / float(ours["CPU s"])
+        lines.append(f"| {seed} | {scores} | {ours['CPU s']} | {plain['CPU s']} | {times:.2f} |")
+    return "\n".join(lines)
+
+
 def tiles() -> str:
     """Memory and time of a prediction by the side of the picture, and what the seams change."""
     lines = ["| picture | way | seconds | peak, MB | pixels with another label |", "| --- | --- | --: | --: | --: |"]

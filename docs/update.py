@@ -31,8 +31,8 @@ RECORDS = ROOT / "leaderboard" / "records"
 TABLES = ROOT / "docs" / "leaderboards.md"
 PAGES = (
     README,
-    *(ROOT / "docs" / f"{name}.md" for name in ("costs", "objectives", "picture-files", "plugging", "pruning")),
-    *(ROOT / "docs" / f"{name}.md" for name in ("resume", "scaling", "search", "segmentation", "suggest")),
+    *(ROOT / "docs" / f"{name}.md" for name in ("costs", "detection", "objectives", "picture-files", "plugging")),
+    *(ROOT / "docs" / f"{name}.md" for name in ("pruning", "resume", "scaling", "search", "segmentation", "suggest")),
 )
 """Those with sections that are made."""
 BLOCKS = ROOT / "docs" / "blocks.md"
@@ -270,6 +270,7 @@ def updated(text: str) -> str:
         "reduced": picture_tables.reduced,
         "scaling": measured.scaling,
         "tokens that leave": measured.tokens_that_leave,
+        "plain detection": measured.plain_detection,
         "tiles": measured.tiles,
         "objectives": objective_tables.side_by_side,
         "pretraining": objective_tables.labels_left,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from copy import copy
-from pathlib import Path
 from typing import Any
 
 import albumentations as A
@@ -58,10 +57,13 @@ class BoxedPictures(Images):
             yield np.concatenate([each.labels for each in boxes])
             yield np.concatenate([each.crowd for each in boxes])
 
-    def files(self, position: int) -> Sequence[Path]:
-        """The picture, and the file of its boxes where that is its own."""
-        own = len(set(self.listing.sources)) == len(self.names)
-        return [*super().files(position), *([self.listing.sources[position]] if own else [])]
+    def problem(self, position: int) -> str | None:
+        """What is wrong with a picture or its boxes, in one line; None if nothing is."""
+        try:
+            self.read(position)
+        except DataError as error:
+            return " ".join(str(error).split())
+        return super().problem(position)
 
     def read(self, index: int) -> tuple[Pixels, Boxes]:
         """A picture and its boxes, none where they are not known.

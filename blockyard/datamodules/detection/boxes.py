@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,8 @@ from blockyard.mistakes import DataError
 
 BEYOND = 1.0
 """Pixels that a box may reach beyond its picture, where it is cut off: published boxes were rounded."""
+LARGEST = 1e7
+"""Pixels that no picture has along a side."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,11 @@ class Boxes:
         return cls(corners, labels, crowd, np.array(area, np.float32))
 
 
+def is_place(value: Any) -> bool:
+    """Whether a value is a number that can be a place in a picture."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
+
+
 def checked_corners(corners: Sequence[Any], size: tuple[int, int] | None, where: str) -> list[float]:
     """Left, top, right and bottom of a box as they are, or cut off at the picture's edge by a pixel at most.
 
@@ -58,8 +64,7 @@ def checked_corners(corners: Sequence[Any], size: tuple[int, int] | None, where:
     Raises:
         DataError: If these are no finite numbers, or the box is empty or reaches beyond its picture; one line.
     """
-    numbers = [isinstance(value, int | float) and not isinstance(value, bool) for value in corners]
-    if len(corners) != 4 or not all(numbers) or not all(map(math.isfinite, corners)):
+    if len(corners) != 4 or not all(map(is_place, corners)):
         raise DataError(f"{where}: a box of four numbers expected, found {corners!r:.60}")
     left, top, right, bottom = map(float, corners)
     if right <= left or bottom <= top:

@@ -11,7 +11,7 @@ from typing import Any
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
 from blockyard.datamodules.detection.base import DetectionDataModule
-from blockyard.datamodules.detection.boxes import BoxedListing, Boxes, checked_corners
+from blockyard.datamodules.detection.boxes import LARGEST, BoxedListing, Boxes, checked_corners, is_place
 from blockyard.datamodules.listing import check_files
 from blockyard.mistakes import DataError, nearest, printable
 
@@ -80,21 +80,22 @@ class COCODetection(DetectionDataModule):
         faulty = []
         for row in rows:
             where = f"{file}: annotation {printable(str(row.get('id', '')))}"
-            if row.get("image_id") not in sizes:
-                raise DataError(f"{where}: there is no image {row.get('image_id')!r:.40}")
-            if row.get("category_id") not in labels:
-                said = nearest(str(row.get("category_id")), map(str, labels))
-                raise DataError(f"{where}: there is no category {row.get('category_id')!r:.40}; {said}")
+            image, category = row.get("image_id"), row.get("category_id")
+            if not isinstance(image, int) or image not in sizes:
+                raise DataError(f"{where}: there is no image {image!r:.40}")
+            if not isinstance(category, int) or category not in labels:
+                said = nearest(str(category), map(str, labels))
+                raise DataError(f"{where}: there is no category {category!r:.40}; {said}")
             try:
-                corners = checked_corners(_corners(row), sizes[row["image_id"]], where)
+                corners = checked_corners(_corners(row), sizes[image], where)
             except DataError as error:
                 if not self.leave_out_faulty:
                     raise
                 faulty.append(str(error))
                 continue
             area = row.get("area")
-            area = float(area) if isinstance(area, int | float) and area > 0 else None
-            boxes[row["image_id"]].append((corners, labels[row["category_id"]], bool(row.get("iscrowd")), area))
+            area = float(area) if isinstance(area, int | float) and 0 < area < LARGEST**2 else None
+            boxes[image].append((corners, labels[category], bool(row.get("iscrowd")), area))
         if faulty:
             rank_zero_warn(f"{len(faulty)} of {len(rows)} boxes are left out; the first: {faulty[0]}")
         return boxes
@@ -148,7 +149,7 @@ def _labels(known: dict[int, str], classes: list[str], file: Path) -> dict[int, 
 def _identifier(row: dict[str, Any], file: Path, noun: str) -> int:
     key = row.get("id")
     if not isinstance(key, int):
-        raise DataError(f"{file}: the id of an {noun} must be a whole number, got {key!r:.40}")
+        raise DataError(f"{file}: {noun}: a whole number expected as its id, found {key!r:.40}")
     return key
 
 
@@ -169,6 +170,6 @@ def _size(row: dict[str, Any]) -> tuple[int, int] | None:
 def _corners(row: dict[str, Any]) -> list[Any]:
     """Left, top, right, bottom of what COCO has as left, top, width, height; what is no such box stays as it is."""
     box = row.get("bbox")
-    if not isinstance(box, list) or len(box) != 4 or not all(isinstance(value, int | float) for value in box):
+    if not isinstance(box, list) or len(box) != 4 or not all(map(is_place, box)):
         return box if isinstance(box, list) else [box]
     return [box[0], box[1], box[0] + box[2], box[1] + box[3]]

@@ -101,8 +101,10 @@ class Detector(nn.Module):
         The best first; rows of zeros where fewer than D are found. In evaluation alone.
 
         Raises:
-            ValueError: In training, when a detector finds nothing but losses.
+            ValueError: In training, where a detector has losses alone, or if it is to be exported.
         """
+        if torch.compiler.is_exporting():
+            raise ValueError("how many objects are compared depends on the picture, which no exported program can say")
         if self.training:
             raise ValueError("a detector gives boxes in evaluation alone; in training it has losses")
         rows = []

@@ -18,12 +18,10 @@ from blockyard.tasks.detection.scores import Found
 
 SHOWN = 8
 """Test pictures that a report shows."""
-DRAWN = 0.3
-"""Score below which a found box is not drawn."""
 
 
 class FoundBoxes(Callback):
-    """Draws ``boxes.png`` after a test: a few pictures with what is there, above, and what was found, below.
+    """Draws ``boxes.png`` after a test: a few pictures with what is there, above, and the best that was found, below.
 
     Args:
         directory: Where the file goes.
@@ -46,14 +44,15 @@ class FoundBoxes(Callback):
 
 
 def draw(cases: list[tuple[Pixels, Found, Found]], classes: list[str]) -> bytes:
-    """A PNG with a column for each picture ``(H, W, 3)``: with the boxes that are there, and those found."""
+    """A PNG with a column for each picture ``(H, W, 3)``: what is there, and as many of the best found."""
     figure = Figure(figsize=(2.2 * len(cases), 4.8), layout="constrained")
     grid = figure.subplots(2, len(cases), squeeze=False)
     for place, (picture, true, found) in enumerate(cases):
-        for row, (boxes, colour) in enumerate(((true, "#1a9850"), (found, "#d73027"))):
+        best = {name: values[: len(true["labels"])] for name, values in found.items()}
+        for row, (boxes, colour) in enumerate(((true, "#1a9850"), (best, "#d73027"))):
             _draw(grid[row, place], picture, boxes, classes, colour)
     grid[0, 0].set_title("true", loc="left", size=9)
-    grid[1, 0].set_title(f"found, score {DRAWN} or more", loc="left", size=9)
+    grid[1, 0].set_title("found, as many of the best as are there", loc="left", size=9)
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=110)
     return content.getvalue()
@@ -66,8 +65,6 @@ def _draw(axes: Axes, picture: Pixels, boxes: Found, classes: list[str], colour:
     for (left, top, right, bottom), label, score in zip(
         boxes["boxes"].tolist(), boxes["labels"].tolist(), scores, strict=True
     ):
-        if score is not None and score < DRAWN:
-            continue
         axes.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour, linewidth=1.4))
         text = classes[label] if score is None else f"{classes[label]} {score:.2f}"
         axes.text(left, top, text, size=6, color="white", backgroundcolor=colour, va="top")

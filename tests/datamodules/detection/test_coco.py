@@ -96,7 +96,9 @@ def test_fingerprints_tell_boxes_apart(tmp_path):
         ({"bbox": [10, 5, 20, "x"]}, "a box of four numbers expected"),
         ({"bbox": [10, 5, 20, float("nan")]}, "a box of four numbers expected"),
         ({"category_id": 55}, r"annotation 0: there is no category 55; did you mean 5\?"),
+        ({"category_id": [5]}, r"there is no category \[5\]"),
         ({"image_id": 1}, "annotation 0: there is no image 1"),
+        ({"bbox": [10, 5, 10**400, 30]}, "a box of four numbers expected"),
     ],
 )
 def test_faulty_boxes_are_told_in_one_line(tmp_path, change, said):
@@ -120,6 +122,7 @@ def test_faulty_boxes_may_be_left_out(tmp_path):
         (lambda content: content["images"][0].update(file_name="../0.png"), "name of a file in the pictures' folder"),
         (lambda content: content["images"][0].update(file_name="9.png"), "1 of 4 listed pictures are missing"),
         (lambda content: content["images"][1].update(id=7), "image 7 is there twice"),
+        (lambda content: content["images"][1].update(id="7"), "image: a whole number expected as its id"),
         (lambda content: content["categories"][0].update(name="dog"), "category 3 needs an id and a name of its own"),
         (lambda content: content.update(annotations=[]), "train: none of 3 pictures has a box"),
     ],

@@ -8,8 +8,10 @@ from torch import nn
 from torchvision.models.detection import ssdlite320_mobilenet_v3_large
 
 from blockyard.backbones import PreResNet, Stage
+from blockyard.blocks import SpectralNonlocal
 from blockyard.costs import count_parameters
 from blockyard.heads import FPN, SEPC, BridgedHead
+from blockyard.plugging import Plug, apply_plugs
 from blockyard.tasks.detection.detector import KINDS, Detector
 
 
@@ -28,7 +30,7 @@ class MobileMaps(nn.Module):
 
 
 def neck(channels):
-    return FPN(channels, channels=32)
+    return FPN(channels, channels=64)
 
 
 def detector(kind, **options):
@@ -148,6 +150,27 @@ class Widths(nn.Module):
         return list(maps)
 
 
+@pytest.mark.parametrize(
+    ("kind", "places"),
+    [
+        ("FCOS", ["stage3.-1", "backbone.neck.convs.0", "backbone.neck.laterals.1"]),
+        ("SSDLite", ["stage2.0", "head.classification_head.module_list.0.0", "backbone.beyond.blocks.1"]),
+    ],
+)
+def test_blocks_go_into_backbone_neck_and_heads(kind, places):
+    network = detector(kind).eval()
+    before = network(torch.ones(1, 3, 64, 64))
+    places = [place if place.startswith("stage") else f"detector.{place}" for place in places]
+    apply_plugs(network, [Plug(SpectralNonlocal, places)], example=torch.zeros(1, 3, 64, 64))
+    assert sum(isinstance(module, SpectralNonlocal) for module in network.modules()) == 3
+    assert torch.equal(network(torch.ones(1, 3, 64, 64)), before)  # each begins as the identity
+
+
 def test_in_training_there_are_no_boxes():
     with pytest.raises(ValueError, match="in training it has losses"):
         detector("FCOS")(torch.zeros(1, 3, 64, 64))
+
+
+def test_an_export_is_refused_in_one_line():
+    with pytest.raises(ValueError, match="how many objects are compared depends on the picture"):
+        torch.export.export(detector("FCOS").eval(), (torch.zeros(1, 3, 64, 64),), strict=False)
