@@ -48,6 +48,7 @@ from blockyard.datamodules import (
     SpeechCommands,
     VideoCSV,
     VideoFolder,
+    WindowedPictures,
 )
 from blockyard.datamodules.signals.channels import Channels
 
@@ -71,7 +72,8 @@ def _no_data_needed(monkeypatch, tmp_path):
     images = ((CIFAR10, 10), (CIFAR100, 100), (CUB200, 200), (ImageNet, 1000))
     videos = ((UCF101, 101), (HMDB51, 51), (VideoCSV, 400))
     published = (*images, *videos, (PersonDataModule, 751), (COCODetection, 80), (ESC50, 50), (SpeechCommands, 35))
-    own = (ImageFolder, ImageList, VideoFolder, ImageMaskFolder, AudioFolder, AudioCSV, SignalFolder, SignalCSV)
+    sounds = (AudioFolder, AudioCSV, SignalFolder, SignalCSV)
+    own = (ImageFolder, ImageList, VideoFolder, ImageMaskFolder, WindowedPictures, *sounds)
     folders = ((kind, 7) for kind in own)
     for kind, count in (*published, *folders):
         monkeypatch.setattr(kind, "classes", property(lambda self, count=count: [str(k) for k in range(count)]))

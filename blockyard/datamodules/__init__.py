@@ -47,6 +47,7 @@ from blockyard.datamodules.video.hmdb51 import HMDB51
 from blockyard.datamodules.video.ucf101 import UCF101
 from blockyard.datamodules.video.video_csv import VideoCSV
 from blockyard.datamodules.video.video_folder import VideoFolder
+from blockyard.datamodules.video.windowed_pictures import WindowedPictures
 from blockyard.media.decoding import DecodingError
 from blockyard.mistakes import DataError
 
@@ -95,5 +96,6 @@ __all__ = [
     "VideoCSV",
     "VideoDataModule",
     "VideoFolder",
+    "WindowedPictures",
     "members_of",
 ]

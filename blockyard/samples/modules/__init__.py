@@ -7,6 +7,7 @@ from blockyard.samples.modules.moving_digits import MovingDigits
 from blockyard.samples.modules.scenes import Scenes
 from blockyard.samples.modules.spoken_commands import SpokenCommands
 from blockyard.samples.modules.walkers import Walkers, WalkersVideo
+from blockyard.samples.modules.windowed_digits import WindowedDigits
 
 __all__ = [
     "BoxedScenes",
@@ -17,4 +18,5 @@ __all__ = [
     "SpokenCommands",
     "Walkers",
     "WalkersVideo",
+    "WindowedDigits",
 ]
