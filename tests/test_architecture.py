@@ -46,7 +46,7 @@ ROOMS = {  # a room may import itself and the rooms named
         "progress",
     },
     "compression": {"analysis", "backbones", "costs", "plugging", "blocks", "mistakes"},
-    "training": {"analysis", "runs", "plugging", "metrics", "files", "mistakes"},
+    "training": {"analysis", "runs", "plugging", "blocks", "metrics", "files", "mistakes"},
     "objectives": {"backbones", "plugging", "blocks"},
     "tasks": {
         *("compression", "analysis", "objectives", "training", "runs", "heads", "backbones", "poolings", "plugging"),

@@ -18,6 +18,7 @@ from blockyard.blocks.convolutions.dilated_reparam import DilatedReparam
 from blockyard.blocks.convolutions.inverted_residual import FusedInvertedResidual, InvertedResidual
 from blockyard.blocks.convolutions.parameter_free import PFLayer
 from blockyard.blocks.convolutions.polynomials import PolynomialBranch, PolynomialConvolution
+from blockyard.blocks.convolutions.selectable_kan import SelectableKAN
 from blockyard.blocks.mixers.chunked_attention import TCNCA
 from blockyard.blocks.mixers.convolutions import (
     DepthwiseConvolution,
@@ -120,6 +121,7 @@ __all__ = [
     "ReversibleStage",
     "SMixer",
     "SampledAttention",
+    "SelectableKAN",
     "SelectiveDepth",
     "SelfAttention",
     "SeparableConvolution",

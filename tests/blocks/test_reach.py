@@ -32,6 +32,7 @@ MAKE = OWN | {
 }
 LOCAL = {
     *("DCLS", "GhostModule", "HaloAttention", "MixStyle", "PFLayer", "PHC", "PolynomialConvolution", "StarReLU"),
+    "SelectableKAN",
     *("DepthwiseConvolution", "IdentityMixer", "InceptionConvolution", "PoolMixer", "SeparableConvolution"),
     *("DilatedReparam", "ExpertMLP", "ISTA", "InceptionBranches", "InvertedResidual", "LocalRelationAggregator"),
     *("FusedInvertedResidual", "NASNetCell", "RecursiveGatedConvolution", "ReversibleStage", "SlicedAttention"),
@@ -73,7 +74,7 @@ IN_ORDER = {
     *("InvertedResidual", "LSConvolution", "LocalRelationAggregator", "MultiAxisMLP", "RaftMixer"),
     *("RecursiveGatedConvolution", "RecursiveGatedConvolution of all frequencies", "SMixer"),
     *("FusedInvertedResidual", "NASNetCell", "ReversibleStage", "SampledAttention", "SlicedAttention"),
-    *("ResidualChannelAttention", "TCNCA"),
+    *("ResidualChannelAttention", "SelectableKAN", "TCNCA"),
 }
 """Whose weights belong to offsets in time. PHC and PolynomialConvolution have the kernel of what they replace, and so
 one tap over time in the network of the diagnostic."""
