@@ -131,6 +131,16 @@ def scaling() -> str:
     return "\n".join(lines)
 
 
+def long_series() -> str:
+    """Time and memory of mixers on long series, forward and backward."""
+    lines = ["| mixer | steps | forward, s | backward, s | forward, MB | both, MB |", "| --- |" + " --: |" * 5]
+    for row in rows_of("long_series"):
+        seconds = " | ".join(f"{float(row[key]):.3f}" for key in ("forward s", "backward s"))
+        megabytes = " | ".join(f"{float(row[key]):,.0f}" for key in ("forward MB", "both MB"))
+        lines.append(f"| {row['mixer']} | {int(row['steps']):,} | {seconds} | {megabytes} |")
+    return "\n".join(lines)
+
+
 def tokens_that_leave() -> str:
     """What a threshold costs and saves, a row each."""
     lines = ["| threshold | mIoU, % | MMACs: mean | 5 % | 50 % | 95 % of the pictures | ms |"]

@@ -269,6 +269,7 @@ def updated(text: str) -> str:
         "computed again": measured.computed_again,
         "reduced": picture_tables.reduced,
         "scaling": measured.scaling,
+        "long series": measured.long_series,
         "tokens that leave": measured.tokens_that_leave,
         "plain detection": measured.plain_detection,
         "tiles": measured.tiles,
