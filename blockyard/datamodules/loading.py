@@ -11,7 +11,7 @@ import math
 import random
 import signal
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
@@ -100,11 +100,16 @@ class Split(Dataset[dict[str, Any]]):
 
     def problem(self, position: int) -> str | None:
         """What is wrong with what ``names[position]`` names, in one line; None if nothing is."""
-        try:
-            self[self.items_of(position)[0]]
-        except (ValueError, OSError) as error:
-            return " ".join(str(error).split())
-        return None
+        return trouble(lambda: self[self.items_of(position)[0]])
+
+
+def trouble(read: Callable[[], object]) -> str | None:
+    """What reading something raises, in one line; None if nothing."""
+    try:
+        read()
+    except (ValueError, OSError) as error:
+        return " ".join(str(error).split())
+    return None
 
 
 def empty_batch(shape: Sequence[int]) -> Tensor:

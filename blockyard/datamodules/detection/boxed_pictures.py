@@ -13,7 +13,7 @@ import torch
 
 from blockyard.datamodules.detection.boxes import BoxedListing, Boxes, checked_corners
 from blockyard.datamodules.images import ImageFiles, Images, Pixels
-from blockyard.datamodules.loading import Column, Split
+from blockyard.datamodules.loading import Column, Split, trouble
 from blockyard.mistakes import DataError
 
 
@@ -59,11 +59,7 @@ class BoxedPictures(Images):
 
     def problem(self, position: int) -> str | None:
         """What is wrong with a picture or its boxes, in one line; None if nothing is."""
-        try:
-            self.read(position)
-        except DataError as error:
-            return " ".join(str(error).split())
-        return super().problem(position)
+        return trouble(lambda: self.read(position)) or super().problem(position)
 
     def read(self, index: int) -> tuple[Pixels, Boxes]:
         """A picture and its boxes, none where they are not known.

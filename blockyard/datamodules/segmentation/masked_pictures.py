@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from blockyard.datamodules.images import ImageFiles, Images, Pixels
-from blockyard.datamodules.loading import Column, Split
+from blockyard.datamodules.loading import Column, Split, trouble
 from blockyard.datamodules.segmentation.masks import Mask, MaskFiles
 from blockyard.media.picture_files import SIDEWAYS, UPRIGHT, turn
 from blockyard.mistakes import DataError
@@ -142,11 +142,7 @@ class WholePictures(PicturesWithMasks):
 
     def problem(self, position: int) -> str | None:
         """What is wrong with a picture or its mask, in one line; None if nothing is."""
-        try:
-            self.read(position)
-        except DataError as error:
-            return " ".join(str(error).split())
-        return super().problem(position)
+        return trouble(lambda: self.read(position)) or super().problem(position)
 
     def collate(self, samples: list[dict[str, Any]]) -> dict[str, Any]:
         """``input`` and ``target`` lists of B tensors; ``size`` long ``(B, 2)``, ``valid`` and ``index`` ``(B,)``."""
