@@ -72,6 +72,13 @@ class KeepBest(ModelCheckpoint):
         self.best_model_path = self.kth_best_model_path = str(place)
         self.best_k_models = {str(place): score}
 
+    def begin_anew(self) -> None:
+        """Forget the best so far: what follows is another network, which ``best.ckpt`` is to be of."""
+        self.best_model_score = None
+        self.kth_value = torch.tensor(torch.inf if self.mode == "min" else -torch.inf)
+        self.best_model_path = self.kth_best_model_path = ""
+        self.best_k_models = {}
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Nothing: :meth:`on_load_checkpoint` has done it."""
 

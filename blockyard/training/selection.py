@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import nn
 from torch.optim import Optimizer
 
 from blockyard.blocks import SelectableKAN
+from blockyard.runs.keep_best import KeepBest
 
 
 class ActivationSelection(Callback):
@@ -17,7 +19,8 @@ class ActivationSelection(Callback):
     Until epoch ``gates_at`` all but the gates learn, which leave every kind of functions the same weight; from then on
     the gates alone; and from ``keep_at`` on what is left when each block keeps the kind of its largest gate. What does
     not learn rests to the bit, without weight decay, but statistics of norms go on. What is kept is in the network's
-    state, and the phase depends on the epoch alone, so that a resumed run goes on exactly. Several processes need no
+    state, and the phase depends on the epoch alone, so that a resumed run goes on exactly. The best checkpoint is that
+    of the last phase alone; a training that was stopped before has none of it, and says so. Several processes need no
     strategy of their own: every parameter has a gradient, which is dropped before the step.
 
     Args:
@@ -65,12 +68,23 @@ class ActivationSelection(Callback):
         for parameter in resting:
             parameter.grad = None
 
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Tell of a training that was stopped before anything was kept."""
+        if any(block.selected is None for block in _pools(pl_module).values()) and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            rank_zero_warn(
+                f"ActivationSelection: the training has ended before epoch {self.keep_at}, in which one kind is kept"
+            )
+
     def _select(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.current_epoch >= self.keep_at:
-            for name, block in _pools(pl_module).items():
-                if block.selected is None:
-                    kind = block.keep()
-                    print(f"epoch {trainer.current_epoch}, {name} keeps {kind}")
+        pools = _pools(pl_module).items() if trainer.current_epoch >= self.keep_at else ()
+        new = [(name, block) for name, block in pools if block.selected is None]
+        for name, block in new:
+            kind = block.keep()
+            if trainer.is_global_zero:
+                print(f"epoch {trainer.current_epoch}, {name} keeps {kind}")
+        for keeper in trainer.checkpoint_callbacks if new else ():
+            if isinstance(keeper, KeepBest):
+                keeper.begin_anew()
 
 
 def _pools(module: nn.Module) -> dict[str, SelectableKAN]:

@@ -16,6 +16,7 @@ from blockyard.blocks import SelectableKAN
 from blockyard.datamodules import Digits
 from blockyard.plugging import Plug
 from blockyard.runs.exact_resume import ExactResume
+from blockyard.runs.keep_best import KeepBest
 from blockyard.tasks import ImageClassification
 from blockyard.training import ActivationSelection
 
@@ -99,3 +100,33 @@ def test_what_can_not_end_with_a_selection_is_refused():
     plain = SimpleNamespace(fast_dev_run=False, max_epochs=5)
     with pytest.raises(ValueError, match="no block of the network is a SelectableKAN"):
         ActivationSelection(1, 4).on_train_start(plain, torch.nn.Linear(2, 2))
+
+
+class Worse(Callback):
+    """Logs a score that falls with every epoch."""
+
+    def on_validation_epoch_end(self, trainer, pl_module):
+        pl_module.log("val/falls", -float(trainer.current_epoch))
+
+
+@pytest.mark.parametrize("stopped", [None, 2])
+def test_the_best_checkpoint_is_one_of_the_last_phase(tmp_path, stopped):
+    """However good all kinds together were; resumed from the end of the second phase, too."""
+    if stopped:
+        train(
+            Worse(),
+            KeepBest(tmp_path, "val/falls"),
+            ModelCheckpoint(tmp_path, "last", every_n_epochs=1),
+            epochs=4,
+            max_steps=2 * stopped,
+        )
+    train(Worse(), KeepBest(tmp_path, "val/falls"), resume=tmp_path / "last.ckpt" if stopped else None)
+    best = torch.load(tmp_path / "best.ckpt", weights_only=True)
+    assert best["epoch"] == 2
+    (kept,) = (value for name, value in best["state_dict"].items() if name.endswith(".kept"))
+    assert kept >= 0
+
+
+def test_a_training_that_is_stopped_before_says_so():
+    with pytest.warns(UserWarning, match="ended before epoch 2, in which one kind is kept"):
+        train(max_steps=2)
