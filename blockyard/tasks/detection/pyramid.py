@@ -44,7 +44,7 @@ class Pyramid(nn.Module):
         out_channels: Channels of all of them, if that is one number; 0 otherwise.
 
     Raises:
-        ValueError: If the body has no such map.
+        ValueError: If the body has no such map, or maps that grow finer.
     """
 
     def __init__(
@@ -59,9 +59,13 @@ class Pyramid(nn.Module):
         every = (*getattr(body, "before_stages", ()), *stages)
         if not stages:
             raise ValueError(f"{type(body).__name__} has no stages, so there are no maps to find objects in")
+        strides = [stage.stride for stage in every]
+        if strides != sorted(strides):  # those that no coarser map is made of would be trained for nothing
+            told = ", ".join(map(str, strides))
+            raise ValueError(f"{type(body).__name__}: maps of strides {told} are no pyramid; each has to be coarser")
         last = {stage.stride: place for place, stage in enumerate(every) if stage.stride >= finest}
         if not last:
-            coarsest = max(stage.stride for stage in every)
+            coarsest = max(strides)
             raise ValueError(
                 f"finest={finest}: the maps of {type(body).__name__} have strides up to {coarsest} alone; a larger "
                 "stride of its stem, or a smaller finest, is needed"

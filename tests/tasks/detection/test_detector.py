@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torchvision.models.detection import ssdlite320_mobilenet_v3_large
 
-from blockyard.backbones import PreResNet, Stage
+from blockyard.backbones import MAXIM, PreResNet, Stage
 from blockyard.blocks import SpectralNonlocal
 from blockyard.costs import count_parameters
 from blockyard.heads import FPN, SEPC, BridgedHead
@@ -141,6 +141,12 @@ def test_any_neck_goes_between():
 def test_what_can_t_be_is_refused(kind, options, said):
     with pytest.raises(ValueError, match=said.replace("?", r"\?")):
         detector(kind, **options)
+
+
+def test_maps_that_grow_finer_are_no_pyramid():
+    """A U's way up, or the streams of late fusion: what is not looked at would have no gradient."""
+    with pytest.raises(ValueError, match="MAXIM: maps of strides 8, 4, 2, 1 are no pyramid"):
+        Detector("FCOS", MAXIM(0, 3, width=8, depth=1), 3, neck)
 
 
 class Widths(nn.Module):
