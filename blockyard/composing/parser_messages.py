@@ -18,10 +18,10 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from blockyard.backbones import Backbone
+from blockyard.backbones import Backbone, FrontEnd
 from blockyard.blocks.base import Block, Pluggable
 from blockyard.datamodules import DataModule
-from blockyard.heads import Neck
+from blockyard.heads import BridgedHead, Neck
 from blockyard.mistakes import nearest
 from blockyard.objectives import Objective
 from blockyard.plugging import Plug
@@ -34,6 +34,9 @@ BASES: dict[str, type] = {
     "block": Pluggable,
     "pooling": Pooling,
     "neck": Neck,
+    "head": BridgedHead,
+    "front_end": FrontEnd,
+    "network": Backbone,
     "data": DataModule,
     "sets": DataModule,
     "optimizer": Optimizer,
@@ -119,7 +122,7 @@ def _wrong_class(before: str, after: str, match: re.Match[str]) -> str:
     for other, base in BASES.items():
         if other not in (key, "loss") and match[1] in class_names(base):
             return f"{match[1]} is no {kind}: it goes where a {_singular(other)} does"
-    known = class_names(BASES[key]) + (["cosine", "poly"] if key == "lr_scheduler" else [])
+    known = class_names(BASES[key]) + {"lr_scheduler": ["cosine", "poly"], "head": ["BridgedHead"]}.get(key, [])
     return f"no {kind} {match[1]}; {nearest(match[1], known)}"
 
 
@@ -198,7 +201,7 @@ EXPLANATIONS = (
     (r"- ([^\n]+?) \((\S+\.py), line (\d+)\)", _no_python),
     (r"(?:Group '(?:\w+\.)?(trainer)' )?does not accept option '([^']+)'", _wrong_member),
     (r"[Uu]nrecognized arguments: (\S+)", _wrong_key),
-    (r"Expected a dot import path string: (\S+)", _wrong_class),
+    (r"Expected a dot import path string: (\S+?)\.?(?=\s|$)", _wrong_class),
     (r"arguments? (?:is|are) required: ([\w, .]+)", _missing),
     (r"module '([\w.]+)' has no attribute '(\w+)'", _no_attribute),
     (r"No module named '([\w.]+)'", _not_installed),

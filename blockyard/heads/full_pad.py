@@ -65,7 +65,7 @@ class FullPAD(Neck):
     paper: ClassVar[str] = AdaptiveHypergraph.paper
 
     def __init__(self, in_channels: Sequence[int], spatial_dims: int = 2, channels: int = 256, edges: int = 8) -> None:
-        super().__init__(in_channels, spatial_dims)
+        super().__init__(in_channels, spatial_dims, channels)
         levels, steps = len(in_channels), range(len(in_channels) - 1)
         self.laterals = nn.ModuleList(pointwise(width, channels, spatial_dims) for width in in_channels)
         self.correlation = HyperACE(channels, spatial_dims, levels, edges)

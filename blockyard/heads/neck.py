@@ -22,9 +22,10 @@ class Neck(nn.Module, ABC):
     Args:
         in_channels: Channels of the maps.
         spatial_dims: Rank of S: 1, 2 or 3.
+        channels: Channels of the maps that come out.
 
     Raises:
-        ValueError: If there is no map, or nothing of this kind for that rank.
+        ValueError: If there is no map, nothing of this kind for that rank, or ``channels`` is not positive.
     """
 
     paper: ClassVar[str] = ""
@@ -32,13 +33,15 @@ class Neck(nn.Module, ABC):
     ranks: ClassVar[tuple[int, ...]] = (1, 2, 3)
     """The ranks of S that it exists for."""
 
-    def __init__(self, in_channels: Sequence[int], spatial_dims: int = 2) -> None:
+    def __init__(self, in_channels: Sequence[int], spatial_dims: int = 2, channels: int = 1) -> None:
         super().__init__()
         if not in_channels or spatial_dims not in self.ranks:
             raise ValueError(
                 f"{type(self).__name__} takes maps of rank {', '.join(map(str, self.ranks))}, "
                 f"got {len(in_channels)} of rank {spatial_dims}"
             )
+        if channels < 1:
+            raise ValueError(f"{type(self).__name__}: channels must be at least 1, got {channels}")
         self.in_channels = list(in_channels)
         self.spatial_dims = spatial_dims
 

@@ -29,7 +29,7 @@ class FPN(Neck):
     paper: ClassVar[str] = "Lin et al., Feature Pyramid Networks for Object Detection, CVPR 2017"
 
     def __init__(self, in_channels: Sequence[int], spatial_dims: int = 2, channels: int = 256) -> None:
-        super().__init__(in_channels, spatial_dims)
+        super().__init__(in_channels, spatial_dims, channels)
         conv = CONVOLUTIONS[spatial_dims]
         self.laterals = nn.ModuleList(conv(width, channels, 1) for width in in_channels)
         self.convs = nn.ModuleList(conv(channels, channels, 3, padding=1) for _ in in_channels)
@@ -138,7 +138,7 @@ class SEPC(Neck):
         depth: int = 4,
         deformable: bool = False,
     ) -> None:
-        super().__init__(in_channels, spatial_dims)
+        super().__init__(in_channels, spatial_dims, channels)
         if depth < 1 or (deformable and spatial_dims != 2):
             raise ValueError(
                 f"SEPC: depth must be positive and deformable pictures' alone, got {depth=}, {spatial_dims=}"

@@ -85,6 +85,7 @@ def test_an_optimizer_has_to_be_one(package: str, capsys):
     assert "is no optimizer: derive it from torch.optim.optimizer.Optimizer" in capsys.readouterr().err
 
 
+BOXES = ["fit", "--config", "object_detection/scenes.yaml"]
 CANVASES = ["fit", "--config", "multi_task/canvases.yaml"]
 
 
@@ -96,6 +97,8 @@ CANVASES = ["fit", "--config", "multi_task/canvases.yaml"]
         ([*CANVASES, "--data.sets.pixels", "null"], "data.sets: expected the name of a DataModule, or its class_path"),
         ([*CANVASES, "--data.sets.pixels", "ImageMaskFolder"], "ImageMaskFolder needs root"),
         ([*CANVASES, "--data.sets.pixels.class_path", "Digts"], "no set Digts; did you mean Digits"),
+        ([*BOXES, "--model.head", "BridgeHead"], "no head BridgeHead; did you mean BridgedHead?"),
+        ([*BOXES, "--model.neck", "FPN", "--model.neck.channels", "40"], "FCOS has norms of 32 groups"),
         ([*CANVASES, "--data.sets.pixls.batch_size", "3"], "data.sets: an option is of a set that is not there"),
     ],
 )

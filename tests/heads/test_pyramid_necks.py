@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torchvision.ops import FeaturePyramidNetwork
 
 from blockyard.backbones import TimmFeatures
-from blockyard.heads import FPN, SEPC, make_segmentor
+from blockyard.heads import FPN, SEPC, FullPAD, make_segmentor
 from blockyard.heads.pyramid_necks import IntegratedBatchNorm, PyramidConvolution
 
 WIDTHS = [6, 8, 10]
@@ -108,6 +108,10 @@ def test_mistakes_are_one_line(one_line: Callable[..., None]):
     with pytest.raises(ValueError, match="rank 4") as error:
         FPN(WIDTHS, 4)
     one_line(error, "FPN takes maps of rank 1, 2, 3, got 3 of rank 4")
+    for kind in (FPN, SEPC, FullPAD):
+        with pytest.raises(ValueError, match="channels") as error:
+            kind(WIDTHS, channels=0)
+        one_line(error, f"{kind.__name__}: channels must be at least 1, got 0")
     with pytest.raises(ValueError, match="deformable") as error:
         SEPC(WIDTHS, 3, deformable=True)
     one_line(error, "SEPC: depth must be positive", "spatial_dims=3")

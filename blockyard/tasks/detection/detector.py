@@ -59,7 +59,7 @@ class Detector(nn.Module):
         super().__init__()
         if kind not in KINDS:
             raise ValueError(f"detector={kind!r}: there is no such detector; {nearest(kind, KINDS)}")
-        if detections < 1 or not 0 <= (min_score or 0) < 1 or (finest or 1) < 1:
+        if detections < 1 or not 0 <= (min_score or 0) < 1 or (finest is not None and finest < 1):
             raise ValueError(f"{detections=} and {finest=} must be positive, and {min_score=} at least 0 and below 1")
         make, usual, least, beyond, background = KINDS[kind]
         lite = kind == "SSDLite"
@@ -68,6 +68,8 @@ class Detector(nn.Module):
         if not (pyramid.out_channels or lite):
             widths = [level.channels for level in pyramid.levels]
             raise ValueError(f"{kind} takes maps of one number of channels, and the neck gives {widths}: FPN makes one")
+        if kind == "FCOS" and (width := pyramid.out_channels) % 32:
+            raise ValueError(f"FCOS has norms of 32 groups, so a neck's channels are multiples of 32, not {width}")
         least = least if min_score is None else min_score
         self.background = int(background)
         self.detector: Any = make(pyramid, num_classes + self.background, detections, least)

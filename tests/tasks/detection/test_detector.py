@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -134,6 +136,8 @@ def test_any_neck_goes_between():
     [
         ("FCSO", {}, "detector='FCSO': there is no such detector; did you mean FCOS?"),
         ("FCOS", {"finest": 32}, "finest=32: the maps of PreResNet have strides up to 16 alone"),
+        ("FCOS", {"finest": 0}, "finest=0 must be positive"),
+        ("FCOS", {"neck": partial(FPN, channels=40)}, "FCOS has norms of 32 groups, so .* multiples of 32, not 40"),
         ("FCOS", {"min_score": 1.0}, "min_score=1.0 at least 0 and below 1"),
         ("FCOS", {"neck": lambda channels: Widths()}, r"FCOS takes maps of one number of channels, .*: FPN makes one"),
     ],
