@@ -16,6 +16,10 @@ BEYOND = 1.0
 """Pixels that a box may reach beyond its picture, where it is cut off: published boxes were rounded."""
 LARGEST = 1e7
 """Pixels that no picture has along a side."""
+LEAST = 1e-3
+"""Pixels that a box has along each side at least."""
+FINEST = 1e-6
+"""Of a picture's longer side, what a box has along each side at least: float32 tells such shares of it apart."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ def is_place(value: Any) -> bool:
 
 
 def checked_corners(corners: Sequence[Any], size: tuple[int, int] | None, where: str) -> list[float]:
-    """Left, top, right and bottom of a box as they are, or cut off at the picture's edge by a pixel at most.
+    """Left, top, right and bottom of a box in float32, as they are or cut off at the picture's edge by a pixel at most.
 
     Args:
         corners: Four numbers.
@@ -66,20 +70,19 @@ def checked_corners(corners: Sequence[Any], size: tuple[int, int] | None, where:
     """
     if len(corners) != 4 or not all(map(is_place, corners)):
         raise DataError(f"{where}: a box of four numbers expected, found {corners!r:.60}")
-    left, top, right, bottom = map(float, corners)
-    if right <= left or bottom <= top:
-        raise DataError(f"{where}: the box from ({left:g}, {top:g}) to ({right:g}, {bottom:g}) is empty")
+    left, top, right, bottom = np.array(corners, np.float32).tolist()  # as they are kept
+    told = f"{where}: the box from ({left:g}, {top:g}) to ({right:g}, {bottom:g})"
+    least = max(LEAST, FINEST * max(size or (0, 0)))
+    if min(right - left, bottom - top) < least:
+        raise DataError(f"{told} is empty: {least:g} pixels are the least along a side")
     if size is None:
         return [left, top, right, bottom]
     height, width = size
     if left < -BEYOND or top < -BEYOND or right > width + BEYOND or bottom > height + BEYOND:
-        raise DataError(
-            f"{where}: the box from ({left:g}, {top:g}) to ({right:g}, {bottom:g}) reaches beyond its picture of "
-            f"{width}×{height} pixels"
-        )
+        raise DataError(f"{told} reaches beyond its picture of {width}×{height} pixels")
     inside = [max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))]
-    if inside[2] <= inside[0] or inside[3] <= inside[1]:
-        raise DataError(f"{where}: the box from ({left:g}, {top:g}) to ({right:g}, {bottom:g}) lies outside")
+    if min(inside[2] - inside[0], inside[3] - inside[1]) < least:
+        raise DataError(f"{told} lies outside its picture of {width}×{height} pixels")
     return inside
 
 

@@ -91,6 +91,7 @@ def test_fingerprints_tell_boxes_apart(tmp_path):
     ("change", "said"),
     [
         ({"bbox": [10, 5, 0, 30]}, r"annotation 0: the box from \(10, 5\) to \(10, 35\) is empty"),
+        ({"bbox": [50, 10, 1e-6, 5]}, r"annotation 0: the box from \(50, 10\) to \(50, 15\) is empty: 0.001 pixels"),
         ({"bbox": [10, 5, 20, 60]}, r"reaches beyond its picture of 60×40 pixels"),
         ({"bbox": [10, 5, 20]}, "annotation 0: a box of four numbers expected, found"),
         ({"bbox": [10, 5, 20, "x"]}, "a box of four numbers expected"),
@@ -108,11 +109,13 @@ def test_faulty_boxes_are_told_in_one_line(tmp_path, change, said):
     assert "\n" not in str(refused.value)
 
 
-def test_faulty_boxes_may_be_left_out(tmp_path):
-    write(tmp_path, lambda content: content["annotations"][0].update(bbox=[10, 5, 0, 30]))
+@pytest.mark.parametrize("width", [0, 1e-6])
+def test_faulty_boxes_may_be_left_out(tmp_path, width):
+    write(tmp_path, lambda content: content["annotations"][0].update(bbox=[50, 5, width, 30]))
     module = data(tmp_path, leave_out_faulty=True)
     with pytest.warns(UserWarning, match=r"1 of 5 boxes are left out; the first: .*is empty"):
         assert len(module.split("train").listing.boxes[0]) == 0
+    assert sum(len(target["labels"]) for _, target in epochs(module, 0)) <= 2
 
 
 @pytest.mark.parametrize(
