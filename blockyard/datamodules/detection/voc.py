@@ -62,7 +62,10 @@ class VOCDetection(DetectionDataModule):
         file = self._voc / "ImageSets" / "Main" / f"{name}.txt"
         if not file.is_file():
             raise DataError(f"{file} is missing: the names of pictures, one a line, without folder and suffix")
-        stems = [line.split()[0] for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        try:
+            stems = [line.split()[0] for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        except UnicodeDecodeError as error:
+            raise DataError(f"{file}: not in UTF-8 (byte {error.start}); save it anew in UTF-8") from error
         for stem in stems:
             if Path(stem).name != stem:  # it becomes part of a path
                 raise DataError(f"{file}: names of pictures without folder and suffix expected, found {stem!r:.60}")
@@ -112,7 +115,7 @@ def parse(file: Path) -> ET.Element:
     """The root of an XML file that declares no entities: these could expand without end, or read other files.
 
     Raises:
-        DataError: If it is too large, damaged, or declares a document type; one line.
+        DataError: If it is too large, damaged, in an encoding that is not read, or declares a document type; one line.
     """
 
     def refuse(*_: Any) -> NoReturn:
@@ -129,6 +132,11 @@ def parse(file: Path) -> ET.Element:
         return ET.fromstring(content)
     except (expat.ExpatError, ET.ParseError) as error:
         raise DataError(f"{file}: no XML: {error}") from error
+    except DataError:
+        raise
+    except (LookupError, ValueError) as error:  # of the encoding that it declares
+        said = " ".join(str(error).split())
+        raise DataError(f"{file}: in an encoding that is not read ({said:.60}); save it anew in UTF-8") from error
 
 
 def _size(root: ET.Element) -> tuple[int, int] | None:

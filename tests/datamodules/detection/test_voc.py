@@ -100,6 +100,32 @@ def test_what_is_no_xml_is_told(tmp_path):
         parse(file)
 
 
+@pytest.mark.parametrize("encoding", ["foo", "shift_jis", "gb2312", "base64", "idna"])
+def test_an_encoding_that_is_not_read_is_told(tmp_path, encoding):
+    write(tmp_path)
+    file = tmp_path / "Annotations" / "1.xml"
+    file.write_text(f'<?xml version="1.0" encoding="{encoding}"?>{file.read_text()}')
+    said = r"1\.xml: in an encoding that is not read \(.*\); save it anew in UTF-8$"
+    with pytest.raises(DataError, match=said) as refused:
+        data(tmp_path).split("test")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "iso-8859-1", "windows-1252"])
+def test_encodings_that_are_read(tmp_path, encoding):
+    file = tmp_path / "a.xml"
+    one = OBJECT.format("chaise à bras", 0, 1, 1, 9, 9)
+    file.write_bytes(f'<?xml version="1.0" encoding="{encoding}"?><annotation>{one}</annotation>'.encode(encoding))
+    assert len(read_annotation(file, ["chaise à bras"])[0]) == 1
+
+
+def test_a_list_that_is_not_in_utf8_is_told(tmp_path):
+    write(tmp_path)
+    (tmp_path / "ImageSets" / "Main" / "train.txt").write_bytes(b"0\n\xe9\n")
+    with pytest.raises(DataError, match=r"train\.txt: not in UTF-8 \(byte 2\); save it anew in UTF-8$"):
+        data(tmp_path).split("train")
+
+
 def test_names_in_lists_lead_nowhere_else(tmp_path):
     write(tmp_path)
     (tmp_path / "ImageSets" / "Main" / "val.txt").write_text("../0\n")
