@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,24 @@ class Boxes:
 def is_place(value: Any) -> bool:
     """Whether a value is a number that can be a place in a picture."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
+
+
+def is_whole(value: Any, below: float) -> TypeGuard[int]:
+    """Whether a value is a whole number, no truth value, smaller than ``below`` either way."""
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < below
+
+
+def stated_size(height: Any, width: Any, where: str) -> tuple[int, int] | None:
+    """A picture's height and width as a file states them; None where one of them is None or 0, as for not known.
+
+    Raises:
+        DataError: If one is anything else than a number of pixels; one line.
+    """
+    for name, value in (("height", height), ("width", width)):
+        if value is not None and not (is_whole(value, LARGEST) and value >= 0):
+            said = f"a whole number of pixels expected, {LARGEST - 1:,.0f} at most, or none"
+            raise DataError(f"{where}: {name} {value!r:.40}: {said}")
+    return (height, width) if height and width else None
 
 
 def checked_corners(corners: Sequence[Any], size: tuple[int, int] | None, where: str) -> list[float]:

@@ -5,17 +5,27 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
 from blockyard.datamodules.detection.base import DetectionDataModule
-from blockyard.datamodules.detection.boxes import LARGEST, BoxedListing, Boxes, checked_corners, is_place
+from blockyard.datamodules.detection.boxes import (
+    LARGEST,
+    BoxedListing,
+    Boxes,
+    checked_corners,
+    is_place,
+    is_whole,
+    stated_size,
+)
 from blockyard.datamodules.listing import check_files
 from blockyard.mistakes import DataError, nearest, printable
 
 Rows = dict[str, list[dict[str, Any]]]
+IDS = 1 << 63
+"""Ids are smaller, either way."""
 
 
 class COCODetection(DetectionDataModule):
@@ -68,7 +78,9 @@ class COCODetection(DetectionDataModule):
         names = [_checked_name(row, file) for row in images.values()]
         paths = [folder / part for part in names]
         check_files([str(path) for path in paths], file)
-        sizes = {key: _size(row) for key, row in images.items()}
+        sizes = {
+            key: stated_size(row.get("height"), row.get("width"), f"{file}: image {key}") for key, row in images.items()
+        }
         boxes = self._boxes(rows["annotations"], sizes, labels, file)
         listed = [Boxes.of(boxes[key]) for key in images]
         return BoxedListing(paths, names, listed, [file] * len(paths), list(sizes.values()))
@@ -81,11 +93,12 @@ class COCODetection(DetectionDataModule):
         for row in rows:
             where = f"{file}: annotation {printable(str(row.get('id', '')))}"
             image, category = row.get("image_id"), row.get("category_id")
-            if not isinstance(image, int) or image not in sizes:
+            if not is_whole(image, IDS) or image not in sizes:
                 raise DataError(f"{where}: there is no image {image!r:.40}")
-            if not isinstance(category, int) or category not in labels:
+            if not is_whole(category, IDS) or category not in labels:
                 said = nearest(str(category), map(str, labels))
                 raise DataError(f"{where}: there is no category {category!r:.40}; {said}")
+            crowd = _is_crowd(row, where)
             try:
                 corners = checked_corners(_corners(row), sizes[image], where)
             except DataError as error:
@@ -94,8 +107,8 @@ class COCODetection(DetectionDataModule):
                 faulty.append(str(error))
                 continue
             area = row.get("area")
-            area = float(area) if isinstance(area, int | float) and 0 < area < LARGEST**2 else None
-            boxes[image].append((corners, labels[category], bool(row.get("iscrowd")), area))
+            area = float(area) if isinstance(area, int | float) and area is not True and 0 < area < LARGEST**2 else None
+            boxes[image].append((corners, labels[category], crowd, area))
         if faulty:
             rank_zero_warn(f"{len(faulty)} of {len(rows)} boxes are left out; the first: {faulty[0]}")
         return boxes
@@ -148,23 +161,27 @@ def _labels(known: dict[int, str], classes: list[str], file: Path) -> dict[int, 
 
 def _identifier(row: dict[str, Any], file: Path, noun: str) -> int:
     key = row.get("id")
-    if not isinstance(key, int):
-        raise DataError(f"{file}: {noun}: a whole number expected as its id, found {key!r:.40}")
+    if not is_whole(key, IDS):
+        raise DataError(f"{file}: {noun}: a whole number of 64 bits expected as its id, found {key!r:.40}")
     return key
 
 
 def _checked_name(row: dict[str, Any], file: Path) -> str:
     name = row.get("file_name")
-    if not isinstance(name, str) or not name or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+    parts = name.split("/") if isinstance(name, str) else [""]
+    if not parts[0] or parts[-1] in ("", ".") or ".." in parts:
         raise DataError(
             f"{file}: image {row['id']}: the name of a file in the pictures' folder expected, got {name!r:.60}"
         )
-    return name
+    return "/".join(parts)
 
 
-def _size(row: dict[str, Any]) -> tuple[int, int] | None:
-    height, width = row.get("height"), row.get("width")
-    return (height, width) if isinstance(height, int) and isinstance(width, int) and min(height, width) > 0 else None
+def _is_crowd(row: dict[str, Any], where: str) -> bool:
+    """Whether objects are many that are marked as one: 0 or 1, or false or true, as some tools write it."""
+    crowd = row.get("iscrowd", 0)
+    if crowd not in (0, 1):
+        raise DataError(f"{where}: iscrowd must be 0 or 1, got {crowd!r:.40}")
+    return bool(crowd)
 
 
 def _corners(row: dict[str, Any]) -> list[Any]:

@@ -11,7 +11,7 @@ from xml.parsers import expat
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
 from blockyard.datamodules.detection.base import DetectionDataModule
-from blockyard.datamodules.detection.boxes import BoxedListing, Boxes, checked_corners
+from blockyard.datamodules.detection.boxes import BoxedListing, Boxes, checked_corners, stated_size
 from blockyard.datamodules.listing import check_files
 from blockyard.datamodules.segmentation.pascal_voc import PascalVOC
 from blockyard.mistakes import DataError, nearest, printable
@@ -92,7 +92,7 @@ def read_annotation(
         DataError: If it is damaged, or a box is faulty or of no known class; one line.
     """
     root = parse(file)
-    size = _size(root)
+    size = _size(root, file)
     rows, faulty = [], []
     for number, found in enumerate(root.iter("object"), 1):
         name = (found.findtext("name") or "").strip()
@@ -139,12 +139,12 @@ def parse(file: Path) -> ET.Element:
         raise DataError(f"{file}: in an encoding that is not read ({said:.60}); save it anew in UTF-8") from error
 
 
-def _size(root: ET.Element) -> tuple[int, int] | None:
+def _size(root: ET.Element, file: Path) -> tuple[int, int] | None:
     try:
         height, width = (int(root.findtext(f"size/{name}") or 0) for name in ("height", "width"))
     except ValueError:
         return None
-    return (height, width) if min(height, width) > 0 else None
+    return stated_size(height, width, str(file))
 
 
 def _corners(found: ET.Element) -> list[Any]:

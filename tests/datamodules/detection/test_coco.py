@@ -100,6 +100,13 @@ def test_fingerprints_tell_boxes_apart(tmp_path):
         ({"category_id": [5]}, r"there is no category \[5\]"),
         ({"image_id": 1}, "annotation 0: there is no image 1"),
         ({"bbox": [10, 5, 10**400, 30]}, "a box of four numbers expected"),
+        ({"category_id": True}, "annotation 0: there is no category True"),
+        ({"image_id": True}, "annotation 0: there is no image True"),
+        ({"iscrowd": "0"}, r"train.json: annotation 0: iscrowd must be 0 or 1, got '0'"),
+        ({"iscrowd": "no"}, "iscrowd must be 0 or 1, got 'no'"),
+        ({"iscrowd": [0]}, r"iscrowd must be 0 or 1, got \[0\]"),
+        ({"iscrowd": 2}, "iscrowd must be 0 or 1, got 2"),
+        ({"iscrowd": None}, "iscrowd must be 0 or 1, got None"),
     ],
 )
 def test_faulty_boxes_are_told_in_one_line(tmp_path, change, said):
@@ -123,17 +130,43 @@ def test_faulty_boxes_may_be_left_out(tmp_path, width):
     [
         (lambda content: content.pop("categories"), "a list of objects called categories expected"),
         (lambda content: content["images"][0].update(file_name="../0.png"), "name of a file in the pictures' folder"),
+        (lambda content: content["images"][0].update(file_name="."), "file in the pictures' folder expected, got '.'"),
+        (lambda content: content["images"][0].update(file_name="a/"), "name of a file in the pictures' folder"),
+        (lambda content: content["images"][0].update(file_name="/0.png"), "name of a file in the pictures' folder"),
+        (lambda content: content["images"][0].update(file_name=[]), "name of a file in the pictures' folder"),
+        (lambda content: content["images"][0].update(width=10**400), "image 7: width 10.*: a whole number of pixels"),
+        (lambda content: content["images"][0].update(width=True), "image 7: width True: .* 9,999,999 at most, or none"),
+        (lambda content: content["images"][0].update(height="40"), "image 7: height '40': a whole number of pixels"),
+        (lambda content: content["images"][0].update(height=-1), "image 7: height -1: a whole number of pixels"),
         (lambda content: content["images"][0].update(file_name="9.png"), "1 of 4 listed pictures are missing"),
         (lambda content: content["images"][1].update(id=7), "image 7 is there twice"),
-        (lambda content: content["images"][1].update(id="7"), "image: a whole number expected as its id"),
+        (lambda content: content["images"][1].update(id="7"), "image: a whole number of 64 bits expected"),
+        (lambda content: content["images"][1].update(id=True), "image: a whole number of 64 bits expected as its id"),
+        (lambda content: content["categories"][1].update(id=2**63), "category: a whole number of 64 bits expected"),
         (lambda content: content["categories"][0].update(name="dog"), "category 3 needs an id and a name of its own"),
         (lambda content: content.update(annotations=[]), "train: none of 3 pictures has a box"),
     ],
 )
 def test_faulty_files_are_told_in_one_line(tmp_path, change, said):
     write(tmp_path, change)
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=said) as refused:
         data(tmp_path).split("train")
+    assert "\n" not in str(refused.value)
+    assert str(tmp_path) in str(refused.value) or "has a box" in said
+
+
+@pytest.mark.parametrize(("crowd", "is_one"), [(0, False), (1, True), (False, False), (True, True)])
+def test_a_crowd_is_a_number_or_a_truth_value(tmp_path, crowd, is_one):
+    write(tmp_path, lambda content: content["annotations"][0].update(iscrowd=crowd))
+    assert data(tmp_path).split("train").listing.boxes[0].crowd.tolist() == [is_one]
+
+
+@pytest.mark.parametrize("size", [{"height": None}, {"width": 0}, {"height": 0, "width": 0}])
+def test_a_size_may_be_unknown(tmp_path, size):
+    write(tmp_path, lambda content: content["images"][0].update(size))
+    split = data(tmp_path).split("train")
+    assert split.listing.sizes[0] is None
+    assert split.problem(0) is None
 
 
 def test_a_picture_of_another_size_is_told(tmp_path):

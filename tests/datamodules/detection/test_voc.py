@@ -42,6 +42,15 @@ def test_pixels_are_counted_from_one_and_both_ends_belong_to_a_box(tmp_path, bel
     assert truth.crowd.tolist() == [False, True]  # what is difficult need not be found
 
 
+@pytest.mark.parametrize("width", [10**400, -60], ids=["huge", "negative"])
+def test_a_size_that_no_picture_has_is_told(tmp_path, width):
+    write(tmp_path)
+    file = tmp_path / "Annotations" / "1.xml"
+    file.write_text(file.read_text().replace("<width>60", f"<width>{width}"))
+    with pytest.raises(DataError, match=r"1\.xml: width .*: a whole number of pixels expected, 9,999,999 at most"):
+        data(tmp_path).split("test")
+
+
 def test_classes_of_ones_own(tmp_path):
     write(tmp_path)
     module = data(tmp_path, class_names=["dog", "cat"])
