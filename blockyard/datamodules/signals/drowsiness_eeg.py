@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -61,7 +62,7 @@ class DrowsinessEEG(SignalDataModule):
         verify: Whether there must be as many samples and subjects as published. False reads other data in the same
             layout.
         sample_rate: Rate of the windows in Hz.
-        window: Length of a window in seconds.
+        window: Length of a window in seconds, at most that of a sample.
         options: Those of :class:`~blockyard.datamodules.signals.base.SignalDataModule`.
 
     Raises:
@@ -118,11 +119,17 @@ class DrowsinessEEG(SignalDataModule):
     @cached_property
     def _samples(self) -> Samples:
         hint = f"get it from {PAGE}, and give the folder that it is in as data.root"
-        values = read_array(self.file, "EEGsample", 3, hint)
-        states, subjects = (read_table(self.file, name, hint).ravel() for name in ("substate", "subindex"))
+        with np.errstate(over="ignore", invalid="ignore"):  # what is no such number is told by name
+            values = read_array(self.file, "EEGsample", 3, hint)
+            states, subjects = (read_table(self.file, name, hint).ravel() for name in ("substate", "subindex"))
+        size, time = " × ".join(map(str, values.shape)), values.shape[2]
         if values.shape[1] != len(ELECTRODES):
-            size = " × ".join(map(str, values.shape))
             raise DataError(f"{self.file}: EEGsample is {size}, where samples × {len(ELECTRODES)} × time is read")
+        if math.ceil(time * self.sample_rate / RATE) < self.length:  # all of them would be padded alike
+            raise DataError(
+                f"{self.file}: EEGsample is {size}, {time / RATE:.3g} s at {RATE:g} Hz, where a window has "
+                f"{self.length / self.sample_rate:.3g} s: a longer series or a smaller window expected"
+            )
         if not len(values) == len(states) == len(subjects):
             raise DataError(
                 f"{self.file}: {len(values)} of EEGsample, {len(states)} of substate, {len(subjects)} of subindex; "

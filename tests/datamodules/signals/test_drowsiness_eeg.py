@@ -104,18 +104,42 @@ def test_published_counts_are_checked(root):
     ("change", "said"),
     [
         ({"EEGsample": np.zeros((7, 384, 30))}, "EEGsample is 7 × 384 × 30, where samples × 30 × time is read"),
+        ({"EEGsample": np.zeros((7, 30, 0))}, "EEGsample is 7 × 30 × 0, 0 s at 128 Hz, where a window has 3 s"),
+        ({"EEGsample": np.zeros((7, 30, 5))}, "0.0391 s at 128 Hz, where a window has 3 s: a longer series or a small"),
+        ({"EEGsample": np.zeros((7, 30, 383))}, "EEGsample is 7 × 30 × 383, 2.99 s at 128 Hz"),
         ({"EEGsample": np.zeros((7, 30))}, "an array of numbers of 3 axes called EEGsample expected"),
         ({"EEGsample": "text"}, "an array of numbers of 3 axes called EEGsample expected"),
         ({"substate": np.zeros((6, 1))}, "7 of EEGsample, 6 of substate, 7 of subindex"),
         ({"substate": np.full((7, 1), 2)}, "substate 2 of sample 0 must be 0, alert, or 1, drowsy"),
         ({"subindex": np.full((7, 1), 0.5)}, "subindex must hold whole numbers"),
+        ({"substate": np.full((7, 1), np.nan)}, "substate must hold whole numbers"),
+        ({"subindex": np.full((7, 1), 1e300)}, "subindex must hold whole numbers"),
         ({"subindex": np.ones((7, 1))}, "fold=1 must be 1 to 1, the number of subjects, of which there must be 3"),
     ],
 )
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_other_files_are_refused_in_one_line(tmp_path, one_line, change, said):
     with pytest.raises(DataError) as error:
         of(tmp_path, contents(**change)).names("train")
     one_line(error, said)
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate", "window"), [(5, 128, 5 / 128), (384, 100.5, 3), (384, 64, 3), (256, 128, 2)]
+)
+def test_a_window_may_be_as_long_as_a_sample(tmp_path, samples, rate, window):
+    data = of(tmp_path, contents(EEGsample=contents()["EEGsample"][:, :, :samples]), sample_rate=rate, window=window)
+    assert len(data.split("train")) == len(data.names("train"))
+    with pytest.raises(DataError, match="where a window has"):
+        of(tmp_path, sample_rate=rate, window=window * 1.21).names("train")
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_a_number_too_large_is_told_and_nothing_else(tmp_path):
+    large = contents()
+    large["EEGsample"][0, 14, 7] = 1e300
+    (line,) = of(tmp_path, large, fold=1).split("val").damaged
+    assert line.endswith("2-0000: sample 7 of channel Cz is infinite")
 
 
 def test_what_is_missing_is_said(tmp_path, one_line, root):
