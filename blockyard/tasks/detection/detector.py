@@ -12,11 +12,11 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator, DefaultBo
 from torchvision.models.detection.ssd import SSD
 from torchvision.models.detection.ssdlite import SSDLiteHead
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
-from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
 from blockyard.heads import FPN
 from blockyard.mistakes import nearest
+from blockyard.tasks.detection.precision import Regions, exact_boxes, wide
 from blockyard.tasks.detection.pyramid import NORM, ExtraBlocks, Pyramid
 
 Target = list[dict[str, Tensor]]
@@ -29,7 +29,8 @@ class Detector(nn.Module):
 
     Inputs are as the data give them, of one size and normalised: torchvision's own resizing and normalising are taken
     out. Anchors follow the strides: FCOS has one point a position, RetinaNet three sizes of 4 strides and more, Faster
-    R-CNN one of 8 strides, SSDLite shares of the picture from 0.2 to 0.95.
+    R-CNN one of 8 strides, SSDLite shares of the picture from 0.2 to 0.95. Boxes are computed in float32 at least,
+    whatever autocast says.
 
     Args:
         kind: ``FCOS``, ``RetinaNet``, ``FasterRCNN`` or ``SSDLite``.
@@ -78,6 +79,7 @@ class Detector(nn.Module):
             stock: Any = self.detector.roi_heads if kind == "FasterRCNN" else self.detector.head
             self.detector.head = head(stock, pyramid.out_channels, strides)
         self.detector.transform = AsGiven(1 if lite else max(level.stride for level in pyramid.levels))
+        exact_boxes(self.detector)
         self.num_classes, self.detections = num_classes, detections
         self.stages = pyramid.stages("detector.backbone")
 
@@ -93,7 +95,7 @@ class Detector(nn.Module):
             x: Pictures ``(B, C, H, W)``.
             target: Of each picture ``boxes`` ``(n, 4)``: left, top, right, bottom, and ``labels`` ``(n,)``.
         """
-        given = [{"boxes": one["boxes"], "labels": one["labels"] + self.background} for one in target]
+        given = [{"boxes": wide(one["boxes"]), "labels": one["labels"] + self.background} for one in target]
         losses: dict[str, Tensor] = self.detector(x, given)
         return losses
 
@@ -152,7 +154,7 @@ def _retinanet(pyramid: Pyramid, num_classes: int, detections: int, min_score: f
 def _faster_rcnn(pyramid: Pyramid, num_classes: int, detections: int, min_score: float) -> FasterRCNN:
     anchors = AnchorGenerator(tuple((8 * level.stride,) for level in pyramid.levels), (RATIOS,) * len(pyramid.levels))
     # the last map is the pooled one, which proposes and is not looked at again
-    regions = MultiScaleRoIAlign([str(place) for place in range(len(pyramid.levels) - 1)], 7, 2)
+    regions = Regions([str(place) for place in range(len(pyramid.levels) - 1)], 7, 2)
     limits: Any = {"box_score_thresh": min_score, "box_detections_per_img": detections}
     return FasterRCNN(pyramid, num_classes, rpn_anchor_generator=anchors, box_roi_pool=regions, **limits)
 
