@@ -68,7 +68,8 @@ def picture_precision(found: Found, true: Found) -> float | None:
 
     Boxes are gone through by falling score; each finds the box of its class that it overlaps most among those not
     found yet. Precision, at each recall the largest of that recall or more, is averaged over 101 points of recall as
-    COCO does. What finds a crowd alone counts as nothing.
+    COCO does. What finds no object and lies in a crowd of its class, with half of its own area or more, counts as
+    nothing.
 
     Args:
         found: What was found.
@@ -82,21 +83,25 @@ def picture_precision(found: Found, true: Found) -> float | None:
         return None
     order = found["scores"].argsort(descending=True, stable=True)
     boxes, labels = found["boxes"][order], found["labels"][order]
-    overlap = box_iou(boxes, true["boxes"]) * (labels[:, None] == true["labels"])
+    alike = labels[:, None] == true["labels"]
+    overlap = box_iou(boxes, true["boxes"]) * alike
+    in_crowds = ((shares(boxes, true["boxes"]) >= NEEDED) & alike & ~asked).any(1)
     left, right = asked.clone(), []
-    for row in overlap:
+    for row, in_a_crowd in zip(overlap, in_crowds.tolist(), strict=True):
         best, place = torch.where(left, row, row.new_zeros(())).max(0)
         hit = bool(best >= NEEDED)
         if hit:
             left[place] = False
-        elif _in_a_crowd(row, asked):
+        elif in_a_crowd:
             continue
         right.append(hit)
     return _averaged(torch.tensor(right, dtype=torch.float64), int(asked.sum()))
 
 
-def _in_a_crowd(overlap: Tensor, asked: Tensor) -> bool:
-    return bool((overlap[~asked] >= NEEDED).any())
+def shares(boxes: Tensor, crowds: Tensor) -> Tensor:
+    """Which part of the area of each of boxes ``(n, 4)`` lies in each of crowds ``(m, 4)``: ``(n, m)``."""
+    first, last = boxes[:, None, :2].maximum(crowds[:, :2]), boxes[:, None, 2:].minimum(crowds[:, 2:])
+    return (last - first).clamp(min=0).prod(2) / (boxes[:, 2:] - boxes[:, :2]).prod(1)[:, None]
 
 
 def _averaged(right: Tensor, asked: int) -> float:

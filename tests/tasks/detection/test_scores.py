@@ -71,17 +71,42 @@ def test_means_equal_pycocotools(seed):
     assert mean_precisions(found, true).keys() == {"mAP", "mAP50", "mAP75"}
 
 
+def drawn_with_crowds(seed):
+    """One class; in every other picture a crowd, with people in it and at its border who are found."""
+    found, true = drawn(seed, classes=1)
+    g = torch.Generator().manual_seed(seed)
+    for one, truth in zip(found[::2], true[::2], strict=True):
+        corner = torch.rand(4, 2, generator=g) * 150
+        people = torch.cat([corner, corner + 20 + torch.rand(4, 2, generator=g) * 20], 1)
+        crowd = torch.tensor([[40.0, 30, 170, 140]])
+        rest = {"labels": torch.zeros(1, dtype=torch.long), "iscrowd": torch.ones(1, dtype=torch.long)}
+        truth |= {name: torch.cat([truth[name], value]) for name, value in ({"boxes": crowd} | rest).items()}
+        truth["area"] = torch.cat([truth["area"], torch.tensor([130 * 110.0])])
+        one["boxes"] = torch.cat([one["boxes"], people])
+        one["scores"] = torch.cat([one["scores"], torch.rand(4, generator=g)])
+        one["labels"] = torch.cat([one["labels"], torch.zeros(4, dtype=torch.long)])
+    return found, true
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_a_picture_s_precision_is_pycocotools_of_a_single_class(seed):
-    """One class, so that its ranking is that of all classes; crowds, whose overlap COCO measures otherwise, aside."""
-    found, true = drawn(seed, classes=1)
-    for one, truth in zip(found, true, strict=True):
-        truth["iscrowd"].zero_()
-        if len(truth["labels"]):
+    """One class, so that its ranking is that of all classes."""
+    for one, truth in zip(*drawn_with_crowds(seed), strict=True):
+        if (truth["iscrowd"] == 0).any():
             expected = mean_precisions([one], [truth])["mAP50"]
             assert picture_precision(one, truth) == pytest.approx(expected, abs=1e-6)
         else:
             assert picture_precision(one, truth) is None
+
+
+def test_a_person_found_in_a_large_crowd_is_nothing():
+    """COCO divides by the found box's own area: over the union with the crowd it is a hundredth."""
+    boxes = torch.tensor([[0.0, 0, 100, 100], [200, 0, 210, 10]])
+    true = {"boxes": boxes, "labels": torch.tensor([0, 0]), "iscrowd": torch.tensor([1, 0])}
+    within = torch.cat([boxes[1:], torch.tensor([[5.0, 5, 15, 15]])])
+    found = {"boxes": within, "scores": torch.tensor([0.8, 0.9]), "labels": torch.tensor([0, 0])}
+    assert picture_precision(found, true) == 1
+    assert picture_precision(found | {"boxes": within + torch.tensor([[0.0], [94]])}, true) == 0.5  # 1 % in it
 
 
 def test_a_picture_s_precision_by_hand():
