@@ -14,6 +14,7 @@ from matplotlib.patches import Rectangle
 
 from blockyard import files
 from blockyard.datamodules.images import Pixels
+from blockyard.mistakes import printable
 from blockyard.tasks.detection.scores import Found
 
 SHOWN = 8
@@ -38,6 +39,8 @@ class FoundBoxes(Callback):
             return
         data, pairs = cast(Any, trainer).datamodule, cast(Any, pl_module).pairs
         split, indices = data.split("test"), sorted(pairs)
+        if not indices:
+            return
         chosen = indices[:: max(1, -(-len(indices) // SHOWN))]
         cases = [(split.images[index], *pairs[index][::-1]) for index in chosen]
         files.write(self.directory / "boxes.png", draw(cases, data.classes))
@@ -66,5 +69,6 @@ def _draw(axes: Axes, picture: Pixels, boxes: Found, classes: list[str], colour:
         boxes["boxes"].tolist(), boxes["labels"].tolist(), scores, strict=True
     ):
         axes.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour, linewidth=1.4))
-        text = classes[label] if score is None else f"{classes[label]} {score:.2f}"
-        axes.text(left, top, text, size=6, color="white", backgroundcolor=colour, va="top")
+        name = printable(classes[label])
+        text = name if score is None else f"{name} {score:.2f}"
+        axes.text(left, top, text, size=6, color="white", backgroundcolor=colour, va="top", parse_math=False)
