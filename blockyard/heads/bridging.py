@@ -7,9 +7,12 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 TEMPERATURE = 1000.0
 """Ratio of the longest wave of an embedding to the shortest, but for the step between two."""
+QUERIES = 2048
+"""Positions that ask at once, of a picture; for all, what each key counts is as large as several maps."""
 
 
 class Keys(NamedTuple):
@@ -60,8 +63,15 @@ class LocationEmbedding(nn.Module):
             columns: x of its columns, ``(W,)``.
             places: Those of the keys, ``(B, K, 2)``.
         """
-        across = self.along(0, places[:, None, :, 0] - columns[:, None])
+        return self.over(*self.parts(rows, columns, places))
+
+    def parts(self, rows: Tensor, columns: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+        """What G is the sum of, ``(B, heads, H, K)`` and ``(B, heads, W, K)``; the arguments are those of a call."""
         down = self.along(1, places[:, None, :, 1] - rows[:, None])
+        return down, self.along(0, places[:, None, :, 0] - columns[:, None])
+
+    def over(self, down: Tensor, across: Tensor) -> Tensor:
+        """G ``(B, heads, H · W, K)`` of both parts, ``(B, heads, H, K)`` and ``(B, heads, W, K)``."""
         grid = down[:, :, :, None] + across[:, :, None] + self.bias.view(-1, 1, 1, 1)
         return grid.flatten(2, 3)
 
@@ -112,12 +122,30 @@ class BridgingAttention(nn.Module):
         flat = x.flatten(2).transpose(1, 2)
         found = torch.zeros_like(flat)
         for kind, (features, places) in enumerate(keys):
-            weight = self.location(rows, columns, places).clamp(min=1e-6).log()
             query = self._by_head(self.queries[kind](flat))
             key, value = (self._by_head(part) for part in self.keys[kind](features).chunk(2, 2))
-            mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=weight.to(query.dtype))
-            found = found + self.out[kind](mixed.transpose(1, 2).flatten(2))
+            mixed = self._asked(query, key, value, *self.location.parts(rows, columns, places))
+            found = found + self.out[kind](mixed)
         return F.relu(x + found.transpose(1, 2).reshape(x.shape))
+
+    def _asked(self, query: Tensor, key: Tensor, value: Tensor, down: Tensor, across: Tensor) -> Tensor:
+        """What queries ``(B, heads, H · W, d)`` get of ``(B, heads, K, d)``: ``(B, H · W, C)``.
+
+        Some rows of the grid after the other, and each again for its gradients: no G or share of all positions is kept.
+        """
+        width, found = across.shape[2], []
+        rows = max(1, QUERIES // width)
+        for some, queries in zip(down.split(rows, 2), query.split(rows * width, 2), strict=True):
+            given = queries, key, value, some, across
+            if torch.is_grad_enabled():
+                found.append(checkpoint(self._mixed, *given, use_reentrant=False, preserve_rng_state=False))
+            else:
+                found.append(self._mixed(*given))
+        return torch.cat(found, 1)
+
+    def _mixed(self, query: Tensor, key: Tensor, value: Tensor, down: Tensor, across: Tensor) -> Tensor:
+        weight = self.location.over(down, across).clamp(min=1e-6).log().to(query.dtype)
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=weight).transpose(1, 2).flatten(2)
 
     def _by_head(self, x: Tensor) -> Tensor:
         """``(B, n, C)`` as ``(B, heads, n, C / heads)``."""

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from blockyard.heads import bridging
 from blockyard.heads.bridging import TEMPERATURE, BridgingAttention, Keys, LocationEmbedding
 
 
@@ -81,3 +82,23 @@ def test_mistakes_are_one_line(one_line: Callable[..., None]):
     with pytest.raises(ValueError, match="heads") as error:
         BridgingAttention(8, 1, heads=3)
     one_line(error, "heads=3 must divide 8 channels")
+
+
+@pytest.mark.parametrize("queries", [1, 12, 30])
+def test_how_many_ask_at_once_changes_nothing_but_memory(queries: int, monkeypatch: pytest.MonkeyPatch):
+    """Nothing as large as G of all positions is kept for the gradients; 6 rows of 5 cells, one, two and all at once."""
+    made, x, asked = awake(2), torch.randn(2, 8, 6, 5, dtype=torch.float64), [keys(50), keys(7)]
+    kept: set[tuple[int, ...]] = set()
+
+    def found() -> list[torch.Tensor]:
+        with torch.autograd.graph.saved_tensors_hooks(lambda saved: kept.add(saved.shape[-2:]) or saved, lambda s: s):
+            y = made(x, 2, asked)
+        return [y, *torch.autograd.grad(y.square().sum(), list(made.parameters()))]
+
+    expected = found()
+    monkeypatch.setattr(bridging, "QUERIES", queries)
+    torch.testing.assert_close(found(), expected)
+    with torch.no_grad():
+        torch.testing.assert_close(made(x, 2, asked), expected[0])
+    assert kept
+    assert (30, 50) not in kept
