@@ -36,7 +36,7 @@ def require() -> None:
 def mean_precisions(found: Sequence[Found], true: Sequence[Found], by_size: bool = False) -> dict[str, float]:
     """``mAP`` over intersections from 0.5 to 0.95 in steps of 0.05, ``mAP50`` and ``mAP75``, means over classes.
 
-    By pycocotools, over the 100 best boxes of each picture. Zero where there is nothing to find.
+    By pycocotools, over the 100 best boxes of each class in each picture. Zero where there is nothing to find.
 
     Args:
         found: Of each picture, what was found.

@@ -119,6 +119,18 @@ def test_a_picture_s_precision_by_hand():
     assert picture_precision(nothing, true) == 0
 
 
+@pytest.mark.parametrize(("classes", "expected"), [(1, 0.0), (2, 1 / 51)])
+def test_the_hundred_best_are_each_class_s(classes, expected):
+    """Of 102 boxes the two worst are right: beyond the hundred of one class, at rank 51 of each of two."""
+    labels = torch.arange(102) % classes
+    boxes = torch.tensor([[50.0, 50, 60, 60]]).repeat(102, 1)
+    boxes[100:] -= 50
+    found = {"boxes": boxes, "scores": torch.arange(102, 0, -1) / 102, "labels": labels}
+    nothing = torch.zeros(2, dtype=torch.long)
+    true = {"boxes": boxes[100:], "labels": labels[100:], "iscrowd": nothing, "area": nothing + 100.0}
+    assert mean_precisions([found], [true])["mAP"] == pytest.approx(expected)
+
+
 def test_nothing_to_find_is_zero():
     found, true = drawn(0, pictures=2)
     empty = [{name: value[:0] for name, value in one.items()} for one in true]
