@@ -9,7 +9,8 @@ import inspect
 import os
 import re
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, NoReturn
 
 LISTED = 40
@@ -32,6 +33,30 @@ class ArgumentParser(argparse.ArgumentParser):
         if action.choices is not None and value not in action.choices:
             hint = nearest(str(value), map(str, action.choices))
             raise argparse.ArgumentError(action, f"invalid choice: {value!r}; {hint}")
+
+
+def between(least: int, most: int, why: str = "") -> Callable[[str], int]:
+    """A type for argparse: a whole number from ``least`` to ``most``, and why no other."""
+
+    def number(text: str) -> int:
+        if not re.fullmatch(r"[+-]?[0-9]{1,18}", text) or not least <= int(text) <= most:
+            because = f" ({why})" if why else ""
+            raise argparse.ArgumentTypeError(f"it is a whole number from {least} to {most}{because}, not {text}")
+        return int(text)
+
+    return number
+
+
+def new_file(suffix: str) -> Callable[[str], Path]:
+    """A type for argparse: a file to be written, in a folder that is there, whose name ends so."""
+
+    def file(text: str) -> Path:
+        path = Path(text)
+        if path.suffix.lower() != suffix or path.is_dir() or not path.parent.is_dir():
+            raise argparse.ArgumentTypeError(f"it is a {suffix} file in a folder that is there, not {text}")
+        return path
+
+    return file
 
 
 class DataError(ValueError):

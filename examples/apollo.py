@@ -1,8 +1,7 @@
 """Polynomials of complex numbers that speak: short-time spectra of ten words, made of noise.
 
 After APOLLO: Complex-valued Polynomial Networks (arXiv 2022): x_1 = A_1 z, x_n = (A_n z) * x_{n-1} + x_{n-1}, all
-complex, and C x_N is the spectrum. There is no adversary: what falls, word by word, is the energy distance to what the
-suite's synthetic voices say. Beside it stand real numbers, as many weights; both are held against voices never heard.
+complex; C x_N is the spectrum. No adversary: what falls is the energy distance to voices; real numbers stand beside it.
 
     python examples/apollo.py --seed 0
 """
@@ -11,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Sequence
 
 import lightning
 import numpy as np
@@ -22,12 +20,13 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from blockyard.datamodules.audio.speech_commands_rules import COMMANDS
 from blockyard.media.sound_files import resample
+from blockyard.mistakes import between, new_file
 from blockyard.samples.espeak import ACCENTS, RATE, Synthesiser, variants
 
-SAMPLES, HEARD, WINDOW = 2400, 4000, torch.hann_window(128)
+SAMPLES, HEARD, BATCH, WINDOW = 2400, 4000, 16, torch.hann_window(128)
 
 
-def spectra(voices: Sequence[str], random: np.random.Generator) -> Tensor:
+def spectra(voices: list[str], random: np.random.Generator) -> Tensor:
     """What each voice says, ``(voices, words, F T)``, complex: spectra whose magnitudes are square roots."""
     clips = np.zeros((len(voices), len(COMMANDS), SAMPLES), np.float32)
     with Synthesiser() as synthesiser:
@@ -86,29 +85,30 @@ class Speaking(lightning.LightningModule):
         return torch.optim.Adam(self.parameters(), lr=3e-3)
 
 
-def main(arguments: Sequence[str] | None = None) -> dict[str, tuple[float, float]]:
+def main(arguments: list[str] | None = None) -> dict[str, tuple[float, float]]:
     """Train both, and compare what they make with voices that neither heard: energy distance, share of right words."""
-    parser = argparse.ArgumentParser()
-    for name, value in {"seed": 0, "voices": 64, "epochs": 80, "latent": 16, "width": 64, "degree": 4}.items():
-        parser.add_argument(f"--{name}", type=int, default=value)
-    parser.add_argument("--output", help="a WAV file for what the complex one says")
+    parser = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--seed", type=between(0, 10**6), default=0, help="of voices and weights")
+    parser.add_argument("--voices", type=between(BATCH, len(variants()) * 4 // 5), default=64, help="to learn from")
+    sizes = {"epochs": (80, "of training"), "latent": (16, "of the noise"), "width": (64, "of x_n"), "degree": (4, "N")}
+    for name, (value, what) in sizes.items():
+        parser.add_argument(f"--{name}", type=between(1, 10**4), default=value, help=what)
+    parser.add_argument("--output", type=new_file(".wav"), help="a WAV file for what the complex one says")
     options = parser.parse_args(arguments)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    random = np.random.default_rng(options.seed)
-    voices, count = random.permutation(variants()).tolist(), options.voices
-    train, test = spectra(voices[:count], random), spectra(voices[count : count * 5 // 4], random).transpose(0, 1)
-    made = {"training voices": train.transpose(0, 1)}
+    count, random = options.voices, np.random.default_rng(options.seed)
+    drawn = random.permutation(variants()).tolist()
+    train, test = spectra(drawn[:count], random), spectra(drawn[count : count * 5 // 4], random).transpose(0, 1)
+    made, found = {"training voices": train.transpose(0, 1)}, {}
     for name in ("real", "complex"):
         lightning.seed_everything(options.seed, verbose=False)
         task = Speaking(train.shape[2], options.latent, options.width, options.degree, name == "complex")
-        trainer = lightning.Trainer(max_epochs=options.epochs, barebones=True, accelerator="cpu")
-        trainer.fit(task, DataLoader(TensorDataset(train), 16, shuffle=True, drop_last=True))
-        with torch.no_grad():
-            made[f"{name} polynomial"] = task(options.voices)
-    means, found = train.abs().mean(0), {}
+        loader = DataLoader(TensorDataset(train), BATCH, shuffle=True, drop_last=True)
+        lightning.Trainer(max_epochs=options.epochs, barebones=True, accelerator="cpu").fit(task, loader)
+        made[f"{name} polynomial"] = task(count).detach()
     for name, clips in made.items():
-        right = (torch.arange(len(COMMANDS)) == torch.cdist(clips.abs(), means[None]).argmin(2).T).float().mean()
-        found[name] = float(energy(test, clips)), float(right)
+        right = torch.arange(len(COMMANDS)) == torch.cdist(clips.abs(), train.abs().mean(0)[None]).argmin(2).T
+        found[name] = float(energy(test, clips)), float(right.float().mean())
         print(f"{name:20} energy distance {found[name][0]:6.3f}, {100 * found[name][1]:5.1f} % nearest to their word")
     if options.output:
         x = made["complex polynomial"][:, 0].unflatten(1, (65, -1))

@@ -1,8 +1,7 @@
 """Whose side does each member of a karate club take? Nodes of a graph are classified from the labels of a few.
 
-DAGNN (Liu et al., Towards Deeper Graph Neural Networks, KDD 2020) transforms each node by an MLP, then sums hops along
-a graph that each node weighs for itself: the suite's ``HopSum``, on the club's graph instead of one between positions.
-Beside it: the MLP alone, and graph convolutions, two or as many as hops. Features say who a node is, and nothing else.
+DAGNN (Liu et al., Towards Deeper Graph Neural Networks, KDD 2020): an MLP, then a sum of hops that each node weighs for
+itself, the suite's ``HopSum``. Beside it: the MLP alone, and graph convolutions. Features say who a node is, no more.
 
     python examples/graph.py --seed 0
 """
@@ -12,7 +11,6 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Callable, Sequence
-from functools import partial
 from itertools import pairwise
 from statistics import fmean, pstdev
 
@@ -25,6 +23,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from blockyard.blocks import HopSum
 from blockyard.blocks.nonlocals.kernel_operators import spectral_normalisation
 from blockyard.blocks.nonlocals.operators import Dense, Operator
+from blockyard.mistakes import between
 
 
 def karate_club() -> tuple[Operator, Tensor]:
@@ -72,8 +71,7 @@ class NodeClassification(lightning.LightningModule):
 
     def training_step(self, batch: Tensor, index: int) -> Tensor:
         """Cross entropy of the known nodes, a scalar."""
-        logits = self.network(self.operator, self.x)[0, :, self.known]
-        return nn.functional.cross_entropy(logits.T, self.labels[self.known])
+        return nn.CrossEntropyLoss()(self.network(self.operator, self.x)[0].T[self.known], self.labels[self.known])
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam."""
@@ -87,24 +85,26 @@ class NodeClassification(lightning.LightningModule):
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, list[float]]:
     """Train each network on several draws of known labels; the accuracies of each."""
-    parser = argparse.ArgumentParser()
-    for name, value in {"seed": 0, "draws": 10, "known": 2, "order": 10, "steps": 200}.items():
-        parser.add_argument(f"--{name}", type=int, default=value)
+    operator, labels = karate_club()
+    parser = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--seed", type=between(0, 10**6), default=0, help="of what is known, and of weights")
+    parser.add_argument("--draws", type=between(1, 1000), default=10, help="of known members")
+    parser.add_argument("--known", type=between(1, int(labels.bincount().min()) - 1), default=2, help="of each side")
+    parser.add_argument("--order", type=between(1, 100), default=10, help="hops, and layers of the deep convolutions")
+    parser.add_argument("--steps", type=between(1, 10**6), default=200, help="of training")
     options = parser.parse_args(arguments)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    operator, labels = karate_club()
     networks: dict[str, Callable[[], nn.Module]] = {
-        "MLP": partial(Deep, len(labels), 2, 0),
-        "2 graph convolutions": partial(Convolutions, len(labels), 2, 2),
-        f"{options.order} graph convolutions": partial(Convolutions, len(labels), 2, options.order),
-        f"{options.order} adaptive hops": partial(Deep, len(labels), 2, options.order),
+        "MLP": lambda: Deep(len(labels), 2, 0),
+        "2 graph convolutions": lambda: Convolutions(len(labels), 2, 2),
+        f"{options.order} graph convolutions": lambda: Convolutions(len(labels), 2, options.order),
+        f"{options.order} adaptive hops": lambda: Deep(len(labels), 2, options.order),
     }
     scores: dict[str, list[float]] = {name: [] for name in networks}
     for draw in range(options.draws):
         lightning.seed_everything(options.seed * options.draws + draw, verbose=False)
-        drawn = torch.randperm(len(labels))
-        chosen = torch.cat([drawn[labels[drawn] == side][: options.known] for side in (0, 1)])
-        known = torch.isin(torch.arange(len(labels)), chosen)
+        who = torch.randperm(len(labels))
+        known = torch.isin(who.sort()[0], torch.cat([who[labels[who] == side][: options.known] for side in (0, 1)]))
         for name, make in networks.items():
             task = NodeClassification(make(), operator, labels, known)
             trainer = lightning.Trainer(max_epochs=1, barebones=True, accelerator="cpu")

@@ -1,8 +1,7 @@
 """Which picture belongs to which words? Two branches map both into one space, where what belongs together is near.
 
-After Deep Learning Applied to Image and Text Matching (arXiv 2015): convolutions for pictures, a recurrent network for
-texts, and a ranking loss: what belongs together is nearer than all else in the batch, by a margin, from both sides.
-Pictures are the suite's scenes, texts say what was drawn where; tested on digits that were never seen, by recall@k.
+After Deep Learning Applied to Image and Text Matching (arXiv 2015): convolutions, a recurrent network, a ranking loss
+from both sides. Pictures are the suite's scenes, texts say what lies where; tested on digits never seen, by recall@k.
 
     python examples/img_text_match.py --seed 0
 """
@@ -11,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Sequence
 
 import lightning
 import numpy as np
@@ -24,11 +22,12 @@ from torchmetrics.retrieval import RetrievalRecall
 
 from blockyard.backbones import PreResNet
 from blockyard.datamodules.segmentation.masks import IGNORE
+from blockyard.mistakes import between
 from blockyard.samples.scenes import draw_scene, read_material, scene_classes
 
 NAMES = scene_classes(3)
 WORDS = ["", "and", "top", "bottom", "left", "right", *dict.fromkeys(" ".join(NAMES[1:]).split())]
-SIDE, LONGEST = 32, 14
+SIDE, LONGEST, BATCH, TEXTS = 32, 14, 64, 4 * 4 + 6 * 4**2 + 4 * 4**3  # texts of one to three kinds in corners
 
 
 def caption(mask: np.ndarray) -> str:
@@ -56,9 +55,8 @@ def scenes(split: str, count: int, seed: int, all_different: bool = False) -> Te
         if text and not (all_different and text in texts):
             pictures.append(torch.from_numpy(picture).permute(2, 0, 1) / 127.5 - 1)
             texts.append(text)
-    kinds = {text: number for number, text in enumerate(dict.fromkeys(texts))}
-    numbered = torch.tensor([kinds[text] for text in texts])
-    return TensorDataset(torch.stack(pictures), torch.tensor([tokens(text) for text in texts]), numbered)
+    said, which = (torch.tensor([of(text) for text in texts]) for of in (tokens, texts.index))
+    return TensorDataset(torch.stack(pictures), said, which)
 
 
 class Matching(lightning.LightningModule):
@@ -87,7 +85,7 @@ class Matching(lightning.LightningModule):
         return torch.optim.Adam(self.parameters(), lr=2e-3)
 
 
-def recalls(seen: Tensor, said: Tensor, ks: Sequence[int] = (1, 5, 10)) -> dict[str, float]:
+def recalls(seen: Tensor, said: Tensor, ks: tuple[int, ...] = (1, 5, 10)) -> dict[str, float]:
     """Of pairs ``(N, width)`` and ``(N, width)``, how many are among each other's k nearest, by the cosine."""
     # torchmetrics takes scores that are not positive for not found.
     cosines = 2 + nn.functional.normalize(seen, dim=1) @ nn.functional.normalize(said, dim=1).T
@@ -99,19 +97,21 @@ def recalls(seen: Tensor, said: Tensor, ks: Sequence[int] = (1, 5, 10)) -> dict[
     return found
 
 
-def main(arguments: Sequence[str] | None = None) -> dict[str, float]:
+def main(arguments: list[str] | None = None) -> dict[str, float]:
     """Train on scenes, and look for the partners of others."""
-    parser = argparse.ArgumentParser()
-    for name, value in {"seed": 0, "pictures": 2000, "test_pictures": 100, "epochs": 10}.items():
-        parser.add_argument(f"--{name}", type=int, default=value)
+    most = between(1, TEXTS // 2, f"half of the {TEXTS} texts: the others are rare")
+    parser = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--seed", type=between(0, 10**6), default=0, help="of scenes and weights")
+    parser.add_argument("--pictures", type=between(BATCH, 10**6), default=2000, help=f"to learn from, at least {BATCH}")
+    parser.add_argument("--test_pictures", type=most, default=100, help="of different texts")
+    parser.add_argument("--epochs", type=between(1, 10**6), default=10, help="of training")
     options = parser.parse_args(arguments)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     lightning.seed_everything(options.seed, verbose=False)
     task, test = Matching(), scenes("test", options.test_pictures, options.seed + 1, all_different=True)
-    loader = DataLoader(scenes("train", options.pictures, options.seed), 64, shuffle=True, drop_last=True)
+    loader = DataLoader(scenes("train", options.pictures, options.seed), BATCH, shuffle=True, drop_last=True)
     lightning.Trainer(max_epochs=options.epochs, barebones=True, accelerator="cpu").fit(task, loader)
-    with torch.no_grad():
-        found = recalls(*task.eval()(*test.tensors[:2]))
+    found = recalls(*task.eval().requires_grad_(False)(*test.tensors[:2]))
     print(*(f"{name:28} {100 * of:5.1f} % of {options.test_pictures}" for name, of in found.items()), sep="\n")
     return found
 

@@ -82,3 +82,20 @@ def test_it_runs_and_speaks(tmp_path, capsys):
     assert found["training voices"][0] < min(found[f"{kind} polynomial"][0] for kind in ("real", "complex"))
     assert soundfile.info(file).samplerate == apollo.HEARD
     assert len(capsys.readouterr().out.splitlines()) == len(found)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--voices", "2"], "argument --voices: it is a whole number from 16 to 83, not 2"),
+        (
+            ["--output", "nowhere/said.wav"],
+            "argument --output: it is a .wav file in a folder that is there, not nowhere/",
+        ),
+        (["--degree", "0"], "argument --degree: it is a whole number from 1 to"),
+    ],
+)
+def test_what_it_cannot_do_is_refused_at_once(arguments, said, capsys):
+    with pytest.raises(SystemExit, match=r"^2$"):
+        apollo.main(arguments)
+    assert f"error: {said}" in capsys.readouterr().err.splitlines()[-1]

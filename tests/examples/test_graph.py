@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import graph
+import pytest
 import torch
 
 from blockyard.blocks import HopSum
@@ -43,3 +44,13 @@ def test_it_runs_and_a_seed_says_all(capsys):
     assert found == graph.main(["--seed", "0", "--draws", "1", "--steps", "20", "--order", "4"])
     assert found["4 adaptive hops"][0] > found["MLP"][0]
     assert len(capsys.readouterr().out.splitlines()) == 2 * (1 + len(found))
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "most"), [("draws", 0, 1000), ("known", 17, 16), ("known", 0, 16), ("order", -1, 100)]
+)
+def test_what_it_cannot_do_is_refused_at_once(option, value, most, capsys):
+    with pytest.raises(SystemExit, match=r"^2$"):
+        graph.main([f"--{option}", str(value)])
+    (said,) = capsys.readouterr().err.splitlines()[-1:]
+    assert said.endswith(f"error: argument --{option}: it is a whole number from 1 to {most}, not {value}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import img_text_match
 import numpy as np
 import pytest
@@ -55,3 +57,24 @@ def test_it_runs(capsys):
     assert len(capsys.readouterr().out.splitlines()) == len(found) == 6
     assert all(0 <= share <= 1 for share in found.values())
     assert found["picture to text, recall@10"] == 1
+
+
+def test_texts_are_counted():
+    """One to three of the kinds, each in one of four corners."""
+    kinds = img_text_match.NAMES[1:]
+    shown = [some for count in (1, 2, 3) for some in itertools.combinations(kinds, count)]
+    assert sum(4 ** len(some) for some in shown) == img_text_match.TEXTS
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("test_pictures", "100000", "from 1 to 184 (half of the 368 texts: the others are rare), not 100000"),
+        ("test_pictures", "0", "from 1 to 184"),
+        ("pictures", "1", "from 64 to 1000000, not 1"),
+    ],
+)
+def test_what_it_cannot_do_is_refused_at_once(option, value, said, capsys):
+    with pytest.raises(SystemExit, match=r"^2$"):
+        img_text_match.main([f"--{option}", value])
+    assert f"error: argument --{option}: it is a whole number {said}" in capsys.readouterr().err.splitlines()[-1]
