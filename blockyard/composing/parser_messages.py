@@ -169,7 +169,10 @@ def _wrong_value(before: str, after: str, match: re.Match[str]) -> str:
     words = [kind for kind, _ in expected if kind]
     words += [f"one of {', '.join(dict.fromkeys(choices))}"] if choices else []
     given = re.match(r"(?:NestedArg\(key='[\w.]+', val=)?(.*?)\)?(?:\. Got value.*)?$", rest, re.M)
-    return f"{'.'.join(_keys(before))}: expected {' or '.join(words)}, got {given[1] if given else 'something else'}"
+    got = given[1] if given else "something else"
+    hint = nearest(got, choices) if choices else ""
+    near = f"; {hint}" if hint.startswith("did") else ""
+    return f"{'.'.join(_keys(before))}: expected {' or '.join(words)}, got {got}{near}"
 
 
 def _missing(before: str, after: str, match: re.Match[str]) -> str:
@@ -178,7 +181,9 @@ def _missing(before: str, after: str, match: re.Match[str]) -> str:
     if owner is None:
         missing = re.sub(r"\b(fit|validate|test|predict)\.", "", match[1])
         return f"missing: {missing}; start from a packaged --config does, such as multi_task/canvases.yaml"
-    return f"{owner.split('.')[-1]} needs {match[1]}"
+    inner = match[1] == "network" and "Backbone" in before
+    example = f", such as --{'.'.join(_keys(before))}.network PreResNet" if inner else ""
+    return f"{owner.split('.')[-1]} needs {match[1]}{example}"
 
 
 def _no_class(before: str, after: str, match: re.Match[str]) -> str:
@@ -202,7 +207,7 @@ EXPLANATIONS = (
     (r"(?:Group '(?:\w+\.)?(trainer)' )?does not accept option '([^']+)'", _wrong_member),
     (r"[Uu]nrecognized arguments: (\S+)", _wrong_key),
     (r"Expected a dot import path string: (\S+?)\.?(?=\s|$)", _wrong_class),
-    (r"arguments? (?:is|are) required: ([\w, .]+)", _missing),
+    (r"arguments? (?:is|are) required: (\w+(?:, \w+|\.\w+)*)", _missing),
     (r"module '([\w.]+)' has no attribute '(\w+)'", _no_attribute),
     (r"No module named '([\w.]+)'", _not_installed),
     (r"Expected '([\w.]+)' to be a subclass of <class '([\w.]+)'>", _foreign_class),

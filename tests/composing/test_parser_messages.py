@@ -89,9 +89,18 @@ BOXES = ["fit", "--config", "object_detection/scenes.yaml"]
 CANVASES = ["fit", "--config", "multi_task/canvases.yaml"]
 
 
+FUSED = ["fit", "--config", "signal_classification/signal_csv.yaml", "--model.backbone", "LateFusion"]
+INNER = [*FUSED, "--model.backbone.network", "PreResNet", "--model.backbone.streams", "[al, differences]"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (FUSED, "LateFusion needs network, such as --model.backbone.network PreResNet"),
+        (
+            INNER,
+            "model.backbone.streams: expected list or one of all, differences, attention, got al; did you mean all?",
+        ),
         (["test", "--data.batch_size", "3"], "data: of which class? --data NAME says it, or a packaged --config"),
         (["test", "--model.lr_scheduler", "cosine"], "model: of which class? --model NAME says it, or a packaged"),
         ([*CANVASES, "--data.sets.pixels", "null"], "data.sets: expected the name of a DataModule, or its class_path"),
