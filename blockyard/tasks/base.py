@@ -309,14 +309,14 @@ def _plug_in(network: nn.Module, plugs: list[Plug], input_shape: tuple[int, ...]
     try:
         apply_plugs(network, plugs, example=torch.zeros(1, *input_shape))
     except PlugError as error:
-        backbone = next((module for module in network.modules() if isinstance(module, Backbone)), None)
+        found = [module for module in network.modules() if isinstance(module, Backbone)]  # and those within it
         rank = len(input_shape) - 1
-        if backbone is None or backbone.rank in (None, rank):
+        if not found or found[0].rank in (None, rank):
             raise
-        settable = "spatial_dims" in inspect.signature(type(backbone).__init__).parameters
+        settable = "spatial_dims" in inspect.signature(type(found[-1]).__init__).parameters
         advice = f"spatial_dims={rank}" if settable else "another backbone"
         raise ValueError(
-            f"{type(backbone).__name__} is for samples (C, *S) with S of rank {backbone.rank}, and the data's are "
+            f"{type(found[0]).__name__} is for samples (C, *S) with S of rank {found[0].rank}, and the data's are "
             f"{tuple(input_shape)}: {advice}"
         ) from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,13 @@ import pytest
 import torch
 from torch import nn
 
+from blockyard.backbones import LateFusion, PreResNet
+from blockyard.blocks import SpectralNonlocal
 from blockyard.cli import main
 from blockyard.hub import from_checkpoint, load_pretrained, save_pretrained
+from blockyard.plugging import Plug
 from blockyard.tasks import SignalClassification
+from blockyard.tasks.base import _plug_in
 from blockyard.tasks.classification.signal import PICTURE
 
 SPEC = importlib.util.spec_from_file_location("few_series", Path(__file__).parents[1] / "few_series.py")
@@ -136,3 +141,9 @@ def test_a_network_of_another_rank_is_refused_in_one_line(root, tmp_path, monkey
         "PreResNet is for samples (C, *S) with S of rank 2, and the data's are (2, 16): --model.backbone.spatial_dims 1"
         in capsys.readouterr().err.strip().splitlines()[-1]
     )
+
+
+def test_the_rank_of_a_network_within_is_said_to_be_its_own():
+    network, plugs = LateFusion(2, 2, partial(PreResNet, depth=8)), [Plug(SpectralNonlocal, "streams.0.layer1")]
+    with pytest.raises(ValueError, match=r"^LateFusion is .* of rank 2, and the data's are \(2, 16\): spatial_dims=1$"):
+        _plug_in(network, plugs, (2, 16))
