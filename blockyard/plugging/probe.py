@@ -182,7 +182,7 @@ def _same(a: Tensor, b: Tensor) -> bool:
 def _complete_forward(
     network: nn.Module, modules: dict[int, nn.Module], example: Any, declared: bool
 ) -> tuple[tuple[Any, ...], dict[int, Trace]]:
-    tried, problem = [], ""
+    tried, problem, own = [], "", ""
     for inputs in candidates(network, example, declared=declared):
         traces = {key: Trace() for key in modules}
         try:
@@ -191,7 +191,10 @@ def _complete_forward(
         except Exception as error:
             tried.append(describe(inputs))
             problem = first_line(error)
+            own = problem.partition(": ")[2] if isinstance(error, ValueError) else ""
     name = type(network).__name__
+    if example is not None and own.startswith(name):  # the network's own words
+        raise PlugError(f"{own} (the example is {tried[0]})")
     if example is not None:
         raise PlugError(f"{name} does not run on the example {tried[0]}: {problem}")
     raise PlugError(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from blockyard import plug
-from blockyard.backbones import PreResNet
+from blockyard.backbones import InterpretableCNN, PreResNet
 from blockyard.blocks import SpectralNonlocal
 from blockyard.plugging import PlugError
 
@@ -46,6 +46,8 @@ def test_the_probe_leaves_no_trace():
 def test_inputs_given_and_guessed():
     with pytest.raises(PlugError, match=r"does not run on the example \(1, 1, 8, 8\)"):
         plug(PreResNet(10), SpectralNonlocal, "layer1", example=(1, 1, 8, 8), quiet=True)
+    with pytest.raises(PlugError, match=r"^InterpretableCNN: series of 40 samples .* \(the example is \(1, 2, 40\)\)$"):
+        plug(InterpretableCNN(2, 2), SpectralNonlocal, "pointwise", example=(1, 2, 40), quiet=True)
     with pytest.raises(PlugError, match="no convolution to guess an input from"):
         plug(nn.Sequential(nn.Flatten(), nn.Linear(12, 3)), SpectralNonlocal, "0", quiet=True)
     odd = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Flatten(), nn.Linear(8 * 17 * 17, 3))

@@ -104,7 +104,7 @@ class FunnelNet(Backbone):
         if self.padding == "valid" and min(x.shape[2:]) < SMALLEST:
             size = "×".join(map(str, x.shape[2:]))
             raise ValueError(
-                f"FunnelNet takes {SMALLEST} positions or more along each axis, not {size}; or padding same"
+                f"FunnelNet takes {SMALLEST} positions or more along each axis, not {size}; padding=same takes fewer"
             )
         squeezed = self.layer1(x)
         separated = self.layer2(squeezed)

@@ -85,6 +85,6 @@ def test_what_makes_no_sense_is_refused(options: dict, said: str):
 
 
 def test_small_inputs_are_told_of_the_padding():
-    with pytest.raises(ValueError, match="takes 31 positions or more along each axis, not 28×40; or padding same"):
+    with pytest.raises(ValueError, match="takes 31 positions or more along each axis, not 28×40; padding=same takes"):
         FunnelNet(2, 1)(torch.zeros(1, 1, 28, 40))
     assert FunnelNet(2, 1, padding="same")(torch.zeros(1, 1, 5, 9)).shape == (1, 2)
