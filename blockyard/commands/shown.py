@@ -55,7 +55,9 @@ def series_from_samples(data: DataModule, numbers: Sequence[int]) -> list[tuple[
     for name, sample in _samples(data, numbers):
         series = sample["input"]
         if not isinstance(series, Tensor) or series.ndim != 2:
-            raise ValueError(f"{name} is no series of channels over time")
+            are = {3: "pictures", 4: "videos"}.get(np.ndim(series), "none")
+            kind = type(data).__name__
+            raise ValueError(f"evidence is of series, channels over time; samples of {kind}, as {name}, are {are}")
         windows.append((name, series.unsqueeze(0)))
     return windows
 

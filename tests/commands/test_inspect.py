@@ -203,7 +203,8 @@ def test_draws_what_channels_of_a_series_add(capsys):
     assert "nothing to look at; give --samples N …" in said(capsys, *asked[1:])
     assert "--images is not for --what evidence" in said(capsys, *asked[1:], "--images", "a.png")
     refused = said(capsys, "--what", "evidence", "--ckpt_path", CHECKPOINT, "--samples", "0")
-    assert "is no series of channels over time" in refused
+    assert "evidence is of series, channels over time; samples of " in refused
+    assert refused.strip().endswith(", are pictures")
 
 
 def series(root: Path) -> None:
