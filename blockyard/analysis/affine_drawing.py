@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -34,6 +35,7 @@ class Part(NamedTuple):
     columns: Floats
 
 
+@rc_context({"text.parse_math": False})  # names are no formulas
 def draw(parts: Sequence[Part], queries: Sequence[Query], classes: Sequence[str]) -> bytes:
     """One row a picture: the picture, what its pixels add to some logits, and what the queries add to more.
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from blockyard.analysis.affine_drawing import COLOURS
@@ -29,6 +30,7 @@ class Part(NamedTuple):
     logits: Sequence[float]
 
 
+@rc_context({"text.parse_math": False})  # names are no formulas
 def draw(parts: Sequence[Part], channels: Sequence[str], rate: float) -> bytes:
     """One row a series: its channels above each other, and what speaks for some classes (red) or against them (blue).
 

@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ QUANTILES = ((0.1, 0.9, 0.15), (0.25, 0.75, 0.3))
 """Bands over the channels: from, to, opacity."""
 
 
+@rc_context({"text.parse_math": False})  # names are no formulas
 def draw_maps(rows: Sequence[tuple[str, Pixels, Graph]], queries: Sequence[Query]) -> bytes:
     """One row a picture: the picture, then what each query position sees, as heat over it.
 

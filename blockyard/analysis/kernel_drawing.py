@@ -30,7 +30,7 @@ def draw(samples: Sequence[tuple[str, Pixels]], kernel: Floats) -> bytes:
     length = np.sqrt(np.diag(kernel))
     cosines = kernel / np.where(length > 0, length, 1) / np.where(length > 0, length, 1)[:, None]
     drawn = heat.imshow(cosines, cmap="RdBu_r", vmin=-1, vmax=1)
-    heat.set_xticks(range(count), [name for name, _ in samples], size=6, rotation=90)
+    heat.set_xticks(range(count), [name for name, _ in samples], size=6, rotation=90, parse_math=False)
     heat.set_yticks([])
     heat.set_title("cosines of gradients", size=8)
     left.colorbar(drawn, ax=heat, shrink=0.8)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from blockyard.analysis.affine_drawing import COLOURS, class_name
@@ -29,6 +30,7 @@ class Part(NamedTuple):
     logits: Mapping[int, float]
 
 
+@rc_context({"text.parse_math": False})  # names are no formulas
 def draw(parts: Sequence[Part], classes: Sequence[str]) -> bytes:
     """One row a picture: the picture, and which of its pixels speak for some classes (red) or against them (blue).
 

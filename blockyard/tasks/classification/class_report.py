@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 from rich.table import Table
 from torch import Tensor
@@ -89,6 +90,7 @@ def _share(value: Tensor) -> float | str:
     return "" if value.isnan() else round(value.item(), 4)
 
 
+@rc_context({"text.parse_math": False})  # names are no formulas
 def draw(confusion: Tensor, classes: list[str]) -> bytes:
     """A PNG of the confusions ``(K, K)``, each row a fraction of its class; counts are written in up to 20 classes."""
     size = len(classes)

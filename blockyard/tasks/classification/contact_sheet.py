@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
@@ -111,6 +112,7 @@ def view_frames(split: Any, sample: int, columns: int, render: Callable[[Any], F
     return clip[np.linspace(0, len(clip) - 1, min(columns, len(clip))).round().astype(int)]
 
 
+@rc_context({"text.parse_math": False})  # names are no formulas
 def draw(rows: list[tuple[str, Frames]]) -> bytes:
     """A PNG with one row for each text and its frames."""
     strips = [np.concatenate([np.pad(frame, _GAP, constant_values=255) for frame in frames], 1) for _, frames in rows]

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -46,6 +47,7 @@ class FoundBoxes(Callback):
         files.write(self.directory / "boxes.png", draw(cases, data.classes))
 
 
+@rc_context({"text.parse_math": False})  # names are no formulas
 def draw(cases: list[tuple[Pixels, Found, Found]], classes: list[str]) -> bytes:
     """A PNG with a column for each picture ``(H, W, 3)``: what is there, and as many of the best found."""
     figure = Figure(figsize=(2.2 * len(cases), 4.8), layout="constrained")
@@ -71,4 +73,4 @@ def _draw(axes: Axes, picture: Pixels, boxes: Found, classes: list[str], colour:
         axes.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour, linewidth=1.4))
         name = printable(classes[label])
         text = name if score is None else f"{name} {score:.2f}"
-        axes.text(left, top, text, size=6, color="white", backgroundcolor=colour, va="top", parse_math=False)
+        axes.text(left, top, text, size=6, color="white", backgroundcolor=colour, va="top")

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -105,6 +106,7 @@ def chosen(ranking: Ranking, rows: int) -> list[int]:
     return worst + [rest[place] for place in spread]
 
 
+@rc_context({"text.parse_math": False})  # names are no formulas
 def draw(split: Any, rows: list[tuple[int, list[int], float]], columns: int) -> bytes:
     """A PNG with a row for each query: its position in the pool, those of what was found, its average precision."""
     figure = Figure(figsize=(1.1 * (columns + 1), 2.1 * len(rows)), layout="constrained")
@@ -118,6 +120,7 @@ def draw(split: Any, rows: list[tuple[int, list[int], float]], columns: int) -> 
     return _png(figure)
 
 
+@rc_context({"text.parse_math": False})  # names are no formulas
 def draw_cmc(ranking: Ranking) -> bytes:
     """A PNG of the share of queries with a match among the k nearest, k up to :data:`CURVE`."""
     ranks = range(1, CURVE + 1)

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from torch import Tensor
@@ -110,6 +111,7 @@ def _case(trainer: Any, task: Any, index: int, text: str) -> Case:
     return Case(text, fitted(picture, size), *(np.asarray(mask, np.uint8) for mask in masks))
 
 
+@rc_context({"text.parse_math": False})  # names are no formulas
 def draw(cases: list[Case], classes: list[str], palette: Palette) -> bytes:
     """A PNG with a row for each case, and the colours of the classes that occur in them."""
     heights = [case.picture.shape[0] / WIDTH for case in cases]

@@ -46,7 +46,7 @@ def test_panels_are_of_one_size():
 
 
 def test_picture():
-    drawn = draw([case(200), case(300)], ["sky", "road", "train"], PALETTE)
+    drawn = draw([case(200), case(300)], ["sky", "a$b_{$", "train"], PALETTE)  # no formula
     with Image.open(io.BytesIO(drawn)) as image:
         assert image.format == "PNG"
 
