@@ -152,7 +152,7 @@ def short(command: str, real: bool = False) -> str:
         if any(word in command for word in ELSEWHERE):
             return f"{command} --print_config"
         # poolings of the one need 28×28; the other has digits of both sizes
-        sized = any(word in command for word in ("--data.variant", "two-view-net", "multi_task"))
+        sized = any(word in command for word in ("--data.variant", "two-view-net", "multi_task", "windowed_digits"))
         small = "" if sized or "digits" not in command else " --data.variant 8x8"
         return f"{command}{small} {SMALL if real else '--trainer.fast_dev_run true'}"
     if verb == "search":

@@ -187,7 +187,8 @@ def inspect() -> Parser:
         "--what",
         choices=("graphs", "affine", "ntk", "landscape", "parallel", "relevance", "evidence"),
         default="graphs",
-        help="what is asked (default: %(default)s)",
+        metavar="WHAT",
+        help="one of %(choices)s (default: %(default)s)",
     )
     parser.add_argument("--images", metavar="FILE", nargs="+", type=Path, default=[], help="picture files")
     parser.add_argument("--samples", metavar="N", nargs="+", type=int, default=[], help="samples of the test split")

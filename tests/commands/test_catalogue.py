@@ -70,8 +70,8 @@ def test_every_published_network_stands_with_a_block_that_it_is_built_of(capsys:
     assert main(["blocks", "--format", "markdown"]) == 0
     text = capsys.readouterr().out
     named = set(re.findall(r"--config (\S+/networks/\S+\.yaml)`", text))
-    # convolutions and nothing else, cells that are tables of a network of its own, and heads, which are no blocks
-    own = r"/networks/(simplenet|nasnet)-(?!.*supervised)|^semantic_segmentation/networks/(?!dtop)"
+    # convolutions and nothing else, cells and units that are of one network alone, and heads, which are no blocks
+    own = r"/networks/(funnelnet|(simplenet|nasnet|maxim)-(?!.*supervised))|^semantic_segmentation/networks/(?!dtop)"
     plain = {name for name in config_names() if re.search(own, name)}
     assert named == {name for name in config_names() if "/networks/" in name} - plain
     assert all((CONFIGS / base).exists() for base in re.findall(r"`--config (\S+) --config", text))

@@ -13,6 +13,7 @@ from blockyard.datamodules import (
     CIFAR10,
     AudioFolder,
     DataModule,
+    DetectionDataModule,
     ImageFolder,
     MultiData,
     SegmentationDataModule,
@@ -29,7 +30,8 @@ CLASSES = {
     if inspect.isclass(kind) and issubclass(kind, DataModule) and kind is not DataModule
 }
 SHARED = {"batch_size", "num_workers", "seed", "name", "checked"}
-BATCHES = {MultiData: None, CIFAR10: 128, VideoDataModule: 8, SegmentationDataModule: 16, DataModule: 64}
+SIXTEEN = dict.fromkeys((SegmentationDataModule, DetectionDataModule), 16)
+BATCHES = {MultiData: None, CIFAR10: 128, VideoDataModule: 8, **SIXTEEN, DataModule: 64}
 """What configurations and records rely on where they don't say it."""
 
 
@@ -45,7 +47,7 @@ def test_the_command_line_has_every_option_with_its_default_and_words(name):
         assert len([word for word in said if word[0].isalpha()]) > 2, f"--data.{option} is not explained"
     data = parser.get_defaults().data
     assert data.batch_size == next(size for base, size in BATCHES.items() if issubclass(kind, base))
-    assert data.num_workers == (0 if name == "Digits" else 2)
+    assert data.num_workers == (0 if name in ("Digits", "WindowedDigits") else 2)
     assert data.seed is data.name is data.checked is None
 
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from blockyard.blocks.base import Block, Slot
+from blockyard.blocks.half_precision import ranged_layer
 from blockyard.blocks.mixers.self_attention import attend, shortened
 
 
@@ -46,7 +47,8 @@ class CausalConvolutions(nn.Module):
     def forward(self, series: Tensor) -> Tensor:
         """Map ``(B, C, N)`` to the same shape."""
         for reach, layer in zip(self.reach, self.layers, strict=True):
-            series = series + F.silu(layer(F.pad(series, (reach, 0))))
+            assert isinstance(layer, nn.Conv1d)
+            series = series + F.silu(ranged_layer(layer, F.pad(series, (reach, 0))))
         return series
 
 
@@ -113,10 +115,10 @@ class TCNCA(Block):
         series = x.flatten(2)
         tokens, seen = series.transpose(1, 2), self.convolutions(series).transpose(1, 2)
         parts = [self.width, self.width, self.channels, self.channels]
-        base, reset, update, new = self.gates(seen).split(parts, 2)
-        key, value = F.silu(base), F.silu(self.value(tokens))
+        base, reset, update, new = ranged_layer(self.gates, seen).split(parts, 2)
+        key, value = F.silu(base), F.silu(ranged_layer(self.value, tokens))
         gathered = self.within_chunks(key * self.scale + self.shift, key, value)
-        new = F.silu(new + self.project(F.silu(reset) * gathered))
+        new = F.silu(new + ranged_layer(self.project, F.silu(reset) * gathered))
         mixed = tokens + update.sigmoid() * (new - tokens)
         return mixed.transpose(1, 2).unflatten(2, x.shape[2:])
 
