@@ -94,10 +94,7 @@ def test_a_network_without_a_graph_is_refused_with_what_has_one(capsys):
     fit += ["--trainer.enable_progress_bar", "false", "--model.block", "SqueezeExcitation", "--model.at", "stage2.1"]
     assert main(fit) == 0
     line = said(capsys, "--ckpt_path", "se/checkpoints/last.ckpt", "--samples", "0")
-    assert (
-        "(plugged: SqueezeExcitation); those that do: AdaptiveHops, AdaptiveHypergraph, Asymm"
-        in line
-    )
+    assert "(plugged: SqueezeExcitation); those that do: AdaptiveHops, AdaptiveHypergraph, Asymm" in line
     assert "CompactNonlocal" not in line
     assert main(["inspect", "--what", "affine", "--ckpt_path", "se/checkpoints/last.ckpt", "--samples", "0"]) == 0
 
