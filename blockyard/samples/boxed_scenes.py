@@ -10,7 +10,7 @@ import numpy as np
 
 from blockyard.progress import at_work
 from blockyard.samples.new_folder import new_folder
-from blockyard.samples.scenes import Size, draw_objects, read_material, scene_classes
+from blockyard.samples.scenes import Size, check_numbers, draw_objects, read_material, scene_classes
 from blockyard.samples.voc_layout import save_picture
 
 
@@ -40,10 +40,7 @@ def write_boxed_scenes(
         ValueError: If a number is out of range.
         DataError: If ``root`` holds something else, or a package is missing.
     """
-    if min(train, test) < 1 or not 1 <= digits <= 10 or min(size) < 48:
-        raise ValueError(
-            f"train={train} and test={test} must be positive, digits={digits} 1 to 10 and size={size} at least 48"
-        )
+    check_numbers(digits, size, train=train, test=test)
     recipe = {"generator": "boxed_scenes", "train": train, "test": test, "digits": digits, "size": list(size)}
     with new_folder(Path(root), recipe | {"seed": seed}) as folder:
         if folder is not None:

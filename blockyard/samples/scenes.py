@@ -74,10 +74,7 @@ def write_scenes(
         ValueError: If a number is out of range.
         DataError: If ``root`` holds something else, or a package is missing.
     """
-    if min(train, val) < 1 or not 1 <= digits <= 10 or min(size) < 48:
-        raise ValueError(
-            f"train={train} and val={val} must be positive, digits={digits} 1 to 10 and size={size} at least 48"
-        )
+    check_numbers(digits, size, train=train, val=val)
     recipe = {"generator": "scenes", "train": train, "val": val, "digits": digits, "size": list(size), "seed": seed}
     with new_folder(Path(root), recipe) as folder:
         if folder is not None:
@@ -95,6 +92,17 @@ def write_scenes(
             for part, members in parts.items():
                 write_list(voc / "ImageSets" / "Segmentation" / f"{part}.txt", members)
     return Path(root)
+
+
+def check_numbers(digits: int, size: Size, **pictures: int) -> None:
+    """Refuse scenes that can't be composed.
+
+    Raises:
+        ValueError: If a number is out of range; ``pictures`` are those of each part.
+    """
+    if min(pictures.values()) < 1 or not 1 <= digits <= 10 or min(size) < 48:
+        parts = " and ".join(f"{name}={count}" for name, count in pictures.items())
+        raise ValueError(f"{parts} must be positive, digits={digits} 1 to 10 and size={size} at least 48")
 
 
 def scene_classes(digits: int) -> list[str]:
