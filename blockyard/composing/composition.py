@@ -83,6 +83,12 @@ def compose(arguments: list[str], *, keep_trainer: bool) -> Composed:
     return Composed(config, options, checkpoint, saved)
 
 
+def _perhaps(token: str) -> str:
+    """What a word without an option may be meant to be."""
+    option = {".ckpt": "--ckpt_path", ".yaml": "--config", ".yml": "--config"}.get(Path(token).suffix)
+    return f"did you mean {option} {token}?" if option else "a value follows its option, such as --config FILE"
+
+
 def make_room(config: dict[str, Any], options: Iterable[str]) -> None:
     """Take the options of a class out of a configuration where command line tokens name another class."""
     for key, value in pairs(options):
@@ -128,6 +134,8 @@ def _split(arguments: Iterable[str]) -> tuple[list[str], str | None, list[str]]:
             options.append(f"--model.{TRUST[2:]}=true")
             continue
         if name not in ("-c", "--config", "--ckpt_path"):
+            if not options and not token.startswith("-"):
+                raise ValueError(f"{token} belongs to no option; {_perhaps(token)}")
             options.append(token)
             continue
         if not equals and (value := next(tokens, "")).startswith("--"):

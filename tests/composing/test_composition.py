@@ -80,6 +80,19 @@ def test_an_option_without_its_value():
         compose(["--config", "--model", "M"], keep_trainer=False)
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["mine.yaml"], r"mine.yaml belongs to no option; did you mean --config mine.yaml\?"),
+        (["--config", "image_classification/digits.yaml", "a.ckpt"], r"did you mean --ckpt_path a.ckpt\?"),
+        (["layer1", "--model", "ImageClassification"], "layer1 belongs to no option; a value follows its option"),
+    ],
+)
+def test_a_word_without_an_option_is_not_passed_over(words, said):
+    with pytest.raises(ValueError, match=said):
+        compose(words, keep_trainer=False)
+
+
 def test_a_checkpoint_is_not_trusted(tmp_path):
     path = tmp_path / "evil.ckpt"
     torch.save({"blockyard_config": Path("not a plain value")}, path)
