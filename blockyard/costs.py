@@ -87,6 +87,8 @@ class _Anywhere(nullcontext[None]):
 def added_cost(site: Site, block: Callable[..., nn.Module], span: Span | None = None) -> Cost:
     """What a block would add after a site, or, as the site's mode says, in place of its module or around it.
 
+    Of a module that runs several times the MACs are those of all its calls.
+
     Args:
         site: From :func:`blockyard.plugging.sites`.
         block: ``(channels, spatial_dims) -> module``.
@@ -95,21 +97,22 @@ def added_cost(site: Site, block: Callable[..., nn.Module], span: Span | None = 
     Raises:
         ValueError: If the site takes no block, or the block does not exist for its channels or rank.
     """
-    shape = site.input if site.mode == "replace" else site.output
-    if site.refusal or shape is None:
+    shapes = [shape for shape in (site.inputs if site.mode == "replace" else site.outputs) if shape]
+    if site.refusal or not shapes:
         raise PlugError(str(site.refusal))
+    shape = shapes[0]
     host = None if site.mode == "after" else site.module
     module = wrap(make_block(block, block_shape(shape, span, site.path), site.path, host, site.mode), span)
     if site.mode == "around":
         wrapper: Any = module
-        module, shape = Wrapped(site.module, wrapper), site.input or shape
+        module, shapes = Wrapped(site.module, wrapper), [given for given in site.inputs if given]
         with undisturbed(module):
-            wrapper.check(site.module, _sample(module, (site.maps, *shape)))
+            wrapper.check(site.module, _sample(module, (site.maps, *shapes[0])))
     tell_frames(module, site.maps)
-    parameters, macs = count_parameters(module), count_macs(module, shape, site.maps)
+    parameters, macs = count_parameters(module), sum(count_macs(module, given, site.maps) for given in shapes)
     if site.mode != "after":
         parameters -= count_parameters(site.module)
-        macs -= count_macs(site.module, shape, site.maps)
+        macs -= sum(count_macs(site.module, given, site.maps) for given in shapes)
     return Cost(parameters, macs)
 
 

@@ -165,16 +165,16 @@ def _table(shown: Iterable[Site], way: Way | None) -> Table:
         table.add_column("parameters", justify="right")
         table.add_column("MACs", justify="right")
     table.add_column("why no block can go here")
-    known: dict[tuple[Shape | None, int], Cells] = {}
+    known: dict[tuple[tuple[Shape | None, ...], int], Cells] = {}
     for site in shown:
         *numbers, refusal = _added(site, way, known) if way else (site.refusal or "",)
         table.add_row(site.path, site.alias or "", site.type, _text(site.output), *numbers, refusal)
     return table
 
 
-def _added(site: Site, way: Way, known: dict[tuple[Shape | None, int], Cells]) -> Cells:
+def _added(site: Site, way: Way, known: dict[tuple[tuple[Shape | None, ...], int], Cells]) -> Cells:
     """What a block adds at a place; after a module that depends on its maps alone, so ``known`` keeps it."""
-    maps = site.output, site.maps
+    maps = site.outputs, site.maps
     if way.mode == "after" and not site.refusal and maps in known:
         return known[maps]
     cells = cost_cells(lambda: added_cost(site, way.block, way.span))

@@ -87,6 +87,9 @@ def block_for(
     assert shape is not None
     if span == "space-time" and "size" in wishes(factory):
         raise PlugError(f"cannot plug {span} at {place.path}: {factory_name(factory)} depends on the map's size")
+    if "size" in wishes(factory) and len(set(trace.inputs if mode == "replace" else trace.outputs)) > 1:
+        name = factory_name(factory)
+        raise PlugError(f"cannot plug {mode} {place.path}: it runs on maps of several sizes, and {name} is for one")
     inner = block_shape(shape[1:], span, place.path)
     seed = torch.initial_seed() if seed is None else seed
     earlier = sum(not isinstance(one, Wrapped) for one in plugs(place.module))
@@ -109,7 +112,8 @@ def pool_for(reading: Reading, factory: AnyFactory) -> nn.Module | None:
     first, second = reading.first, reading.second
     if "host" in wishes(factory):
         return None
-    pairs = [(t.input, t.output) for t in (first, second) if t is not None and t.input and t.output]
+    traces = [trace for trace in (first, second) if trace is not None]
+    pairs = [(a, b) for t in traces for a, b in zip(t.inputs, t.outputs, strict=True) if a and b]
     given, got = max(pairs, key=lambda pair: math.prod(pair[0]))
     cannot = f"cannot replace {reading.place.path}"
     only_hosts = "only a block whose signature asks for 'host' may change the shape"

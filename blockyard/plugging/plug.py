@@ -195,7 +195,7 @@ def _edit(
     readings: dict[str, Reading],
     seed: int | None,
     inputs: tuple[Any, ...],
-    shapes: Sequence[Shape | None],
+    shapes: Sequence[list[Shape | None]],
 ) -> None:
     """Put all blocks in and run the network once; undo everything if anything fails."""
     edits = []
@@ -230,9 +230,10 @@ def _insert(order: _Order, reading: Reading, seed: int | None) -> _Edit:
 
 
 def _check(
-    network: nn.Module, modules: dict[str, nn.Module], shapes: dict[str, Shape | None], inputs: tuple[Any, ...]
+    network: nn.Module, modules: dict[str, nn.Module], shapes: dict[str, list[Shape | None]], inputs: tuple[Any, ...]
 ) -> None:
     """Run the plugged network once: every new module must run and give what the old one gave."""
+    calls = {id(module): len(shapes[path]) for path, module in modules.items()}
     traces: dict[int, Trace] = {}
     asking = [
         one.register_forward_pre_hook(lambda wrapped, given: wrapped.block.check(wrapped.host, *given))
@@ -242,7 +243,7 @@ def _check(
     ]
     with undisturbed(network):
         try:
-            run(network, {id(module): module for module in modules.values()}, inputs, traces, complete=False)
+            run(network, {id(module): module for module in modules.values()}, inputs, traces, calls=calls)
         except Exception as error:
             raise PlugError(f"the network does not run with the block: {first_line(error)}") from error
         finally:
@@ -252,5 +253,6 @@ def _check(
         trace = traces.get(id(module))
         if trace is None:
             raise PlugError(f"cannot plug at {path}: the network also calls the module by another name")
-        if trace.output != shapes[path]:
-            raise PlugError(f"cannot plug at {path}: the block gives {trace.output} instead of {shapes[path]}")
+        for given, wanted in zip(trace.outputs, shapes[path], strict=False):
+            if given != wanted:
+                raise PlugError(f"cannot plug at {path}: the block gives {given} instead of {wanted}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -21,29 +21,43 @@ class Trace:
     """What one module did in one forward.
 
     Args:
-        runs: How often it was called.
-        input: Shape of its input, if it is called with one tensor and nothing else.
-        output: Shape of its output, if that is one tensor.
+        inputs: Of each call the input's shape, or None if it was not called with one tensor and nothing else.
+        outputs: Of each call the output's shape, or None if that was not one tensor.
         kind: Type of what it gave.
         device: Device of its output.
         dtype: Type of its output's numbers.
     """
 
-    runs: int = 0
-    input: Shape | None = None
-    output: Shape | None = None
+    inputs: list[Shape | None] = field(default_factory=list)
+    outputs: list[Shape | None] = field(default_factory=list)
     kind: str = "nothing"
     device: torch.device | None = None
     dtype: torch.dtype | None = None
 
+    @property
+    def runs(self) -> int:
+        """How often it was called."""
+        return len(self.outputs)
+
+    @property
+    def input(self) -> Shape | None:
+        """Shape of its first input."""
+        return self.inputs[0] if self.inputs else None
+
+    @property
+    def output(self) -> Shape | None:
+        """Shape of its first output."""
+        return self.outputs[0] if self.outputs else None
+
     def record(self, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         """Take note of one call."""
-        self.runs += 1
         alone = len(args) == 1 and not kwargs and isinstance(args[0], Tensor)
-        self.input = tuple(args[0].shape) if alone else None
+        self.inputs.append(tuple(args[0].shape) if alone else None)
         self.kind = type(output).__name__
-        if isinstance(output, Tensor):
-            self.output, self.device, self.dtype = tuple(output.shape), output.device, output.dtype
+        mapped = isinstance(output, Tensor)
+        self.outputs.append(tuple(output.shape) if mapped else None)
+        if mapped:
+            self.device, self.dtype = output.device, output.dtype
 
 
 @dataclass
@@ -68,14 +82,14 @@ class Probe:
     Args:
         readings: One a place.
         first: The input at which the whole network ran.
-        outputs: Shape of each place's output there.
+        outputs: Shapes of each place's outputs there, one a call.
         check: The cheapest input that reaches every place, and the shapes there.
     """
 
     readings: list[Reading]
     first: tuple[Any, ...]
-    outputs: list[Shape | None]
-    check: tuple[tuple[Any, ...], list[Shape | None]]
+    outputs: list[list[Shape | None]]
+    check: tuple[tuple[Any, ...], list[list[Shape | None]]]
 
 
 class _AllSeen(BaseException):
@@ -98,8 +112,8 @@ def probe(network: nn.Module, places: Sequence[Place], example: Any = None, *, d
     keys = [id(place.module) for place in places]
     with undisturbed(network):
         first, traces = _complete_forward(network, modules, example, declared)
-        once = {key: trace for key, trace in traces.items() if trace.runs == 1}
-        others, check = _other_forwards(network, {key: modules[key] for key in once}, first, once)
+        ran = {key: trace for key, trace in traces.items() if trace.runs}
+        others, check = _other_forwards(network, {key: modules[key] for key in ran}, first, ran)
     twins = _twins(network, places)
     aspect = next((tuple(t.shape[-2:]) for t in maps(first) if t.dim() > 3), ())
     readings = [
@@ -107,8 +121,8 @@ def probe(network: nn.Module, places: Sequence[Place], example: Any = None, *, d
         for place, key in zip(places, keys, strict=True)
     ]
     inputs, seen = check or (first, traces)
-    shapes = [seen[key].output if key in seen else None for key in keys]
-    return Probe(readings, first, [traces[key].output for key in keys], (inputs, shapes))
+    shapes = [seen[key].outputs if key in seen else [] for key in keys]
+    return Probe(readings, first, [traces[key].outputs for key in keys], (inputs, shapes))
 
 
 def run(
@@ -117,7 +131,7 @@ def run(
     inputs: tuple[Any, ...],
     traces: dict[int, Trace],
     *,
-    complete: bool,
+    calls: dict[int, int] | None = None,
 ) -> None:
     """One forward, to be called under :func:`undisturbed`.
 
@@ -126,14 +140,16 @@ def run(
         modules: What is watched.
         inputs: The network's arguments.
         traces: Filled for the modules that run, also if the network then fails.
-        complete: Go on to the end, instead of stopping when every module has run.
+        calls: Stop when every module has run as often as this says, instead of going on to the end.
     """
-    missing = set(modules)
+    missing = dict(calls or {})
 
     def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        traces.setdefault(id(module), Trace()).record(args, kwargs, output)
-        missing.discard(id(module))
-        if not missing and not complete:
+        trace = traces.setdefault(id(module), Trace())
+        trace.record(args, kwargs, output)
+        if trace.runs >= missing.get(id(module), trace.runs + 1):
+            del missing[id(module)]
+        if calls is not None and not missing:
             raise _AllSeen
 
     handles = [module.register_forward_hook(hook, with_kwargs=True) for module in modules.values()]
@@ -186,7 +202,7 @@ def _complete_forward(
     for inputs in candidates(network, example, declared=declared):
         traces = {key: Trace() for key in modules}
         try:
-            run(network, modules, inputs, traces, complete=True)
+            run(network, modules, inputs, traces)
             return inputs, traces
         except Exception as error:
             tried.append(describe(inputs))
@@ -212,12 +228,13 @@ def _other_forwards(
     """
     others: dict[int, Trace] = {}
     check = None
+    calls = {key: trace.runs for key, trace in first.items()}
     shrinks, sizes = resized(inputs)
     for size in sizes if modules else ():
         traces: dict[int, Trace] = {}
         with suppress(Exception):
-            run(network, modules, size, traces, complete=False)
-        if check is None and len(traces) == len(modules):
+            run(network, modules, size, traces, calls=calls)
+        if check is None and all(key in traces and traces[key].runs >= calls[key] for key in modules):
             check = (size, traces)
         others |= {key: trace for key, trace in traces.items() if key not in others or _moved(first[key], trace)}
         if len(others) == len(modules) and (shrinks or all(_moved(first[key], others[key]) for key in modules)):

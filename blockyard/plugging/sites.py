@@ -24,9 +24,8 @@ class Site:
         path: Dotted path in the stock network.
         alias: The same with a stage alias, such as ``stage3.5``, or None outside the stages.
         type: Class name of the stock module.
-        runs: How often one forward calls it.
-        input: What it is called with, ``(C, *S)`` of one sample, or None if that is not one tensor.
-        output: What it gives, ``(C, *S)`` of one sample, or None if that is not one tensor.
+        inputs: What each call hands it, ``(C, *S)`` of one sample, or None if that is not one tensor.
+        outputs: What each call gives, ``(C, *S)`` of one sample, or None if that is not one tensor.
         maps: How many of these one input of the network makes: its frames where they are folded into the batch.
         refusal: Why a block cannot go here, in one line, or None if it can.
         mode: Whether the refusal is for a block after the module, in its place, or around it.
@@ -36,13 +35,27 @@ class Site:
     path: str
     alias: str | None
     type: str
-    runs: int
-    input: Shape | None
-    output: Shape | None
+    inputs: tuple[Shape | None, ...]
+    outputs: tuple[Shape | None, ...]
     maps: int
     refusal: str | None
     mode: Mode
     module: nn.Module = field(repr=False, compare=False)
+
+    @property
+    def runs(self) -> int:
+        """How often one forward calls it."""
+        return len(self.outputs)
+
+    @property
+    def input(self) -> Shape | None:
+        """What its first call takes, ``(C, *S)``."""
+        return self.inputs[0] if self.inputs else None
+
+    @property
+    def output(self) -> Shape | None:
+        """What its first call gives, ``(C, *S)``."""
+        return self.outputs[0] if self.outputs else None
 
 
 def sites(network: nn.Module, example: Any = None, *, mode: Mode = "after") -> list[Site]:
@@ -70,9 +83,8 @@ def _site(reading: Reading, mode: Mode, alias: str | None, batch: int) -> Site:
         path=reading.place.path,
         alias=alias,
         type=type(module).__name__,
-        runs=first.runs,
-        input=first.input[1:] if first.input else None,
-        output=first.output[1:] if first.output else None,
+        inputs=tuple(shape and shape[1:] for shape in first.inputs),
+        outputs=tuple(shape and shape[1:] for shape in first.outputs),
         maps=max(1, first.output[0] // batch) if first.output else 1,
         refusal=refusal(reading, mode),
         mode=mode,
@@ -103,16 +115,28 @@ def refusal(reading: Reading, mode: Mode) -> str | None:
         return reading.closed
     if reading.twin is not None:
         return f"the network holds the same module as {reading.twin}"
-    if first.runs != 1:
+    if first.runs != 1 and not (first.runs and _has_weights(reading.place.module)):
         return f"it runs {first.runs} times when the network is called, not once"
-    if first.output is None or first.dtype is None:
+    if None in first.outputs or first.output is None or first.dtype is None:
         return f"it gives a {first.kind}, not a tensor"
     if not first.dtype.is_floating_point:
         return f"it gives {first.dtype}, not a feature map"
     wrong = _not_a_map(first.output, reading.second.output if reading.second else None, reading.aspect)
     if wrong:
         return f"it gives {_show(first.output)}, {wrong}"
+    if len(widths := _widths(first.outputs)) > 1:
+        return f"it gives maps of {' and '.join(map(str, widths))} channels, and a block is for one number of them"
     return None if mode == "after" else _taken(reading.place.module, mode) or _input_refusal(reading, mode)
+
+
+def _has_weights(module: nn.Module) -> bool:
+    """Whether what runs several times shares something, as a head of all levels does and an activation does not."""
+    return next(module.parameters(), None) is not None
+
+
+def _widths(shapes: list[Shape | None]) -> list[int]:
+    """The different numbers of channels of maps ``(B, C, *S)``, or of their axes, in order."""
+    return sorted({shape[1] for shape in shapes if shape})
 
 
 def _taken(module: nn.Module, mode: Mode) -> str | None:
@@ -130,11 +154,15 @@ def _taken(module: nn.Module, mode: Mode) -> str | None:
 
 def _input_refusal(reading: Reading, mode: Mode) -> str | None:
     given = reading.first.input
-    if given is None:
+    if given is None or None in reading.first.inputs:
         verb = "replace" if mode == "replace" else "go around"
         return f"it is not called with one tensor, so nothing can {verb} it, though it may a part of it, or go after"
     wrong = _not_a_map(given, reading.second.input if reading.second else None, reading.aspect)
-    return f"it takes {_show(given)}, {wrong}" if wrong else None
+    if wrong:
+        return f"it takes {_show(given)}, {wrong}"
+    widths = _widths(reading.first.inputs)
+    several = f"it takes maps of {' and '.join(map(str, widths))} channels, and a block is for one number of them"
+    return several if len(widths) > 1 else None
 
 
 def _not_a_map(first: Shape, second: Shape | None, aspect: Shape) -> str | None:

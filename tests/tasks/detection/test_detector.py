@@ -164,6 +164,8 @@ class Widths(nn.Module):
     ("kind", "places"),
     [
         ("FCOS", ["stage3.-1", "backbone.neck.convs.0", "backbone.neck.laterals.1"]),
+        ("FCOS", ["stage3.-1", "head.classification_head.conv.0", "head.regression_head.conv.4"]),
+        ("FasterRCNN", ["stage2.0", "backbone.neck.convs.0", "rpn.head.conv.0"]),
         ("SSDLite", ["stage2.0", "head.classification_head.module_list.0.0", "backbone.beyond.blocks.1"]),
     ],
 )
