@@ -276,7 +276,8 @@ def _drop(config: dict[str, Any], path: list[str]) -> None:
 
 def _training_callbacks(callbacks: Any) -> list[Any]:
     listed = callbacks if isinstance(callbacks, list) else [callbacks]
-    return [entry for entry in listed if not _watches(entry["class_path"])]
+    entries = [{"class_path": entry} if isinstance(entry, str) else entry for entry in listed if entry]
+    return [entry for entry in entries if not _watches(entry["class_path"])]
 
 
 def _watches(class_path: str) -> bool:

@@ -113,8 +113,10 @@ def _origin(parent: Mapping[str, Any], alone: bool) -> str:
 def _named(node: Any) -> str:
     """A part of a network as a call: ``Name(option=value)``; mmsegmentation says ``type`` where others say class_path.
 
-    A class of this package goes by its name, any other by its whole path.
+    A class of this package goes by its name, any other by its whole path; a word is a class with its defaults.
     """
+    if isinstance(node, str):
+        return _call(node, {})
     if "class_path" in node:
         options = node.get("init_args", {})
         return _call(node["class_path"], {key: value for key, value in options.items() if UNSAID.get(key) is not value})
@@ -185,10 +187,12 @@ def _leaves(node: Any, path: Path) -> Iterable[tuple[Path, str]]:
         for key, child in node.items():
             yield from _leaves(child, (*path, key))
     elif isinstance(node, list) and any(isinstance(child, Mapping) for child in node):
-        yield path, str(len(node))
+        classes = [child["class_path"] for child in node if isinstance(child, Mapping) and "class_path" in child]
+        all_named = len(classes) == len(node)
+        yield path, _value(classes) if all_named else str(len(node))
         for position, child in enumerate(node):
-            yield from _leaves(child, (*path, position))
-    else:
+            yield from _leaves(child.get("init_args", {}) if all_named else child, (*path, position))
+    elif node or path != ("trainer", "callbacks"):  # that there are none goes without saying
         yield path, _value(node)
 
 

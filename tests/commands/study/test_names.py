@@ -54,6 +54,24 @@ def test_backbones_configurations_and_variants_are_told(here):
     ]
 
 
+def test_callbacks_and_networks_of_one_word_are_told(here):
+    rows = named(
+        plugs=[None],
+        seeds=[0],
+        settings={"model": {"init_args": {"backbone": "TwoViewNet"}}},
+        variants=[
+            {},
+            {"trainer.callbacks+": "GradientActivation"},
+            {"trainer.callbacks+": {"class_path": "ProgressiveUnfreezing", "init_args": {"every": 2}}},
+        ],
+    )
+    assert rows == [
+        "no block, TwoViewNet, seed 0",
+        "no block [callbacks=[GradientActivation]], TwoViewNet, seed 0",
+        "no block [callbacks=[ProgressiveUnfreezing], every=2], TwoViewNet, seed 0",
+    ]
+
+
 def test_no_two_runs_of_a_study_that_ships_are_called_alike():
     for name in filter(lambda name: name.startswith("studies/"), config_names()):
         study = read_study(name)
