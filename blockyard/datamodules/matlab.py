@@ -29,10 +29,9 @@ def read_table(path: Path, name: str, hint: str) -> NDArray[np.int64]:
     table = _load(path, name, hint)
     if not isinstance(table, np.ndarray) or table.dtype.kind not in "iuf" or table.ndim != 2:
         raise DataError(f"{path}: a matrix of numbers called {name} expected")
-    whole = table.astype(np.int64)
-    if not (whole == table).all():
+    if table.dtype.kind == "f" and not ((abs(table) < 2**53) & (table == np.round(table))).all():  # nor NaN
         raise DataError(f"{path}: {name} must hold whole numbers")
-    return whole
+    return table.astype(np.int64)
 
 
 def read_array(path: Path, name: str, axes: int, hint: str) -> NDArray[np.float32]:

@@ -72,13 +72,13 @@ class Pictures:
 
         Args:
             classes: Their names, which may speak of left and right.
-            masks: Whether classes are of pixels, and mirrored as well.
+            masks: Whether classes are of pixels or boxes, and mirrored as well.
         """
         for name in classes:
             if SIDED.search(HUMP.sub(" ", name).lower()):
                 return Choice(False, f"the class {printable(name)} has a side, and a mirror image the other one")
         if masks:
-            return Choice(True, "each pixel takes its class along")
+            return Choice(True, "what has a label is mirrored with its picture")
         if self.grey:
             return Choice(False, "grey pictures are often of what has a left and a right: digits, letters, scans")
         return Choice(True, "the mirror image of a photograph is one; false if left and right tell classes apart")

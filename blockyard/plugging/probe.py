@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from blockyard.plugging.inputs import candidates, describe, maps, resized
 from blockyard.plugging.places import Place, PlugError, closed
 
 Shape = tuple[int, ...]
+TOO_SMALL = re.compile("Kernel size can't be greater than|[Oo]utput size is too small|Expected more than 1 ")
+"""What torch says of a map from which a layer can make nothing."""
 
 
 @dataclass
@@ -211,8 +214,9 @@ def _complete_forward(
     name = type(network).__name__
     if example is not None and own.startswith(name):  # the network's own words
         raise PlugError(f"{own} (the example is {tried[0]})")
+    small = "it is too small for so many strides; " if TOO_SMALL.search(problem) else ""
     if example is not None:
-        raise PlugError(f"{name} does not run on the example {tried[0]}: {problem}")
+        raise PlugError(f"{name} does not run on the example {tried[0]}: {small}{problem}")
     raise PlugError(
         f"{name} runs on none of the inputs tried, {'; '.join(tried)}; pass example=. The last said: {problem}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -110,7 +111,38 @@ def class_videos(root: Path) -> None:
         place.write_bytes(file.read_bytes())
 
 
+def boxed_pictures(root: Path, splits: tuple[str, ...] = ("train2017", "val2017")) -> None:
+    categories = [{"id": 3, "name": "cat"}, {"id": 7, "name": "dog"}]
+    for split in splits:
+        images, boxes = [], []
+        for number in range(9 if split.startswith("train") else 2):
+            picture(root / split / f"{number}.png", (64, 96))
+            images.append({"id": number, "file_name": f"{number}.png", "height": 64, "width": 96})
+            box = {"id": number, "image_id": number, "category_id": 3 if number % 2 else 7, "bbox": [8, 8, 20, 30]}
+            boxes.append(box)
+        file = root / "annotations" / f"instances_{split}.json"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(json.dumps({"images": images, "annotations": boxes, "categories": categories}))
+
+
+def boxed_in_xml(root: Path) -> None:
+    lists = root / "ImageSets" / "Main"
+    for folder in (root / "Annotations", lists):
+        folder.mkdir(parents=True)
+    for split, count in (("train", 9), ("val", 2)):
+        names = [f"{split}{number}" for number in range(count)]
+        (lists / f"{split}.txt").write_text("\n".join(names))
+        for name in names:
+            picture(root / "JPEGImages" / f"{name}.jpg", (64, 96))
+            corners = "<xmin>5</xmin><ymin>5</ymin><xmax>14</xmax><ymax>40</ymax>"
+            (root / "Annotations" / f"{name}.xml").write_text(
+                f"<annotation><object><name>kite</name><bndbox>{corners}</bndbox></object></annotation>"
+            )
+
+
 LAYOUTS = {
+    "COCODetection ObjectDetection": boxed_pictures,
+    "VOCDetection ObjectDetection": boxed_in_xml,
     "ImageFolder ImageClassification": class_pictures,
     "ImageList ImageClassification": listed_pictures,
     "AudioFolder AudioClassification": class_sounds,
@@ -205,6 +237,23 @@ def test_an_instrument_shows_things_at_one_size(grey, others, scale, folder):
         mask.crop((0, 0, 48, 40 - (number < others))).save(folder / "masks" / "train" / file.name)
     suggest()
     assert suggested()["data"]["init_args"]["scale"] == scale
+
+
+def test_sets_of_boxes_are_told_by_their_names(folder):
+    boxed_pictures(folder, ("train", "validation", "test"))
+    assert suggest() == 0
+    told = suggested()["data"]["init_args"]
+    assert [told[f"{use}_set"] for use in ("train", "val", "test")] == ["train", "validation", "test"]
+
+
+@pytest.mark.parametrize(("layout", "finest", "classes"), [(boxed_pictures, None, None), (boxed_in_xml, 4, ["kite"])])
+def test_small_boxes_ask_for_fine_maps_and_own_classes_are_read(layout, finest, classes, folder):
+    layout(folder)
+    assert suggest() == 0
+    told = suggested()
+    assert told["model"]["init_args"].get("finest") == finest  # sides of 20 and of 10 pixels
+    assert told["data"]["init_args"].get("class_names") == classes
+    assert told["data"]["init_args"]["size"] == [96, 96]
 
 
 def test_series_keep_their_rate(folder):

@@ -46,6 +46,9 @@ def test_the_probe_leaves_no_trace():
 def test_inputs_given_and_guessed():
     with pytest.raises(PlugError, match=r"does not run on the example \(1, 1, 8, 8\)"):
         plug(PreResNet(10), SpectralNonlocal, "layer1", example=(1, 1, 8, 8), quiet=True)
+    halving = nn.Sequential(*(nn.Conv2d(3, 3, 2, 2) for _ in range(4)))
+    with pytest.raises(PlugError, match=r"on the example \(1, 3, 8, 8\): it is too small for so many strides; Runtime"):
+        plug(halving, SpectralNonlocal, "0", example=(1, 3, 8, 8), quiet=True)
     with pytest.raises(PlugError, match=r"^InterpretableCNN: series of 40 samples .* \(the example is \(1, 2, 40\)\)$"):
         plug(InterpretableCNN(2, 2), SpectralNonlocal, "pointwise", example=(1, 2, 40), quiet=True)
     with pytest.raises(PlugError, match="no convolution to guess an input from"):

@@ -14,8 +14,10 @@ from blockyard.datamodules.detection.boxed_pictures import BoxedCrops, BoxedPict
 from blockyard.datamodules.detection.boxes import BoxedListing
 from blockyard.datamodules.images import PICTURES, ImageFiles
 from blockyard.datamodules.picture_options import PictureOptions
+from blockyard.datamodules.picture_survey import survey_pictures
 from blockyard.datamodules.segmentation.listing import hold_out_evenly
 from blockyard.datamodules.segmentation.mask_transforms import photometric_distortion
+from blockyard.datamodules.suggesting import Choice, Suggestion, batch_for, spread
 from blockyard.mistakes import DataError
 
 VISIBLE = 0.3
@@ -133,6 +135,35 @@ class DetectionDataModule(PictureOptions):
             counts = np.bincount(np.concatenate([each.labels for each in boxes]), minlength=self.num_classes)
             if absent := [name for name, count in zip(self.classes, counts, strict=True) if not count]:
                 yield f"{split}: not one box is {', '.join(absent[:5])}{', …' if len(absent) > 5 else ''}"
+
+    def suggest(self, weights: bool) -> Suggestion:
+        """A size of inputs and colours that the training pictures speak for."""
+        listing, largest = self._listing("train"), 512 if weights else 256
+        found = survey_pictures(ImageFiles(listing.images, self.bits))
+        long = max(found.height, found.width)
+        side = max(64, min(largest, -(-long // 32) * 32))
+        boxes = sum(len(each.labels) for each in listing.boxes or ())
+        options = {
+            "size": Choice([side, side], f"pictures of {long} pixels, up to {largest}, in steps of 32"),
+            "flip": found.flip(self.classes, masks=True),
+            "photometric": Choice(not found.grey, "grey pictures have no hue" if found.grey else "light varies"),
+            **found.normalisation(weights),
+            "batch_size": batch_for(len(listing.images), 16),
+        }
+        if found.grey and found.alike:
+            options["scale"] = Choice([1.0, 1.0], "grey and of one size, as an instrument's: its magnification stays")
+        pictures = f"{len(listing.images):,} pictures with {boxes:,} boxes to train on, {self.num_classes} classes"
+        return Suggestion(f"{pictures}; {found}", options)
+
+    def small_side(self) -> float:
+        """The shorter side that a tenth of the training boxes stay below, in pixels of the input."""
+        listing = self._listing("train")
+        files, sides = ImageFiles(listing.images, self.bits), []
+        for number in spread(range(len(listing.images))):
+            height, width = (listing.sizes and listing.sizes[number]) or files[number].shape[:2]
+            corners = listing.boxes[number].corners if listing.boxes else np.zeros((0, 4))
+            sides.append((corners[:, 2:] - corners[:, :2]).min(1) * min(self.size[0] / height, self.size[1] / width))
+        return float(np.quantile(np.concatenate(sides), 0.1))
 
     def _transform(self) -> A.Compose:
         height, width = self.size

@@ -43,6 +43,18 @@ class COCODetection(DetectionDataModule):
         ValueError: If a number is out of range.
     """
 
+    laid_out = "DIR/annotations/instances_train.json"
+
+    @classmethod
+    def parts(cls, root: Path) -> list[str]:
+        """The files of boxes to train on and to be judged by."""
+        return [f"annotations/instances_{name}.json" for name in _sets(root).values()]
+
+    @classmethod
+    def opening(cls, root: Path) -> dict[str, Any]:
+        """The folder, and what its sets are called."""
+        return {"root": str(root), **_sets(root)}
+
     def __init__(self, root: str, **options: Any) -> None:
         super().__init__(**options)
         self.root = Path(root)
@@ -112,6 +124,18 @@ class COCODetection(DetectionDataModule):
         if faulty:
             rank_zero_warn(f"{len(faulty)} of {len(rows)} boxes are left out; the first: {faulty[0]}")
         return boxes
+
+
+def _sets(root: Path) -> dict[str, str]:
+    """Options that say which files are for what, by how their names begin; none without one to train on."""
+    names = sorted(path.stem.removeprefix("instances_") for path in (root / "annotations").glob("instances_*.json"))
+    train, val, test = (
+        next((name for name in names if name.startswith(use)), None) for use in ("train", "val", "test")
+    )
+    if train is None:
+        return {}
+    found = {"train_set": train, "val_set": val if test else None, "test_set": test or val}
+    return {option: name for option, name in found.items() if name}
 
 
 def read_instances(file: Path) -> Rows:

@@ -16,6 +16,8 @@ from blockyard.datamodules.listing import check_files
 from blockyard.datamodules.segmentation.pascal_voc import PascalVOC
 from blockyard.mistakes import DataError, nearest, printable
 
+USES = (("train", "trainval"), ("test", "val"))
+"""What lists to train on and to be judged by are called."""
 LARGEST = 1 << 20
 """Bytes that an annotation may have."""
 
@@ -36,6 +38,24 @@ class VOCDetection(DetectionDataModule):
     Raises:
         ValueError: If a number is out of range, or classes are none or the same.
     """
+
+    laid_out = "DIR/Annotations/*.xml and DIR/ImageSets/Main/train.txt"
+
+    @classmethod
+    def parts(cls, root: Path) -> list[str]:
+        """The folder of boxes, and the lists to train on and to be judged by."""
+        sets = _sets(root)
+        return ["Annotations", *(f"ImageSets/Main/{name}.txt" for name in sets.values())] if sets else []
+
+    @classmethod
+    def opening(cls, root: Path) -> dict[str, Any]:
+        """The folder, what its sets are called, and the classes that its boxes are of, unless all are VOC's."""
+        sets = _sets(root)
+        stems = _stems(root / "ImageSets" / "Main" / f"{sets['train_set']}.txt")
+        files = [file for stem in stems if (file := root / "Annotations" / f"{stem}.xml").is_file()]
+        found = {(one.findtext("name") or "").strip() for file in files for one in parse(file).iter("object")} - {""}
+        own = {} if found <= set(cls.voc_names) else {"class_names": sorted(found)}
+        return {"root": str(root), **sets, **own}
 
     voc_names: ClassVar[tuple[str, ...]] = PascalVOC.class_names[1:]
 
@@ -60,15 +80,7 @@ class VOCDetection(DetectionDataModule):
     def list_boxes(self, name: str) -> BoxedListing:
         """The pictures of a list, in its order, with their boxes."""
         file = self._voc / "ImageSets" / "Main" / f"{name}.txt"
-        if not file.is_file():
-            raise DataError(f"{file} is missing: the names of pictures, one a line, without folder and suffix")
-        try:
-            stems = [line.split()[0] for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-        except UnicodeDecodeError as error:
-            raise DataError(f"{file}: not in UTF-8 (byte {error.start}); save it anew in UTF-8") from error
-        for stem in stems:
-            if Path(stem).name != stem:  # it becomes part of a path
-                raise DataError(f"{file}: names of pictures without folder and suffix expected, found {stem!r:.60}")
+        stems = _stems(file)
         paths = [self._voc / "JPEGImages" / f"{stem}.jpg" for stem in stems]
         sources = [self._voc / "Annotations" / f"{stem}.xml" for stem in stems]
         check_files([str(path) for path in (*paths, *sources)], file)
@@ -81,6 +93,29 @@ class VOCDetection(DetectionDataModule):
             rank_zero_warn(f"{len(faulty)} boxes of {file} are left out; the first: {faulty[0]}")
         names, sizes = [path.name for path in paths], [size for _, size in known]
         return BoxedListing(paths, names, [boxes for boxes, _ in known], sources, sizes)
+
+
+def _sets(root: Path) -> dict[str, str]:
+    """Options that say which lists are for what; none without boxes, pictures and a list to train on."""
+    lists = root / "ImageSets" / "Main"
+    if not all((root / name).is_dir() for name in ("Annotations", "JPEGImages")):
+        return {}
+    train, test = (next((name for name in names if (lists / f"{name}.txt").is_file()), None) for names in USES)
+    return {"train_set": train, **({"test_set": test} if test else {})} if train else {}
+
+
+def _stems(file: Path) -> list[str]:
+    """The names of pictures that a list has, a line each, of which the first word counts."""
+    if not file.is_file():
+        raise DataError(f"{file} is missing: the names of pictures, one a line, without folder and suffix")
+    try:
+        stems = [line.split()[0] for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file}: not in UTF-8 (byte {error.start}); save it anew in UTF-8") from error
+    for stem in stems:
+        if Path(stem).name != stem:  # it becomes part of a path
+            raise DataError(f"{file}: names of pictures without folder and suffix expected, found {stem!r:.60}")
+    return stems
 
 
 def read_annotation(

@@ -12,6 +12,9 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 
 from blockyard.backbones import Backbone
+from blockyard.datamodules import DataModule
+from blockyard.datamodules.detection.base import DetectionDataModule
+from blockyard.datamodules.suggesting import Choice
 from blockyard.heads import BridgedHead, Neck
 from blockyard.objectives import Default
 from blockyard.tasks.base import Task
@@ -23,6 +26,10 @@ from blockyard.tasks.detection.writer import BoxesCSV
 from blockyard.tasks.new_samples import of_all_processes, only_valid
 
 Batch = dict[str, Any]
+
+
+SMALL = 16
+"""Pixels across a box that is two positions of a map of stride 8."""
 
 
 class ObjectDetection(Task):
@@ -67,6 +74,21 @@ class ObjectDetection(Task):
     reports: ClassVar[tuple[Callable[[Path], Callback], ...]] = (FoundBoxes, BoxesCSV)
     evaluation_options: ClassVar[tuple[str, ...]] = ("detections", "min_score", "by_size")
     default_objective: ClassVar[type[Default]] = DetectorLosses
+
+    @classmethod
+    def suggest(cls, data: DataModule, trained: Choice | None, epochs: int) -> dict[str, Choice]:
+        """Also a detector without anchors, a pyramid, and maps as fine as small objects ask for."""
+        assert isinstance(data, DetectionDataModule)
+        options = super().suggest(data, trained, epochs)
+        channels, small = 256 if trained else 64, data.small_side()
+        options["detector"] = Choice("FCOS", "every position says what is there: no sizes and shapes to choose")
+        neck = {"class_path": "FPN", "init_args": {"channels": channels}}
+        options["neck"] = Choice(neck, "as published" if trained else "as narrow as the network")
+        last = 4 * options["backbone"].value["init_args"].get("stem_stride", 8)
+        if small < SMALL or last < 8:
+            why = f"a tenth of the boxes are below {small:.0f} pixels across, two positions of the usual stride, 8"
+            options["finest"] = Choice(4, why if small < SMALL else f"the last map has stride {last}")
+        return options
 
     def __init__(
         self,

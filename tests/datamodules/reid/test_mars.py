@@ -136,6 +136,7 @@ def test_malformed_names_and_missing_files_are_named(root, one_line):
         ({"other": np.ones((1, 1))}, "a matrix of numbers called query_IDX expected"),
         ({"query_IDX": {"a": 1}}, "a matrix of numbers called query_IDX expected"),
         ({"query_IDX": np.array([[1.5]])}, "whole numbers"),
+        ({"query_IDX": np.array([[np.nan]])}, "whole numbers"),
         (None, "is missing"),
     ],
 )
