@@ -53,8 +53,11 @@ def draw(parts: Sequence[Part], channels: Sequence[str], rate: float) -> bytes:
         most = max(float(np.abs(heat).max()) for heat in part.heat.values()) or 1.0
         for panel, (name, heat), logit in zip(axes[1:], part.heat.items(), part.logits, strict=True):
             extent = (0, seconds, lines - 0.5, -0.5)
-            panel.imshow(heat, cmap=COLOURS, vmin=-most, vmax=most, aspect="auto", extent=extent, interpolation="none")
+            limits: dict[str, float] = {"vmin": -most, "vmax": most}
+            shown = panel.imshow(heat, cmap=COLOURS, **limits, aspect="auto", extent=extent, interpolation="none")
             panel.set_title(f"{name}: {logit:.2f}, evidence {heat.sum():.2f}", size=7)
+        scale = figure.colorbar(shown, ax=list(axes), fraction=0.03, pad=0.01)
+        scale.ax.tick_params(labelsize=5)
         for panel in axes:
             panel.set(xlim=(0, seconds))
             panel.tick_params(labelsize=5)
