@@ -20,6 +20,8 @@ PARTS = ("front_end", "backbone", "decode_head")
 """Options of a task that are parts of the tested network, in the order in which the data pass them."""
 SPEAKING = ("name", "backbone", "config", "mixers")
 """Options whose value says what they are: the first of them stands without its name, before all others."""
+LEADING = "pooling"
+"""The option that comes before all others, which a long label cuts: networks that are compared differ in it alone."""
 UNSAID = {"pretrained": False, "strict": True}
 """What goes without saying of where weights come from."""
 
@@ -126,7 +128,8 @@ def _named(node: Any) -> str:
 def _call(name: str, options: Mapping[str, Any]) -> str:
     speaking = next((key for key in SPEAKING if key in options), None)
     said = [_value(options[speaking])] if speaking else []
-    said += [f"{_word(key)}={_value(options[key])}" for key in sorted(options) if key != speaking]
+    ordered = sorted(options, key=lambda key: (key != LEADING, key))
+    said += [f"{_word(key)}={_value(options[key])}" for key in ordered if key != speaking]
     text = f"{name}({', '.join(said)})" if said else name
     if speaking == "mixers":
         said[0] = _kinds(options[speaking])
@@ -134,6 +137,8 @@ def _call(name: str, options: Mapping[str, Any]) -> str:
     is_whole = text == f"{name}({', '.join(said)})" or not said
     if is_whole and (len(text) <= LONGEST or shown == len(said)):
         return text
+    if isinstance(leading := options.get(LEADING), Mapping) and "class_path" in leading:
+        said[shown] = f"{LEADING}={class_name(leading)}"
     while shown < len(said) and len(f"{name}({', '.join(said[: shown + 1])}, …0000)") <= LONGEST:
         shown += 1
     return f"{name}({', '.join([*said[:shown], f'…{_digest(text)}'])})"

@@ -93,6 +93,17 @@ def test_a_long_part_is_cut_and_still_its_own(config):
     assert one != two
 
 
+def test_the_pooling_of_a_long_label_is_said(config):
+    def label(inner: int) -> str:
+        pooling = {"class_path": "ISqrtCov", "init_args": {"inner": inner, "iterations": 5, "gaussian": True}}
+        options = {"pooling": pooling, "depth": 8, "dropout": 0.5, "spatial_dims": 2, "stem_stride": 1}
+        config["model"]["init_args"]["backbone"] = {"class_path": "PreResNet", "init_args": options}
+        return backbone_label(canonical(config))
+
+    assert label(16).startswith("PreResNet(pooling=ISqrtCov, depth=8, ")
+    assert label(16) != label(32)
+
+
 values = st.recursive(
     st.booleans() | st.integers() | st.text(max_size=6) | st.floats(allow_nan=False, allow_infinity=False),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc", min_size=1), inner, min_size=1),
