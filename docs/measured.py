@@ -166,6 +166,18 @@ def plain_detection() -> str:
     return "\n".join(lines)
 
 
+def examples() -> str:
+    """What the examples find, the mean over seeds, a row each."""
+    found: dict[tuple[str, str, str], list[float]] = {}
+    for row in rows_of("examples"):
+        found.setdefault((row["example"], row["of"], row["what"]), []).append(float(row["value"]))
+    lines = ["| script | what | of | mean | lowest | highest |", "| --- | --- | --- | --: | --: | --: |"]
+    for (script, of, what), values in found.items():
+        told = " | ".join(f"{value:.4g}" for value in (sum(values) / len(values), min(values), max(values)))
+        lines.append(f"| {script} | {what} | {of} | {told} |")
+    return "\n".join(lines)
+
+
 def tiles() -> str:
     """Memory and time of a prediction by the side of the picture, and what the seams change."""
     lines = ["| picture | way | seconds | peak, MB | pixels with another label |", "| --- | --- | --: | --: | --: |"]
