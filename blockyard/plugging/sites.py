@@ -115,8 +115,10 @@ def refusal(reading: Reading, mode: Mode) -> str | None:
         return reading.closed
     if reading.twin is not None:
         return f"the network holds the same module as {reading.twin}"
-    if first.runs != 1 and not (first.runs and _has_weights(reading.place.module)):
-        return f"it runs {first.runs} times when the network is called, not once"
+    if not first.runs:
+        return "it runs 0 times when the network is called"
+    if first.runs > 1 and not _has_weights(reading.place.module):
+        return f"it runs {first.runs} times when the network is called, and has no weights that it would share"
     if None in first.outputs or first.output is None or first.dtype is None:
         return f"it gives a {first.kind}, not a tensor"
     if not first.dtype.is_floating_point:

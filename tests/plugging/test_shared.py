@@ -112,7 +112,7 @@ def test_a_block_for_one_size_goes_where_the_size_stays():
 
 
 def test_what_shares_nothing_or_changes_its_width_is_refused():
-    with pytest.raises(PlugError, match="runs 3 times when the network is called, not once"):
+    with pytest.raises(PlugError, match="runs 3 times when the network is called, and has no weights"):
         plug(Pyramid(), SpectralNonlocal, "head.1", quiet=True)
     with pytest.raises(PlugError, match="maps of 4 and 8 channels, and a block is for one number of them"):
         plug(Recursive(8, 4), SpectralNonlocal, "norm", quiet=True)
