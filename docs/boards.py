@@ -85,6 +85,7 @@ without the block.
 `blockyard study studies/boxed_scenes-detectors.yaml` trains torchvision's detectors over the maps of one small trunk
 (PreResNet-8) on 540 composed pictures, twelve epochs each, with necks and with RelationNet++'s head.
 
+- FullPAD is ahead of FPN with each seed, for a quarter more parameters; the other necks and heads are not told apart.
 - The options were chosen for none of them. RetinaNet, whose towers have no norms here, has hardly begun after twelve
   epochs from random weights.
 - 150 test pictures, and few seeds, told in the table: it shows that each trains and what it costs.
