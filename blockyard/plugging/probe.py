@@ -19,23 +19,11 @@ TOO_SMALL = re.compile("Kernel size can't be greater than|[Oo]utput size is too 
 """What torch says of a map from which a layer can make nothing."""
 
 
-@dataclass
-class Trace:
-    """What one module did in one forward.
+class Calls:
+    """What each call of a module took and gave."""
 
-    Args:
-        inputs: Of each call the input's shape, or None if it was not called with one tensor and nothing else.
-        outputs: Of each call the output's shape, or None if that was not one tensor.
-        kind: Type of what it gave.
-        device: Device of its output.
-        dtype: Type of its output's numbers.
-    """
-
-    inputs: list[Shape | None] = field(default_factory=list)
-    outputs: list[Shape | None] = field(default_factory=list)
-    kind: str = "nothing"
-    device: torch.device | None = None
-    dtype: torch.dtype | None = None
+    inputs: Sequence[Shape | None]
+    outputs: Sequence[Shape | None]
 
     @property
     def runs(self) -> int:
@@ -51,6 +39,25 @@ class Trace:
     def output(self) -> Shape | None:
         """Shape of its first output."""
         return self.outputs[0] if self.outputs else None
+
+
+@dataclass
+class Trace(Calls):
+    """What one module did in one forward.
+
+    Args:
+        inputs: Of each call the input's shape, or None if it was not called with one tensor and nothing else.
+        outputs: Of each call the output's shape, or None if that was not one tensor.
+        kind: Type of what it gave.
+        device: Device of its output.
+        dtype: Type of its output's numbers.
+    """
+
+    inputs: list[Shape | None] = field(default_factory=list)
+    outputs: list[Shape | None] = field(default_factory=list)
+    kind: str = "nothing"
+    device: torch.device | None = None
+    dtype: torch.dtype | None = None
 
     def record(self, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         """Take note of one call."""

@@ -11,13 +11,13 @@ from torch import nn
 from blockyard.plugging.inputs import maps
 from blockyard.plugging.places import PlugError, aliases, walk
 from blockyard.plugging.plugged import Replaced, Wrapped, bare, plugs
-from blockyard.plugging.probe import Reading, Shape, probe
+from blockyard.plugging.probe import Calls, Reading, Shape, probe
 
 Mode = Literal["after", "replace", "around"]
 
 
 @dataclass(frozen=True)
-class Site:
+class Site(Calls):
     """One place of a network as the probe saw it.
 
     Args:
@@ -41,21 +41,6 @@ class Site:
     refusal: str | None
     mode: Mode
     module: nn.Module = field(repr=False, compare=False)
-
-    @property
-    def runs(self) -> int:
-        """How often one forward calls it."""
-        return len(self.outputs)
-
-    @property
-    def input(self) -> Shape | None:
-        """What its first call takes, ``(C, *S)``."""
-        return self.inputs[0] if self.inputs else None
-
-    @property
-    def output(self) -> Shape | None:
-        """What its first call gives, ``(C, *S)``."""
-        return self.outputs[0] if self.outputs else None
 
 
 def sites(network: nn.Module, example: Any = None, *, mode: Mode = "after") -> list[Site]:
