@@ -129,7 +129,8 @@ two points; after them it is no matter whether parts thaw, and from scratch, whe
 # What a network sees of sound
 
 `blockyard study studies/spoken-front_ends.yaml` trains PreResNet-8 and FunnelNet, which has a fiftieth of its
-parameters, on spectrograms and on scalograms of ten words under noise, twenty epochs and three seeds each.
+parameters, on spectrograms and on scalograms of ten words under noise, twenty epochs and three seeds each. Bands carry
+PreResNet further than scales do; FunnelNet is not told apart on them. Only the bands are masked in training.
 """,
     "digits-objectives": """\
 # What a step minimises, on pictures
