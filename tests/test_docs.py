@@ -89,6 +89,7 @@ def test_the_page_of_systems_comes_from_their_list_and_the_records():
 
 def test_every_system_is_on_record():
     systems = _update("systems")
+    assert "| 0 |" not in systems.PAGE.read_text()
     for told in (entry.get("record", "") for entry in systems.entries()):
         assert "/" not in told or (ROOT / told).is_file(), told
 
