@@ -15,7 +15,7 @@ from torch import nn
 from blockyard.backbones import SReT
 from blockyard.blocks import PoolMixer, SlicedAttention, SpectralNonlocal
 from blockyard.costs import count_macs, count_parameters
-from blockyard.plugging import PlugError, plug
+from blockyard.plugging import plug
 
 PUBLISHED = {"sret-tiny": 4_755_979, "sret-light": 4_988_024, "sret-small": 20_899_692}
 """Parameters for 1000 classes."""
@@ -101,8 +101,13 @@ def test_it_takes_pictures_of_another_size_blocks_and_mixers():
     network = plug(SMALL(3, 2), SpectralNonlocal, ["stage2", "layer1.0"], example=(1, 2, 64, 64), quiet=True)
     assert network(torch.randn(2, 2, 96, 80)).shape == (2, 3)
     assert SMALL(3, 2, mixers=PoolMixer)(torch.randn(2, 2, 64, 64)).shape == (2, 3)
-    with pytest.raises(PlugError, match="runs 2 times"):
-        plug(SMALL(3, 2), SpectralNonlocal, "layer1.0.unit", example=(1, 2, 64, 64), quiet=True)
+
+
+def test_a_block_in_a_unit_runs_as_often_as_it():
+    network, calls = plug(SMALL(3, 2), SpectralNonlocal, "layer1.0.unit", example=(1, 2, 64, 64), quiet=True), []
+    network.get_submodule("layer1.0.unit").block.register_forward_hook(lambda *_: calls.append(1))
+    network(torch.randn(1, 2, 64, 64))
+    assert len(calls) == 2
 
 
 @pytest.mark.parametrize(
