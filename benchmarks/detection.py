@@ -108,7 +108,7 @@ def main() -> None:
     """Train by both, write the CSV, and say how they compare."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--scenes", default="data/boxed_scenes", help="folder of the pictures, made if missing")
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--csv", type=Path, default=RESULTS)
     arguments = parser.parse_args()
