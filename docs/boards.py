@@ -117,8 +117,8 @@ apart from the mean but `ResidualTensorTrain`, which starts slowly.
 # Losses, gradients and paths
 
 `blockyard study studies/digits-recipes.yaml` trains small networks, four epochs and three seeds each, with and without
-BiasLoss, GradientActivation and ScheduledDropPath, all at their defaults. Paths that drop more and more often end higher
-with each seed than paths that drop as often all along; the other two are not told apart from nothing.
+BiasLoss, GradientActivation and ScheduledDropPath, all at their defaults. Paths that drop more and more often end
+higher with each seed than paths that drop as often all along; the other two are not told apart from nothing.
 """,
     "digits-unfreezing": """\
 # Part by part

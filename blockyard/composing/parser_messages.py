@@ -100,7 +100,10 @@ def _wrong_option(before: str, after: str, match: re.Match[str]) -> str:
 
 
 def _wrong_key(before: str, after: str, match: re.Match[str]) -> str:
-    return _no_key(match[1].lstrip("-").split("=")[0])
+    key = match[1].lstrip("-").split("=")[0]
+    if of := re.search(r"given class_path '([\w.]+)':\s*$", before):
+        return f"{of[1].split('.')[-1]} has no option {key}; {nearest(key.split('.')[0], _options(_find(of[1])))}"
+    return _no_key(key)
 
 
 def _wrong_member(before: str, after: str, match: re.Match[str]) -> str:
@@ -243,7 +246,8 @@ def _options(owner: Any) -> list[str]:
         names += plain
         if len(plain) == len(parameters):
             break
-    return [name for name in dict.fromkeys(names) if name not in PASSED]
+    own = ("optimizer",) if owner and issubclass(owner, LightningModule) else ()  # which is passed to schedulers
+    return [name for name in dict.fromkeys(names) if name in own or name not in PASSED]
 
 
 def _find(path: str) -> type | None:
