@@ -108,7 +108,7 @@ INNER = [*FUSED, "--model.backbone.network", "PreResNet", "--model.backbone.stre
         ([*CANVASES, "--data.sets.pixels.class_path", "Digts"], "no set Digts; did you mean Digits"),
         ([*BOXES, "--model.optimzer.lr", "1"], "ObjectDetection has no option optimzer.lr; did you mean optimizer?"),
         ([*BOXES, "--model.optimizr", "SGD"], "ObjectDetection has no option optimizr; did you mean optimizer?"),
-        ([*BOXES, "--model.nek.channels", "64"], "has no option nek.channels; did you mean neck or network?"),
+        ([*BOXES, "--model.nek.x", "64"], "ObjectDetection has no option nek.x; did you mean neck or network?"),
         ([*BOXES, "--model.head", "BridgeHead"], "no head BridgeHead; did you mean BridgedHead?"),
         ([*BOXES, "--model.neck", "FPN", "--model.neck.channels", "40"], "FCOS has norms of 32 groups"),
         ([*CANVASES, "--data.sets.pixls.batch_size", "3"], "data.sets: an option is of a set that is not there"),
