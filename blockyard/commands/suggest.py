@@ -64,7 +64,7 @@ def main(options: Namespace, _: list[str]) -> int:
     ]
     files.create(output, "".join(f"{line}\n" for line in lines).encode())
     data, name = type(match.data).__name__, match.task.__name__
-    print(f"{printable(str(options.root))}: {data}, by {', '.join(match.parts)}; {said}")
+    print(f"{printable(str(options.root))}: {data}, by {printable(', '.join(match.parts))}; {said}")
     print(f"{output}: {name}, {config['trainer']['max_epochs'].value} epochs of {options.steps:,} steps in all")
     print(f"train: blockyard fit --config {output}")
     return 0

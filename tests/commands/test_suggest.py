@@ -246,6 +246,12 @@ def test_sets_of_boxes_are_told_by_their_names(folder):
     assert [told[f"{use}_set"] for use in ("train", "val", "test")] == ["train", "validation", "test"]
 
 
+def test_what_a_set_is_called_does_not_steer_the_terminal(folder, capsys):
+    boxed_pictures(folder, ("train\x1b[31m", "test"))
+    assert suggest() == 0
+    assert "\x1b" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("layout", "finest", "classes"), [(boxed_pictures, None, None), (boxed_in_xml, 4, ["kite"])])
 def test_small_boxes_ask_for_fine_maps_and_own_classes_are_read(layout, finest, classes, folder):
     layout(folder)

@@ -84,7 +84,7 @@ class ObjectDetection(Task):
         options["detector"] = Choice("FCOS", "every position says what is there: no sizes and shapes to choose")
         neck = {"class_path": "FPN", "init_args": {"channels": channels}}
         options["neck"] = Choice(neck, "as published" if trained else "as narrow as the network")
-        last = 4 * options["backbone"].value["init_args"].get("stem_stride", 8)
+        last = 4 * (options["backbone"].value["init_args"].get("stem_stride") or 8)
         if small < SMALL or last < 8:
             why = f"a tenth of the boxes are below {small:.0f} pixels across, two positions of the usual stride, 8"
             options["finest"] = Choice(4, why if small < SMALL else f"the last map has stride {last}")
