@@ -29,9 +29,11 @@ def read_table(path: Path, name: str, hint: str) -> NDArray[np.int64]:
     table = _load(path, name, hint)
     if not isinstance(table, np.ndarray) or table.dtype.kind not in "iuf" or table.ndim != 2:
         raise DataError(f"{path}: a matrix of numbers called {name} expected")
-    if table.dtype.kind == "f" and not ((abs(table) < 2**53) & (table == np.round(table))).all():  # nor NaN
+    with np.errstate(invalid="ignore"):  # NaN, and what is beyond int64, is none of them
+        whole = table.astype(np.int64)
+    if not (whole == table).all():
         raise DataError(f"{path}: {name} must hold whole numbers")
-    return table.astype(np.int64)
+    return whole
 
 
 def read_array(path: Path, name: str, axes: int, hint: str) -> NDArray[np.float32]:

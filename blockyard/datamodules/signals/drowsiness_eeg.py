@@ -119,7 +119,7 @@ class DrowsinessEEG(SignalDataModule):
     @cached_property
     def _samples(self) -> Samples:
         hint = f"get it from {PAGE}, and give the folder that it is in as data.root"
-        with np.errstate(over="ignore", invalid="ignore"):  # what is no such number is told by name
+        with np.errstate(over="ignore"):  # what is no such number is told by name
             values = read_array(self.file, "EEGsample", 3, hint)
             states, subjects = (read_table(self.file, name, hint).ravel() for name in ("substate", "subindex"))
         size, time = " × ".join(map(str, values.shape)), values.shape[2]

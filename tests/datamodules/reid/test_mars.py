@@ -137,6 +137,7 @@ def test_malformed_names_and_missing_files_are_named(root, one_line):
         ({"query_IDX": {"a": 1}}, "a matrix of numbers called query_IDX expected"),
         ({"query_IDX": np.array([[1.5]])}, "whole numbers"),
         ({"query_IDX": np.array([[np.nan]])}, "whole numbers"),
+        ({"query_IDX": np.array([[2**63 + 5]], np.uint64)}, "whole numbers"),
         (None, "is missing"),
     ],
 )
